@@ -1,0 +1,91 @@
+"""Bring Docker up on a Mac before anyone logs in, and leave a Mac alone on which it is.
+
+    pyinfra @local deploy.py            on the Mac itself
+    pyinfra @ssh/macmini.lan deploy.py  from elsewhere
+
+Every phase decides from what it finds when its turn comes. The names below are the forecast, for `--dry`.
+"""
+
+from pathlib import Path
+
+from pyinfra import host, logger
+from pyinfra.api import DeployError
+
+from facts.docker import DockerEngine
+from facts.launchd import LaunchdJob, Milestones
+from files import text
+from operations import colima, containers, docker, homebrew, launchd, preflight
+from operations.util import installer
+from operations.util.plist import daemon_plist
+
+# 0  Preflight: all that is wrong is said at once, before anything is touched.
+target = preflight.check(host, host.data.dict())
+settings, mac = target.settings, target.mac
+user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
+installers = installer.read(Path("containers"))
+if installers.faults:
+    raise DeployError("\n  - ".join([f"{host.name}: nothing was touched.", *installers.faults]))
+for warning in [*preflight.warnings(settings, mac), *installers.warnings]:
+    host.log(warning, logger.warning)
+host.log(f"{settings}", logger.debug)
+
+job = host.get_fact(LaunchdJob, label=label)
+engine = host.get_fact(DockerEngine, user=user, profile=profile)
+notes = host.get_fact(Milestones, label=label)
+plist = daemon_plist(settings, target.user.home, mac.homebrew_prefix)
+change = launchd.converge(job, plist, text("launch"), restart=settings.restart) if job else None
+starts = change is None or change.load
+
+# 1  Dependencies
+homebrew.formulae(
+    name=homebrew.describe(mac),
+    _sudo=True,
+    _sudo_user=user,
+    _env=target.homebrew_env,
+    _chdir="/",
+)
+
+# 5  Supervision: launchd owns Colima.
+launchd.daemon(
+    name=launchd.describe(job, label, change),
+    label=label,
+    plist=plist,
+    restart=settings.restart,
+    before_unload=colima.stop_command(user, profile),
+    after_unload=colima.sweep_command(user, profile),
+    milestones=() if target.profile.provisioned else (colima.FIRST_START,),
+)
+
+# 6  Provisioning: the daemon's first start is the only one there is.
+colima.instance(
+    name=colima.describe(target.profile, starts),
+    user=user,
+    profile=profile,
+    label=label,
+    log_path=settings.log_path,
+    first_seconds=settings.wait_provision_max,
+    restart_seconds=settings.wait_qemu_max,
+    hide_info=settings.colima_start_filter_info,
+)
+
+# 7  Gates: nothing is called ready until it was used.
+docker.engine(
+    name=docker.describe(engine, notes, starts, settings.wait_stable_required),
+    user=user,
+    profile=profile,
+    label=label,
+    socket_seconds=settings.wait_socket_max,
+    api_seconds=settings.wait_docker_api_max,
+    required=settings.wait_stable_required,
+)
+
+# 9  Containers
+containers.installed(
+    name=containers.describe(installers, engine, {} if starts else notes),
+    installers=installers,
+    user=user,
+    profile=profile,
+    label=label,
+    tries=settings.container_tries,
+    debug=settings.container_debug_script,
+)

@@ -1,0 +1,31 @@
+"""The shell that runs on the Mac, as files of POSIX sh, and the way Python hands it over."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pyinfra.api import QuoteString, StringCommand
+
+HERE = Path(__file__).parent
+
+
+@cache
+def text(name: str) -> str:
+    """The script `name` with the functions of files/lib before its first command.
+
+    Each script is one self-contained text on the Mac: the installed ones lie in a directory that root
+    alone can write, and the others are never a file there at all.
+    """
+    script = (HERE / name).read_text()
+    marker = "# lib\n"
+    if marker not in script:
+        return script
+    return script.replace(marker, (HERE / "lib").read_text(), 1)
+
+
+def script(name: str, *args: object) -> StringCommand:
+    """A command that runs the script `name` with `args`, each quoted, without a file on the Mac."""
+    return StringCommand(
+        "/bin/sh", "-c", QuoteString(text(name)), name, *(QuoteString(str(arg)) for arg in args)
+    )

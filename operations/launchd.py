@@ -1,0 +1,312 @@
+"""
+Manage LaunchDaemons: the plist, what launchd has loaded, and a process that runs.
+
+Takes the place of pyinfra's `launchd.service`, which knows neither domains nor plists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra import host, logger, state
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
+from pyinfra.operations.util.files import generate_color_diff
+
+from facts.launchd import LAUNCH, JobState, LaunchdJob, milestones_path, plist_path
+from files import script, text
+from operations.util.plist import changes, to_xml
+from operations.util.remote import Commands, LiveCommand, fail, refuse, run, wait
+
+# launchd's error numbers, which are launchctl's exit statuses (`launchctl error N`).
+NO_SUCH_PROCESS = 3
+IO_ERROR = 5  # already loaded, still draining, invalid plist
+FILE_EXISTS = 17
+IN_PROGRESS = 36
+ALREADY = 37
+NOT_FOUND = 113
+DISABLED = 119
+BAD_OWNERSHIP = 122
+QUARANTINED = 155
+NOT_ALLOWED = 161
+
+HINTS = {
+    BAD_OWNERSHIP: "the plist must be root:wheel, and writable by root alone",
+    QUARANTINED: "the plist is quarantined: sudo /usr/bin/xattr -d com.apple.quarantine PLIST",
+    NOT_ALLOWED: "allow it in System Settings > General > Login Items & Extensions",
+}
+
+# launchd may clamp an exit timeout (macOS 27); a job must not be reloaded for ever because of it.
+CLAMPED_EXIT_TIMEOUT = 60
+SPAWN_WAIT = 10
+BOOTSTRAP_WAIT = 20
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """What has to happen to a daemon, and in words why. Nothing to do: no reasons."""
+
+    reasons: tuple[str, ...] = ()
+    write_launch: bool = False
+    write_plist: bool = False
+    unload: bool = False
+    load: bool = False
+    enable: bool = False
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.reasons)
+
+    @property
+    def restarts(self) -> bool:
+        """Whether a running VM is stopped and started."""
+        return self.unload and self.load
+
+
+def loaded_differences(job: JobState, plist: dict[str, Any]) -> list[str]:
+    """How what launchd has loaded differs from `plist`, as far as `launchctl print` tells it."""
+    found = []
+    if job.path != plist_path(plist["Label"]):
+        found.append(f"loaded from {job.path}")
+    if list(job.arguments) != plist["ProgramArguments"]:
+        found.append("loaded with other arguments")
+    if job.username != plist.get("UserName"):
+        found.append(f"loaded as {job.username or 'root'}")
+    wanted = plist.get("EnvironmentVariables", {})
+    if any(job.environment.get(key) != value for key, value in wanted.items()):
+        found.append("loaded with another environment")
+    if job.exit_timeout not in (plist.get("ExitTimeOut"), CLAMPED_EXIT_TIMEOUT):
+        found.append(f"loaded with an exit timeout of {job.exit_timeout} s")
+    if job.stdout_path != plist.get("StandardOutPath"):
+        found.append(f"loaded with its output in {job.stdout_path}")
+    if plist.get("KeepAlive") is True and "keepalive" not in job.properties:
+        found.append("loaded without KeepAlive")
+    return found
+
+
+def converge(job: JobState, plist: dict[str, Any], launch: str, *, restart: bool = False) -> Convergence:
+    """Decide what brings the job to `plist`, from what is. A pure function."""
+    reasons = []
+    file = job.plist_file
+    differs = job.plist != plist
+    write_plist = differs or file is None or not file.is_roots_alone
+    write_launch = (
+        job.launch_file is None
+        or job.launch_file.text != launch
+        or not job.launch_file.is_roots_alone
+        or job.launch_file.mode != "755"
+    )
+    unload = load = False
+    if not job.loaded:
+        load = True
+        reasons.append("not loaded")
+    else:
+        stale = loaded_differences(job, plist)
+        if stale or restart or (job.pid is not None and not job.running):
+            unload = load = True
+            if stale and differs and job.plist is not None:
+                reasons += changes(job.plist, plist) or stale
+            elif stale:
+                reasons += stale
+            elif restart:
+                reasons.append("asked for with restart=true")
+            else:
+                reasons.append("on its way out")
+        elif job.pid is None:
+            load = True
+            reasons.append(
+                "loaded, and never spawned"
+                if job.runs == 0
+                else f"not running (last exit: {job.last_exit or 'unknown'})"
+            )
+    if job.disabled:
+        reasons.append("disabled")
+    if file is not None and write_plist:
+        if not file.is_roots_alone:
+            reasons.append(f"plist is a {file.kind.lower()} of {file.uid}:{file.gid}, mode {file.mode}")
+        elif not unload:
+            reasons.append("plist differs from what is loaded" if job.loaded else "plist differs")
+    elif write_plist and not unload and job.loaded:
+        reasons.append("plist missing")
+    if write_launch and not load:
+        reasons.append("launch script is new" if job.launch_file is None else "launch script differs")
+    return Convergence(tuple(reasons), write_launch, write_plist, unload, load, job.disabled)
+
+
+def describe(job: JobState | None, label: str, decision: Convergence | None) -> str:
+    """The operation's name: what it would change and why, for a person who reads `--dry`."""
+    if job is None or decision is None:
+        return f"Supervise Colima: {label}"
+    why = ", ".join(decision.reasons)
+    if not decision.needed:
+        return f"Supervise Colima: {label} is loaded and runs"
+    if decision.restarts:
+        return f"Restart Colima: {why}"
+    if decision.load and not job.loaded:
+        return f"Start Colima at boot and now: LaunchDaemon {label} ({why})"
+    if decision.load:
+        return f"Start Colima: {label} is {why}"
+    return f"Put right {label} without a restart: {why}"
+
+
+def _launchctl(state: State, host: Host, *arguments: str) -> tuple[int, str]:
+    """Run one launchctl verb: its exit status and what it said."""
+    quoted = [QuoteString(each) for each in arguments]
+    ok, lines = run(state, host, StringCommand("/bin/launchctl", *quoted, "2>&1; echo rc=$?"))
+    if not ok or not lines or not lines[-1].startswith("rc="):
+        return -1, " ".join(lines)
+    return int(lines[-1].removeprefix("rc=")), " ".join(line for line in lines[:-1] if line.strip())
+
+
+def unload_job(state: State, host: Host, label: str, seconds: int) -> bool:
+    """Boot a system job out and wait until launchd has let go of it and its process has ended.
+
+    bootout(1) returns at once; the job drains, for `seconds` at most. Returns False, having said why, when it
+    does not.
+    """
+    status, said = _launchctl(state, host, "bootout", f"system/{label}")
+    if status not in (0, NO_SUCH_PROCESS, IN_PROGRESS, NOT_FOUND):
+        return fail(host, f"launchctl bootout system/{label}: {status}: {said}")
+
+    def look() -> bool | None:
+        job = host.get_fact(LaunchdJob, label=label)
+        return True if job is not None and not job.loaded else None
+
+    if wait(host, seconds, look, f"{label} to end", pause=0.3) is None:
+        return fail(
+            host,
+            f"{label} is still loaded {seconds} s after bootout.",
+            f"Look: launchctl print system/{label}. Then run this again.",
+        )
+    return True
+
+
+def load_job(state: State, host: Host, label: str) -> bool:
+    """Enable and bootstrap a system job, and see it spawned.
+
+    Retries what means "still draining" within a bound; a job that launchd loads and never spawns is kicked
+    once, without -k. Returns False, having said why, when it does not spawn.
+    """
+    path = plist_path(label)
+    status, said = _launchctl(state, host, "enable", f"system/{label}")
+    if status != 0:
+        return fail(host, f"launchctl enable system/{label}: {status}: {said}")
+
+    def look() -> tuple[int, str] | None:
+        status, said = _launchctl(state, host, "bootstrap", "system", path)
+        if status in (IO_ERROR, FILE_EXISTS, IN_PROGRESS, ALREADY):
+            job = host.get_fact(LaunchdJob, label=label)
+            if job is not None and job.loaded and job.path == path and job.state != "SIGTERMed":
+                return 0, said
+            return None
+        return status, said
+
+    job = host.get_fact(LaunchdJob, label=label)
+    if job is None or not job.loaded:
+        answer = wait(host, BOOTSTRAP_WAIT, look, f"launchd to take {label}")
+        if answer is None:
+            return fail(
+                host,
+                f"launchctl bootstrap system {path}: 5: Input/output error, for {BOOTSTRAP_WAIT} s.",
+                f"Look: launchctl print system/{label}; plutil -lint {path}",
+            )
+        status, said = answer
+        if status != 0:
+            hint = HINTS.get(status)
+            return fail(host, f"launchctl bootstrap: {status}: {said}", *([f"{hint}."] if hint else []))
+
+    def spawned() -> bool | None:
+        job = host.get_fact(LaunchdJob, label=label)
+        return True if job is not None and (job.running or job.runs > 0) else None
+
+    def kick() -> bool | None:
+        _launchctl(state, host, "kickstart", f"system/{label}")
+        return wait(host, SPAWN_WAIT, spawned, f"launchd to spawn {label}", pause=0.5)
+
+    # A job that ran before and is between two attempts is not made to wait out its throttle.
+    waits = job is not None and job.loaded and not job.running
+    if (waits or wait(host, SPAWN_WAIT, spawned, f"{label}'s first pid", pause=0.3) is None) and (
+        kick() is None
+    ):
+        return fail(
+            host,
+            f"launchd has loaded {label} and does not spawn it.",
+            f"Look: launchctl print system/{label}",
+        )
+    return True
+
+
+def _show_diff(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+    before = to_xml(old).splitlines(keepends=True) if old is not None else []
+    host.log(f"Will {'modify' if before else 'create'} {path}", logger.info)
+    for line in generate_color_diff(before, to_xml(new).splitlines(keepends=True)):
+        logger.info("  %s", line)
+
+
+@operation()
+def daemon(
+    label: str,
+    plist: dict[str, Any],
+    restart: bool = False,
+    before_unload: StringCommand | None = None,
+    after_unload: StringCommand | None = None,
+    milestones: tuple[str, ...] = (),
+) -> Commands:
+    """
+    Keep a system LaunchDaemon loaded with exactly this plist, enabled and spawned.
+
+    + label: the job's label; its plist is /Library/LaunchDaemons/LABEL.plist
+    + plist: the property list, as launchd.plist(5) has it
+    + restart: stop and start it although nothing differs
+    + before_unload: a command that ends in order what the job supervises, before bootout
+    + after_unload: a command that ends what bootout has left behind
+    + milestones: what to note of this start in /Library/ColimaPulse/LABEL; what was noted before is forgotten
+
+    The file is replaced by rename, and only where its parsed value, owner or mode differ. The job is reloaded
+    only where what launchd has loaded differs from the plist: a file alone that differs is put right without
+    a restart.
+
+    **Example:**
+
+    .. code:: python
+
+        launchd.daemon(
+            name="Start Colima at boot",
+            label="homebrew.mrcee.colima-pulse",
+            plist={"Label": "homebrew.mrcee.colima-pulse", "ProgramArguments": [...], ...},
+        )
+    """
+    job = host.get_fact(LaunchdJob, label=label)
+    if job is None:
+        yield from refuse(
+            f"launchd's answer about {label} cannot be read, so nothing is changed. "
+            f"Look: sudo launchctl print system/{label}"
+        )
+        return
+    launch = text("launch")
+    decision = converge(job, plist, launch, restart=restart)
+    if not decision.needed:
+        host.noop(f"{label} is loaded from its plist and runs (pid {job.pid})")
+        return
+
+    path = plist_path(label)
+    if decision.write_plist and state.config.DIFF:
+        _show_diff(path, job.plist, plist)
+    if decision.write_launch:
+        yield StringCommand(*script("install-file", LAUNCH, "0755").bits, _stdin=launch)
+    if decision.unload:
+        if before_unload is not None:
+            yield LiveCommand(*before_unload.bits)
+        drain = (job.exit_timeout or plist.get("ExitTimeOut", 20)) + 15
+        yield FunctionCommand(unload_job, (label, drain), {})
+        if after_unload is not None:
+            yield LiveCommand(*after_unload.bits)
+    if decision.write_plist:
+        yield StringCommand(*script("install-file", path, "0644").bits, _stdin=to_xml(plist))
+    if decision.load:
+        log = plist.get("StandardOutPath", "/dev/null")
+        owner = plist.get("UserName", "root")
+        yield script("begin", milestones_path(label), log, owner, *milestones)
+        yield FunctionCommand(load_job, (label,), {})
+    elif decision.enable:
+        yield StringCommand("/bin/launchctl", "enable", QuoteString(f"system/{label}"))

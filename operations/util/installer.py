@@ -1,0 +1,317 @@
+"""The installers in containers/: plain text with one `docker run .. --name NAME ..`, read and checked.
+
+All of them are read before any is run, and every fault is named with its file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+# Where a copied command came from: shell prompts, and the boxes that documentation draws around it.
+PROMPT = re.compile(r"^[ \t]*(?:\$|\u276f|\u279c|>)[ \t]+")
+BOX = re.compile("[\u2500-\u257f\u2580-\u259f]")
+
+DOCKER_RUN = re.compile(r"(?<![\w./$-])docker(?:[ \t]+container)?[ \t]+run(?=[ \t\n]|$)")
+CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+
+# The options of `docker run` that take no value (docker run --help); every other one takes one.
+BOOLEAN = frozenset(
+    "--detach --disable-content-trust --help --init --interactive --no-healthcheck --oom-kill-disable "
+    "--privileged --publish-all --quiet --read-only --rm --sig-proxy --tty --use-api-socket".split()
+)
+BOOLEAN_LETTERS = frozenset("ditPq")
+
+# What a shell sets by itself, or files/run-installer does.
+KNOWN_VARIABLES = frozenset("HOME USER LOGNAME PATH PWD SHELL TMPDIR IFS DOCKER_HOST COLIMA_HOME".split())
+
+TRANSIENT = re.compile(
+    r"\bEOF\b|context canceled|connection (?:is )?clos(?:ed|ing)|closed network connection|connection reset"
+    r"|connection refused|broken pipe|i/o timeout|TLS handshake timeout|http2: |stream error"
+    r"|dial unix .*no such file|[Cc]annot connect to the Docker daemon",
+)
+
+
+@dataclass(frozen=True)
+class Installer:
+    """One container's installer. Its text may hold secrets and is in no repr, and so in no log."""
+
+    file: str
+    container: str
+    text: str = field(repr=False)
+    detached: bool
+    removed: bool
+    restarts: bool
+    insert_at: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the cleaned text: the container's colima-pulse.spec label."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def smoke_test(self) -> bool:
+        """Whether it leaves no container behind: `--rm` without `-d`."""
+        return self.removed and not self.detached
+
+    def script(self, label: str, secrets: Mapping[str, str]) -> str:
+        """The text to run: its values exported first, and the container labelled with the digest."""
+        exports = "".join(
+            f"export {name}={shlex.quote(value)}\n"
+            for name, value in secrets.items()
+            if re.search(rf"\b{re.escape(name)}\b", self.text)
+        )
+        labelled = f"{self.text[: self.insert_at]} --label {label}={self.digest}"
+        return exports + labelled + self.text[self.insert_at :]
+
+
+def clean(raw: bytes) -> str:
+    """A file's bytes as shell text: no BOM, CR, box characters, prompts and line continuations.
+
+    A joined line's breaks follow it, so that line numbers stay true. Raises ValueError when it is not text.
+    """
+    if b"\0" in raw:
+        raise ValueError("this is not text")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("this is not UTF-8 text") from None
+    lines: list[str] = []
+    joined = 0
+    continues = False
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        line = PROMPT.sub("", BOX.sub(" ", line)) if not continues else BOX.sub(" ", line)
+        line = line.rstrip()
+        ends_open = re.search(r"(?<!\\)(?:\\\\)*\\$", line) is not None
+        body = line[:-1].rstrip() if ends_open else line
+        if continues:
+            # A prompt of a continued line: "> ".
+            lines[-1] += " " + PROMPT.sub("", body).strip()
+            joined += 1
+        else:
+            lines.append(body)
+        if not ends_open:
+            lines += [""] * joined
+            joined = 0
+        continues = ends_open
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def mask(text: str) -> tuple[str, int | None]:
+    """The text with quoted parts and comments blanked, of equal length, and where an open quote begins."""
+    out = list(text)
+    quote = ""
+    opened = 0
+    i = 0
+    while i < len(text):
+        char = text[i]
+        if quote:
+            if char == "\\" and quote == '"' and i + 1 < len(text):
+                out[i] = out[i + 1] = "_"
+                i += 2
+                continue
+            out[i] = "_"
+            if char == quote:
+                quote = ""
+        elif char == "\\":
+            out[i : i + 2] = "_" * len(out[i : i + 2])
+            i += 2
+            continue
+        elif char in "'\"":
+            quote, opened = char, i
+            out[i] = "_"
+        elif char == "#" and (i == 0 or text[i - 1] in " \t\n;&|("):
+            while i < len(text) and text[i] != "\n":
+                out[i] = " "
+                i += 1
+            continue
+        i += 1
+    return "".join(out), opened if quote else None
+
+
+@dataclass
+class _Run:
+    """What the words after `docker run` say."""
+
+    name: str | None = None
+    detached: bool = False
+    removed: bool = False
+    restarts: bool = False
+    environment: list[str] = field(default_factory=list)
+    image: str | None = None
+
+
+def _read_run(words: list[str]) -> _Run:
+    found = _Run()
+    i = 0
+    while i < len(words):
+        word = words[i]
+        i += 1
+        if word == "--":
+            found.image = words[i] if i < len(words) else None
+            break
+        if not word.startswith("-") or word == "-":
+            found.image = word
+            break
+        option, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            option, value = _short(word)
+            equals = "=" if value or option in BOOLEAN else ""
+        if option in BOOLEAN:
+            on = value.lower() not in {"false", "0", "f"}
+            if option == "--detach" or (not word.startswith("--") and "d" in word):
+                found.detached = on
+            if option == "--rm":
+                found.removed = on
+            continue
+        if not equals:
+            value = words[i] if i < len(words) else ""
+            i += 1
+        if option == "--name":
+            found.name = value
+        elif option == "--restart":
+            found.restarts = value not in {"", "no"}
+        elif option in {"--env", "-e"}:
+            found.environment.append(value)
+    return found
+
+
+def _short(word: str) -> tuple[str, str]:
+    """A cluster of short options: its last one, and the value attached to it."""
+    for i, letter in enumerate(word[1:], start=1):
+        if letter not in BOOLEAN_LETTERS:
+            return f"-{letter}", word[i + 1 :].removeprefix("=")
+    return "--detach" if "d" in word else "--tty", ""
+
+
+def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer | None, list[str]]:
+    """Read one installer. Returns it, or None and what is wrong with it, each fault with file and line.
+
+    `known` are the names that containers/.env sets.
+    """
+
+    def at(index: int, fault: str) -> str:
+        return f"containers/{file}:{text.count(chr(10), 0, index) + 1}: {fault}"
+
+    text = ""
+    try:
+        text = clean(raw)
+    except ValueError as error:
+        return None, [at(0, str(error))]
+    masked, open_quote = mask(text)
+    if not masked.strip():
+        return None, [at(0, "there is no command in it")]
+    if open_quote is not None:
+        return None, [at(open_quote, f"the quote {text[open_quote]} is not closed")]
+    runs = list(DOCKER_RUN.finditer(masked))
+    if len(runs) != 1:
+        if not runs:
+            return None, [at(0, "there is no `docker run` in it")]
+        return None, [at(runs[1].start(), "a second `docker run`: one file makes one container")]
+    start = runs[0].end()
+    end = re.compile(r"[\n;&|)]").search(masked, start)
+    segment = text[start : end.start() if end else len(text)]
+    try:
+        found = _read_run(shlex.split(segment))
+    except ValueError as error:
+        return None, [at(start, str(error))]
+    if found.name is None:
+        return None, [at(start, "`docker run` has no --name: write --name NAME before the image")]
+    if not CONTAINER_NAME.fullmatch(found.name):
+        return None, [at(start, f"--name {found.name!r} is not a name that Docker takes")]
+    if found.image is None:
+        return None, [at(start, "`docker run` names no image")]
+    return (
+        Installer(
+            file=file,
+            container=found.name,
+            text=text,
+            detached=found.detached,
+            removed=found.removed,
+            restarts=found.restarts,
+            insert_at=start,
+            warnings=tuple(_warnings(text, masked, found, start, set(known), at)),
+        ),
+        [],
+    )
+
+
+def _warnings(text: str, masked: str, found: _Run, start: int, known: set[str], at: object) -> Iterable[str]:
+    assert callable(at)
+    if found.detached and not found.restarts and not found.removed:
+        yield at(start, f"{found.name} has -d and no --restart: it will not return after a reboot")
+    for variable in found.environment:
+        name, equals, value = variable.partition("=")
+        for used in re.findall(r"\$\{?(\w+)", value):
+            if equals and used in known:
+                yield at(
+                    start,
+                    f"write -e {name} alone (and {name} in containers/.env): "
+                    f"with =${used} its value stands on docker's command line",
+                )
+    single_quoted = re.sub(r"'[^']*'", "", text)
+    assigned = set(re.findall(r"(?m)(?:^|[;&|(]|\bexport|\bread|\bfor)[ \t]*(\w+)(?==|\b)", masked))
+    for used in sorted(set(re.findall(r"(?<!\\)\$\{?([A-Za-z_]\w*)(?![\w:=-])", single_quoted))):
+        if used not in known | KNOWN_VARIABLES | assigned:
+            yield at(max(text.find(f"${used}"), 0), f"${used} is set nowhere; containers/.env may")
+
+
+def is_transient(output: Iterable[str]) -> bool:
+    """Whether what Docker said is a passing trouble, worth another try."""
+    return any(TRANSIENT.search(line) for line in output)
+
+
+@dataclass(frozen=True)
+class Installers:
+    """All of containers/: the installers in name order, what is wrong, what to mind, and the secrets."""
+
+    all: tuple[Installer, ...]
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+    secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+
+def read(directory: Path) -> Installers:
+    """Read and check every installer in `directory`; `.env` there holds their secrets.
+
+    Passed over are *.md, dotfiles, and `example-*` and `template-*`, which are there to be copied.
+    """
+    found: list[Installer] = []
+    faults: list[str] = []
+    warnings: list[str] = []
+    secrets: dict[str, str] = {}
+    env = directory / ".env"
+    if env.is_file():
+        secrets = {k: v for k, v in dotenv_values(env, interpolate=False).items() if v is not None}
+        mode = stat.S_IMODE(env.stat().st_mode)
+        if mode & 0o077:
+            warnings.append(f"{env} can be read by others (mode {mode:o}): chmod 600 {env}")
+    names = sorted(
+        path
+        for path in (directory.iterdir() if directory.is_dir() else ())
+        if path.is_file()
+        and not path.name.startswith((".", "example-", "template-"))
+        and path.suffix.lower() != ".md"
+    )
+    for path in names:
+        installer, wrong = parse(path.name, path.read_bytes(), secrets)
+        faults += wrong
+        if installer is None:
+            continue
+        twin = next((each for each in found if each.container == installer.container), None)
+        if twin is not None:
+            faults.append(
+                f"containers/{installer.file}: its --name {installer.container} "
+                f"is containers/{twin.file}'s as well"
+            )
+        found.append(installer)
+        warnings += installer.warnings
+    return Installers(tuple(found), tuple(faults), tuple(warnings), secrets)

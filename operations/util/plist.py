@@ -1,0 +1,135 @@
+"""The LaunchDaemon's property list: what it says, and how two of them differ."""
+
+from __future__ import annotations
+
+import plistlib
+import shlex
+from typing import Any
+
+from facts.launchd import LAUNCH
+from settings import Settings
+
+# Lima's QEMU driver gives the guest three minutes to power off, and Colima stops Docker before that
+# (lima pkg/driver/qemu); launchd's own default is 5 s.
+EXIT_TIMEOUT = 300
+THROTTLE = 60
+OPEN_FILES = 10240
+
+
+def gib(value: float) -> str:
+    """A number of GiB as Colima takes it: 4, or 2.5 (fractions since Colima 0.8.1)."""
+    return f"{value:g}"
+
+
+def colima_start(settings: Settings, prefix: str) -> list[str]:
+    """The whole `colima start` line. `--cpu` is the spelling that every version takes."""
+    return [
+        f"{prefix}/bin/colima",
+        "start",
+        f"--profile={settings.colima_profile}",
+        f"--runtime={settings.colima_runtime}",
+        f"--vm-type={settings.colima_vm_type}",
+        f"--cpu={settings.colima_cpus}",
+        f"--memory={gib(settings.colima_memory)}",
+        f"--disk={settings.colima_disk}",
+        *settings.colima_extra_args,
+        "--foreground",
+    ]
+
+
+def environment(user: str, home: str, prefix: str) -> dict[str, str]:
+    """The environment Colima runs in, written down: launchd's own PATH has no Homebrew."""
+    return {
+        "COLIMA_HOME": f"{home}/.colima",
+        "HOME": home,
+        "LOGNAME": user,
+        "PATH": f"{prefix}/bin:{prefix}/sbin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "SHELL": "/bin/sh",
+        # Colima leaves a file in TMPDIR; in a shared /tmp another user's would fail every start.
+        "TMPDIR": f"{home}/Library/Caches/colima-pulse",
+        "USER": user,
+    }
+
+
+def daemon_plist(settings: Settings, home: str, prefix: str) -> dict[str, Any]:
+    """The LaunchDaemon of Colima, as launchd.plist(5) has it.
+
+    `launch_via="su"` is the original's form: su forks, forwards no signal and dies of TERM, so launchd
+    supervises su and not Colima; a stop then has to stop Colima first.
+    """
+    user = settings.homebrew_user
+    variables = environment(user, home, prefix)
+    program = [LAUNCH, *colima_start(settings, prefix)]
+    plist: dict[str, Any] = {
+        "Label": settings.label,
+        "RunAtLoad": True,
+        "KeepAlive": True,
+        "ThrottleInterval": THROTTLE,
+        "ExitTimeOut": EXIT_TIMEOUT,
+        "ProcessType": "Interactive",
+        "SoftResourceLimits": {"NumberOfFiles": OPEN_FILES},
+        # The home may not be there yet (FileVault, external volumes); files/launch waits for it.
+        "WorkingDirectory": "/",
+        "StandardOutPath": settings.log_path,
+        "StandardErrorPath": settings.log_path,
+    }
+    if settings.launch_via == "su":
+        # `su -` clears the environment, so it travels in the command; the login shell may be any.
+        command = ["/usr/bin/env", "-i", *(f"{key}={value}" for key, value in variables.items())]
+        line = "exec " + shlex.join([*command, *program])
+        return plist | {"ProgramArguments": ["/usr/bin/su", "-", user, "-c", line]}
+    return plist | {
+        "UserName": user,
+        "ProgramArguments": program,
+        "EnvironmentVariables": variables,
+    }
+
+
+def to_xml(plist: dict[str, Any]) -> str:
+    """A property list as text, its keys sorted, so that equal values are equal texts."""
+    return plistlib.dumps(plist, sort_keys=True).decode()
+
+
+_FLAGS = {
+    "--memory": ("memory", " GiB"),
+    "--cpu": ("CPUs", ""),
+    "--disk": ("disk", " GiB"),
+    "--profile": ("profile", ""),
+}
+
+
+def _start_flags(plist: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    arguments = [str(each) for each in plist.get("ProgramArguments", ())]
+    if arguments[:2] == ["/usr/bin/su", "-"] and len(arguments) == 5:
+        arguments = shlex.split(arguments[4])
+    known = {}
+    other = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if equals and flag in _FLAGS:
+            known[flag] = value
+        else:
+            other.append(argument)
+    return known, other
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two plists, in words: "memory 2 -> 4 GiB", "ExitTimeOut 5 -> 300"."""
+    words = []
+    old_flags, old_rest = _start_flags(old)
+    new_flags, new_rest = _start_flags(new)
+    for flag, (what, unit) in _FLAGS.items():
+        was, will = old_flags.get(flag), new_flags.get(flag)
+        if was != will:
+            words.append(f"{what} {was or 'unset'} -> {will}{unit}")
+    if old_rest != new_rest and ("UserName" in old) == ("UserName" in new):
+        words.append("options of colima start")
+    for key in sorted((old.keys() | new.keys()) - {"ProgramArguments"}):
+        was, will = old.get(key), new.get(key)
+        if was == will:
+            continue
+        if isinstance(was, dict) or isinstance(will, dict):
+            words.append(key)
+        else:
+            words.append(f"{key} {'unset' if was is None else was} -> {'unset' if will is None else will}")
+    return words

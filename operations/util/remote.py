@@ -1,0 +1,98 @@
+"""Running commands inside an operation: shown as they print, awaited, or refused with words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar, cast
+
+from pyinfra import host as current_host
+from pyinfra import logger, state
+from pyinfra.api import FunctionCommand, Host, OperationError, State, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, ConnectorArguments
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.connectors.util import CommandOutput
+from typing_extensions import override
+
+T = TypeVar("T")
+Commands = Generator[PyinfraCommand, None, None]
+
+
+class LiveCommand(StringCommand):
+    """A command whose output is shown as it comes, without `-vvv`."""
+
+    @override
+    def execute(
+        self, state: State, host: Host, connector_arguments: ConnectorArguments
+    ) -> tuple[bool, CommandOutput]:
+        connector_arguments.update(self.connector_arguments)
+        status, output = host.run_shell_command(
+            self, print_output=True, print_input=state.print_input, **connector_arguments
+        )
+        # pyinfra prints the output of a failed command again unless there is none.
+        return status, output if status else CommandOutput([])
+
+
+def run(
+    state: State, host: Host, command: StringCommand, *, live: bool = False, **arguments: Any
+) -> tuple[bool, list[str]]:
+    """Run `command` from within a FunctionCommand, with the operation's sudo, user and environment.
+
+    Returns whether it exited 0, and its output, both streams in order. `arguments` are pyinfra's connector
+    arguments (`_stdin`, `_sudo_user`, ...) for this command.
+    """
+    given = cast("dict[str, Any]", host.current_op_global_arguments or {})
+    connector = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
+    status, output = host.run_shell_command(
+        command,
+        print_output=live or state.print_output,
+        print_input=state.print_input,
+        **(connector | dict(command.connector_arguments) | arguments),
+    )
+    return status, [line.line for line in output]
+
+
+def fail(host: Host, *lines: str) -> bool:
+    """Say in red why this host fails. Returns False: what a FunctionCommand returns to fail its host."""
+    for line in lines:
+        host.log_styled(line, fg="red", log_func=logger.error)
+    return False
+
+
+def _fail(state: State, host: Host, message: str) -> bool:
+    return fail(host, *message.splitlines())
+
+
+def refuse(message: str) -> Commands:
+    """Refuse to go on with this host: nothing has been touched yet, or nothing more is.
+
+    While pyinfra prepares, raises OperationError. While it executes, yields a command that fails this host
+    alone: an exception there would stop all hosts.
+    """
+    if not state.is_executing:
+        raise OperationError(f"{current_host.name}: {message}")
+    yield FunctionCommand(_fail, (message,), {})
+
+
+def wait(
+    host: Host,
+    seconds: float,
+    look: Callable[[], T | None],
+    waiting_for: str,
+    *,
+    pause: float = 1.0,
+) -> T | None:
+    """Look until there is something to see (not None), for at most `seconds`.
+
+    Says every 15 s what is awaited. Returns what was seen, or None.
+    """
+    start = said = time.monotonic()
+    while (seen := look()) is None:
+        now = time.monotonic()
+        if now - start >= seconds:
+            return None
+        if now - said >= 15:
+            said = now
+            host.log(f"waiting for {waiting_for}: {now - start:.0f} of {seconds:.0f} s")
+        time.sleep(pause)
+    return seen

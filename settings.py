@@ -1,0 +1,268 @@
+"""Every option of Colima Pulse: its type, unit, default and check.
+
+Values come from `.env` (`read_env`), from inventory data or from `--data KEY=VALUE`, in rising order of
+precedence, and arrive in `host.data` under their lower-case names. `Settings.parse` turns them into one
+frozen, typed value, or says everything that is wrong with them at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dotenv.parser import parse_stream
+from pyinfra import logger
+
+T = TypeVar("T")
+
+# Asked for on the command line of one run (`--data`), never in a file: DESIGN.md, invariant 7.
+COMMAND_LINE_ONLY = ("FULL_RESET", "FORCE_YES", "NO_CONFIRM", "CONFIRM_TOKEN", "BACKUP", "RESTART")
+
+# What `colima start` may be told only by a setting of its own, or not at all.
+OWNED_FLAGS = frozenset(
+    "--profile --runtime --vm-type --cpu --cpus --memory --disk --foreground --edit --editor "
+    "--help --version --verbose --very-verbose".split()
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One setting that cannot be used: its key, the value given and what is allowed."""
+
+    key: str
+    value: object
+    allowed: str
+
+    def __str__(self) -> str:
+        given = "not set" if self.value is None else repr(self.value)
+        return f"{self.key}: {given}; {self.allowed}"
+
+
+# The checks: each takes the value as given and returns it typed, or raises ValueError(what is allowed).
+
+
+def _text(pattern: str, allowed: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if not isinstance(value, str | int) or not re.fullmatch(pattern, str(value)):
+            raise ValueError(allowed)
+        return str(value)
+
+    return parse
+
+
+def _only(*choices: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if str(value).lower() not in choices:
+            alone = f"only {choices[0]!r} is supported"
+            raise ValueError(alone if len(choices) == 1 else "one of " + ", ".join(choices))
+        return str(value).lower()
+
+    return parse
+
+
+def _whole(unit: str, least: int = 1, most: int = 1_000_000) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not re.fullmatch(r"\s*\+?\d{1,9}\s*", str(value)):
+            raise ValueError(f"a whole number of {unit}, {least} or more")
+        number = int(str(value))
+        if not least <= number <= most:
+            raise ValueError(f"a whole number of {unit} from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _gibibytes(value: object) -> float:
+    allowed = "a number of GiB above 0, such as 4 or 2.5"
+    if isinstance(value, bool) or not re.fullmatch(r"\s*\d{1,6}(\.\d{1,6})?\s*", str(value)):
+        raise ValueError(allowed)
+    if float(str(value)) <= 0:
+        raise ValueError(allowed)
+    return float(str(value))
+
+
+def _yes_no(value: object) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True}
+    words |= {"false": False, "no": False, "off": False, "0": False}
+    if str(value).lower() not in words:
+        raise ValueError("true or false")
+    return words[str(value).lower()]
+
+
+def _user(value: object) -> str:
+    name = _text(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}", "the short name of the user who owns Homebrew")(value)
+    if name == "root":
+        raise ValueError("a user of this Mac other than root: neither Homebrew nor Lima run as root")
+    return name
+
+
+def _profile(value: object) -> str:
+    """A Colima profile's short name; Colima itself checks none (`lima pkg/identifiers`)."""
+    allowed = "letters and digits, with single . _ - between them, not beginning with 'colima'"
+    name = _text(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*", allowed)(value)
+    if name.startswith("colima") or name.endswith((".yml", ".yaml")):
+        raise ValueError(allowed)
+    return name
+
+
+def _label(value: object) -> str:
+    allowed = "a launchd label of letters, digits, . _ - (at most 128), not one of com.apple"
+    label = _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", allowed)(value)
+    if label.startswith("com.apple."):
+        raise ValueError(allowed)
+    return label
+
+
+def _log_path(value: object) -> str:
+    allowed = "the absolute path of a file, without .. and line breaks"
+    path = _text(r"/[^\n\r\0]*[^\n\r\0/]", allowed)(value)
+    if ".." in Path(path).parts:
+        raise ValueError(allowed)
+    return path
+
+
+def _extra_args(value: object) -> tuple[str, ...]:
+    """More flags of `colima start`, as one string in shell quoting, or a list of them."""
+    try:
+        flags = shlex.split(value) if isinstance(value, str) else [str(flag) for flag in value]  # type: ignore[attr-defined]
+    except (ValueError, TypeError):
+        raise ValueError("flags of `colima start`, quoted as in a shell") from None
+    takes_value = False
+    for flag in flags:
+        if "\n" in flag or "\0" in flag:
+            raise ValueError("flags of `colima start` without line breaks")
+        if not flag.startswith("-"):
+            if not takes_value:
+                raise ValueError(f"{flag!r} belongs to no flag; write --flag=value")
+            takes_value = False
+            continue
+        if not re.fullmatch(r"--[a-z][a-z0-9-]*(=.*)?", flag):
+            raise ValueError(f"{flag!r}: write flags in their long form, --flag or --flag=value")
+        if flag.partition("=")[0] in OWNED_FLAGS:
+            raise ValueError(f"{flag.partition('=')[0]} is Colima Pulse's own: use its setting")
+        takes_value = "=" not in flag
+    return tuple(flags)
+
+
+def option(default: T, parse: Callable[[object], T], about: str, *, ask: bool = False) -> T:
+    """A field of Settings. `ask`: it belongs to one run's command line, not to `.env`."""
+    made: T = field(default=default, metadata={"parse": parse, "about": about, "ask": ask})
+    return made
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one host is to become. Durations are in seconds, memory and disk in GiB."""
+
+    homebrew_user: str = option("", _user, "who owns Homebrew and runs Colima")
+    colima_profile: str = option("default", _profile, "the Colima profile")
+    colima_runtime: str = option("docker", _only("docker"), "the container runtime")
+    colima_vm_type: str = option("qemu", _only("qemu"), "the hypervisor")
+    colima_cpus: int = option(2, _whole("CPUs"), "CPUs of the VM")
+    colima_memory: float = option(2.0, _gibibytes, "memory of the VM, GiB")
+    colima_disk: int = option(20, _whole("GiB"), "disk of the VM, GiB; it can only grow")
+    colima_extra_args: tuple[str, ...] = option((), _extra_args, "more flags of colima start")
+    label: str = option("homebrew.mrcee.colima-pulse", _label, "the LaunchDaemon's label")
+    log_path: str = option("/var/log/colima.log", _log_path, "Colima's log")
+    launch_via: str = option("user", _only("user", "su"), "UserName, or the original's su")
+    wait_socket_max: int = option(180, _whole("seconds"), "for the profile's docker.sock")
+    wait_docker_api_max: int = option(180, _whole("seconds"), "for the Docker API behind it")
+    wait_qemu_max: int = option(120, _whole("seconds"), "for Lima to say Running, on QEMU")
+    wait_provision_max: int = option(1800, _whole("seconds"), "for a profile's first start")
+    wait_stable_required: int = option(5, _whole("good answers", most=600), "in a row, one a second")
+    container_tries: int = option(3, _whole("tries", most=100), "at an installer")
+    container_debug_script: bool = option(False, _yes_no, "show each cleaned installer first")
+    colima_start_filter_info: bool = option(True, _yes_no, "hide level=info while Colima starts")
+    restart: bool = option(False, _yes_no, "restart the VM although nothing changed", ask=True)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:
+        """Build the settings from `data` (lower-case keys), and list what is wrong with it.
+
+        A value that cannot be used leaves its default in the settings, so that the checks which
+        follow on the host can still be made and reported together with these faults.
+        """
+        values: dict[str, Any] = {}
+        faults: list[Fault] = []
+        for option_ in fields(cls):
+            given = data.get(option_.name)
+            if given is None or given == "":
+                if option_.name == "homebrew_user":
+                    faults.append(Fault("HOMEBREW_USER", None, "name the user who owns Homebrew"))
+                continue
+            try:
+                values[option_.name] = option_.metadata["parse"](given)
+            except ValueError as error:
+                faults.append(Fault(option_.name.upper(), given, str(error)))
+        return cls(**values), faults
+
+    def __str__(self) -> str:
+        """Every setting with its value, for printing."""
+        return " ".join(f"{each.name.upper()}={getattr(self, each.name)!r}" for each in fields(self))
+
+
+def env_options() -> dict[str, Field[Any]]:
+    """The options that may stand in `.env`, by their upper-case keys."""
+    return {f.name.upper(): f for f in fields(Settings) if not f.metadata["ask"]}
+
+
+def parse_env(text: str) -> tuple[dict[str, str], list[str]]:
+    """Parse the text of a `.env`: lower-case keys with their values, and warnings about the rest.
+
+    python-dotenv's grammar (`export`, quotes, ` # comment`, CRLF), without its interpolation: the file
+    is data and nothing in it is ever executed. The last of two assignments wins.
+    """
+    known = env_options()
+    values: dict[str, str] = {}
+    lines: dict[str, list[int]] = {}
+    warnings: list[str] = []
+    for binding in parse_stream(StringIO(text.removeprefix("\ufeff"))):
+        # A binding begins with the blank lines before it.
+        blank = binding.original.string[: -len(binding.original.string.lstrip()) or None]
+        line = binding.original.line + blank.count("\n")
+        if binding.error or (binding.key is not None and binding.value is None):
+            warnings.append(f"line {line} is not KEY=VALUE and is ignored")
+        if binding.key is None or binding.value is None:
+            continue
+        key = binding.key.upper()
+        if key in COMMAND_LINE_ONLY or key.startswith("RESET_"):
+            warnings.append(
+                f"{key} (line {line}) is ignored: say it for one run, "
+                f"with --data {key.lower()}={binding.value or 'true'}"
+            )
+            continue
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            warnings.append(f"{key} (line {line}) is not a setting and is ignored{hint}")
+            continue
+        values[key.lower()] = binding.value
+        lines.setdefault(key, []).append(line)
+    for key, seen in lines.items():
+        if len(seen) > 1:
+            where = ", ".join(map(str, seen))
+            warnings.append(f"{key} is set {len(seen)} times (lines {where}); the last one counts")
+    return values, warnings
+
+
+@cache
+def read_env(path: Path) -> Mapping[str, str]:
+    """The settings in the file `path` (none when there is no such file); its warnings are logged once."""
+    if not path.is_file():
+        return {}
+    values, warnings = parse_env(path.read_bytes().decode("utf-8", errors="replace"))
+    for warning in warnings:
+        logger.warning("%s: %s", path.name, warning)
+    return values
+
+
+def defaults() -> dict[str, Any]:
+    """Every option's default under its lower-case name; a required one has none and is left out."""
+    return {f.name: f.default for f in fields(Settings) if f.default != ""}
