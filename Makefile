@@ -1,0 +1,48 @@
+# The commands of this repository; the README explains them. PYTHON may name another interpreter (3.10 or newer).
+PYTHON ?= python3
+HOST ?= @local
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL_FILES = $(filter-out %.py,$(wildcard files/[a-z]*))
+
+.PHONY: help demo deploy test lint format clean
+
+help:
+	@echo 'make demo    boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
+	@echo 'make deploy  deploy to this Mac, or to HOST=@ssh/macmini.lan'
+	@echo 'make test    run the tests'
+	@echo 'make lint    run ruff, mypy and shellcheck'
+
+$(VENV)/ready: pyproject.toml
+	@echo 'Making the virtual environment in $(VENV)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	    || { echo '$(PYTHON) is older than 3.10: make PYTHON=/path/to/newer $(MAKECMDGOALS)'; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo 'On Debian or Ubuntu: apt-get install python3-venv'; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/ready
+	@sh tests/mac/prepare
+	@$(BIN)/python -m tests.mac.demo
+
+deploy: $(VENV)/ready
+	@test -f .env || { echo "HOMEBREW_USER=$$(id -un)" >.env; echo "Wrote .env: HOMEBREW_USER=$$(id -un)"; }
+	$(BIN)/pyinfra $(HOST) deploy.py
+
+test: $(VENV)/ready
+	@sh tests/mac/prepare || true
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/shellcheck -s sh $(SHELL_FILES) tests/mac/prepare
+	$(BIN)/shellcheck .ci/run
+
+format: $(VENV)/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -1,0 +1,88 @@
+"""What a test looks at on a Mac after a deploy: launchd's job, the VM, Docker."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.checkout import Checkout, Run
+from tests.mac.machine import Mac, Process
+
+LABEL = "homebrew.mrcee.colima-pulse"
+PLIST = f"/Library/LaunchDaemons/{LABEL}.plist"
+OURS = re.compile(r"colima|limactl|qemu-system|ssh\.sock")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A Mac after its first deploy, and how that deploy was run."""
+
+    mac: Mac
+    checkout: Checkout
+    run: Callable[..., Run]
+    first: Run
+
+
+def wait_for(look: Callable[[], bool], seconds: float = 30) -> None:
+    """Await a condition; fail the test when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def socket_of(mac: Mac, profile: str = "default", user: str = "alice") -> str:
+    return f"{mac.user(user).home}/.colima/{profile}/docker.sock"
+
+
+def docker(mac: Mac, *arguments: str, user: str = "alice", check: bool = True) -> str:
+    """Run the docker client as the user, on the profile's socket."""
+    prefix = "/opt/homebrew" if mac.arch == "arm64" else "/usr/local"
+    command = [f"{prefix}/bin/docker", "--host", f"unix://{socket_of(mac, user=user)}", *arguments]
+    return mac.run(command, user=user, check=check).stdout.strip()
+
+
+def ping(mac: Mac, user: str = "alice") -> str:
+    """The HTTP status of GET /_ping on the profile's socket; empty when nothing answers."""
+    curl = ["/usr/bin/curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}"]
+    socket = socket_of(mac, user=user)
+    done = mac.run([*curl, "--unix-socket", socket, "http://localhost/_ping"], check=False)
+    return done.stdout
+
+
+def container(mac: Mac, name: str, key: str) -> object:
+    """One value of `docker inspect`, such as "State.StartedAt"."""
+    value: object = json.loads(docker(mac, "inspect", "--format", f"{{{{json .{key}}}}}", name))
+    return value
+
+
+def job_pid(mac: Mac, label: str = LABEL) -> int | None:
+    """The pid that launchd has for a system job."""
+    printed = mac.run(["launchctl", "print", f"system/{label}"], check=False)
+    match = re.search(r"^\tpid = (\d+)$", printed.stdout, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def is_loaded(mac: Mac, label: str = LABEL) -> bool:
+    return mac.run(["launchctl", "print", f"system/{label}"], check=False).returncode != 113
+
+
+def ours(mac: Mac) -> list[Process]:
+    """The processes of Colima, Lima and QEMU."""
+    return [each for each in mac.processes() if OURS.search(each.command)]
+
+
+def process(mac: Mac, words: str) -> Process:
+    """The one process whose command has these words."""
+    (found,) = [each for each in mac.processes() if words in each.command]
+    return found
+
+
+def vm_events(mac: Mac) -> list[str]:
+    """What happened to the guests, in order, without the times."""
+    logs = sorted((mac.records / "vm").glob("**/events.log"))
+    lines = sorted(line for log in logs for line in log.read_text().splitlines())
+    return [line.partition(" ")[2] for line in lines]

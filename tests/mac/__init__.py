@@ -1,0 +1,1 @@
+"""A stand-in Mac: macOS's paths, commands and launchd over this machine's own root."""

@@ -1,0 +1,929 @@
+"""colima: the stand-in of v0.10.3 as Homebrew ships it, on macOS 13 or newer.
+
+Where the behaviour is taken from: the sources of Colima (cmd/, app/, environment/) and recorded
+runs. What Colima does over SSH goes through the guest's agent (agent.py), without a time limit.
+
+Faults (files in /private/var/db/standin/faults):
+  counted: image-download-fails, vz-anyway (the VM is made as vz whatever was asked), list-garbage;
+  while they exist: status-hangs, stop-hangs, list-hangs, colima-ignores-term (the foreground
+  process shrugs TERM off). A start that fails, hangs or is slow: see hostagent.py.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import agent, config, miniyaml
+from .common import Fatal, Log, fault, hang_while, record, retitle, take_fault
+from .config import FIXED, Profile
+from .store import GIB, Disk, Instance, VirtualDisk, host_arch, instances, read_instance, size
+
+VERSION = "0.10.3"
+REVISION = "9b40c0e5b4f1a6a2c0f3b9e1e8d7c6b5a4938271"
+IMAGE_URL = (
+    "https://github.com/abiosoft/colima-core/releases/download/v0.10.4/"
+    "ubuntu-24.04-minimal-cloudimg-{arch}-docker.raw.gz"
+)
+LOG = Log()
+DOCKER = Log(context="docker")
+VM = Log(context="vm")
+
+USAGE = """Usage:
+  colima {command} [flags]
+
+Flags:
+  -h, --help   help for {command}
+
+Global Flags:
+  -p, --profile string   profile name, for multiple instances (default "default")
+  -v, --verbose          enable verbose log
+      --very-verbose     enable more verbose log
+"""
+
+GLOBAL = {"-p": "profile", "--profile": "profile"}
+SWITCHES = {"-v", "--verbose", "--very-verbose", "-h", "--help"}
+
+
+# ---- the command line -----------------------------------------------------------------------
+
+
+@dataclass
+class Flags:
+    """What one command accepts: spelling -> (name, kind)."""
+
+    values: dict[str, tuple[str, str]] = field(default_factory=dict)
+    positional: int = 1
+
+    def add(self, kind: str, **spellings: str) -> "Flags":
+        for name, words in spellings.items():
+            for word in words.split():
+                self.values[word] = (name, kind)
+        return self
+
+
+START = (
+    Flags()
+    .add(
+        "int",
+        cpu="--cpu --cpus -c",
+        disk="--disk -d",
+        rootDisk="--root-disk",
+        sshPort="--ssh-port",
+    )
+    .add("float", memory="--memory -m")
+    .add(
+        "str",
+        runtime="--runtime -r",
+        vmType="--vm-type -t",
+        arch="--arch -a",
+        mountType="--mount-type",
+        hostname="--hostname",
+        cpuType="--cpu-type",
+        diskImage="--disk-image -i",
+        portForwarder="--port-forwarder",
+        network_mode="--network-mode",
+        network_interface="--network-interface",
+        gateway="--gateway-address",
+        editor="--editor",
+        downloader="--downloader",
+        model="--model-runner",
+    )
+    .add("list", mounts="--mount -V", env="--env", dns="--dns -n", dns_hosts="--dns-host")
+    .add(
+        "bool",
+        foreground="--foreground -f",
+        mountInotify="--mount-inotify",
+        save="--save-config",
+        autoActivate="--activate",
+        template="--template",
+        edit="--edit -e",
+        sshConfig="--ssh-config",
+        forwardAgent="--ssh-agent -s",
+        binfmt="--binfmt",
+        rosetta="--vz-rosetta",
+        nestedVirtualization="--nested-virtualization -z",
+        network_address="--network-address",
+        network_route="--network-preferred-route",
+        network_host="--network-host-addresses",
+        forceDiskImage="--force-disk-image",
+        kubernetes="--kubernetes -k",
+    )
+)
+FLAGS = {
+    "start": START,
+    "stop": Flags().add("bool", force="--force -f"),
+    "restart": Flags().add("bool", force="--force -f"),
+    "delete": Flags().add("bool", force="--force -f", data="--data -d"),
+    "status": Flags().add("bool", extended="--extended -e", json="--json -j"),
+    "list": Flags().add("bool", json="--json -j"),
+    "version": Flags(),
+    "ssh-config": Flags().add("str", format="--format").add("bool", layer="--layer"),
+    "template": Flags(positional=0).add("bool", print="--print").add("str", editor="--editor"),
+    "prune": Flags(positional=0).add("bool", force="--force -f", all="--all -a"),
+    "update": Flags(),
+}
+
+
+class UsageError(Exception):
+    """A command line cobra refuses."""
+
+
+def convert(spelling: str, name: str, kind: str, text: str) -> Any:
+    short = {"cpu": "-c, --cpus", "disk": "-d, --disk", "memory": "-m, --memory"}.get(name, spelling)
+    try:
+        if kind == "int":
+            return int(text)
+        if kind == "float":
+            return float(text)
+    except ValueError:
+        call = "ParseInt" if kind == "int" else "ParseFloat"
+        reason = f'strconv.{call}: parsing "{text}": invalid syntax'
+        raise UsageError(f'invalid argument "{text}" for "{short}" flag: {reason}') from None
+    if kind == "bool":
+        if text.lower() not in ("true", "false", "1", "0", "t", "f"):
+            reason = f'strconv.ParseBool: parsing "{text}": invalid syntax'
+            raise UsageError(f'invalid argument "{text}" for "{spelling}" flag: {reason}')
+        return text.lower() in ("true", "1", "t")
+    return text.split(",") if kind == "list" else text
+
+
+def parse(flags: Flags, words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """pflag: `--k v`, `--k=v`, `-kv`, `-k v`, flags and arguments mixed, `--` ends the flags."""
+    given: dict[str, Any] = {}
+    arguments: list[str] = []
+    known = {**flags.values, **{word: (name, "str") for word, name in GLOBAL.items()}}
+    known |= {word: (word.lstrip("-"), "bool") for word in SWITCHES if word not in known}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            arguments += rest
+            break
+        if not word.startswith("-") or word == "-":
+            arguments.append(word)
+            continue
+        if word.startswith("--"):
+            spelling, equals, text = word.partition("=")
+            if spelling not in known:
+                raise UsageError(f"unknown flag: {spelling}")
+        else:
+            spelling, text = word[:2], word[2:]
+            equals = "=" if text else ""
+            text = text.removeprefix("=")
+            if spelling not in known:
+                raise UsageError(f"unknown shorthand flag: '{word[1]}' in {word}")
+        name, kind = known[spelling]
+        if kind == "bool" and not word.startswith("--") and equals and "=" not in word:
+            rest.insert(0, f"-{word[2:]}")  # -fe: one switch after the other
+            equals, text = "", ""
+        if kind == "bool":
+            value = convert(spelling, name, kind, text) if equals else True
+        else:
+            if not equals:
+                if not rest:
+                    raise UsageError(f"flag needs an argument: {spelling}")
+                text = rest.pop(0)
+            value = convert(spelling, name, kind, text)
+        given[name] = given[name] + value if kind == "list" and name in given else value
+    if len(arguments) > flags.positional:
+        count = f"accepts at most {flags.positional} arg(s), received {len(arguments)}"
+        raise UsageError(count)
+    return given, arguments
+
+
+# ---- helpers --------------------------------------------------------------------------------
+
+
+def need(program: str) -> None:
+    """The dependency check of every command that talks to the VM (app.New)."""
+    if shutil.which(program) is None:
+        raise Fatal(
+            f"Error: dependency check failed for VM: lima not found,"
+            f" run 'brew install {program.removesuffix('ctl')}' to install"
+        )
+
+
+def find(profile: Profile) -> Instance | None:
+    """The instance, as `limactl list` would tell; None too when that fails (as for root)."""
+    if os.geteuid() == 0:
+        return None
+    try:
+        return read_instance(profile.lima.resolve(), profile.id)
+    except OSError:
+        return None
+
+
+def running(profile: Profile) -> bool:
+    instance = find(profile)
+    return instance is not None and instance.status == "Running"
+
+
+def limactl(*arguments: str) -> int:
+    """Run limactl; its output, log and all, comes out of our stdout, through a pipe."""
+    sys.stdout.flush()
+    process = subprocess.Popen(
+        ["limactl", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        os.write(1, line)
+    return process.wait()
+
+
+def guest(profile: Profile, *argv: str) -> tuple[int, str]:
+    """A command in the guest: its exit code and output; 255 when nobody answers."""
+    instance = find(profile)
+    if instance is None:
+        return 255, ""
+    while fault("start-hangs") is not None:
+        time.sleep(0.1)
+    try:
+        return agent.capture(instance, argv)
+    except agent.Unreachable:
+        return 255, ""
+
+
+def current_runtime(profile: Profile) -> str:
+    """What the guest's /etc/colima/colima.json says; an error when there is no answer."""
+    runtime = VirtualDisk(profile.instance_dir / "disk").read().get("runtime", "")
+    if not runtime or guest(profile, "true")[0] != 0:
+        raise Fatal("error retrieving current runtime: empty value")
+    return str(runtime)
+
+
+def state(profile: Profile) -> dict[str, Any]:
+    try:
+        return config.read(profile.state)
+    except miniyaml.YamlError:
+        return {}
+
+
+def docker_context(*arguments: str) -> str:
+    """`docker context ...` on the Mac: what it printed."""
+    command = ["docker", "context", *arguments]
+    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return answer.stdout + answer.stderr
+
+
+# ---- start ----------------------------------------------------------------------------------
+
+
+def merge(given: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """Flags over colima.yaml (cmd/start.go prepareConfig)."""
+    for key in (*config.defaults(), "forceDiskImage"):
+        if key in given and key not in ("mounts", "env", "kubernetes"):
+            content[key] = given[key]
+    content["diskImage"] = given.get("diskImage", "")
+    network = dict(content.get("network") or {})
+    names = {"network_address": "address", "network_mode": "mode", "dns": "dns",
+             "network_interface": "interface", "network_route": "preferredRoute",
+             "network_host": "hostAddresses", "gateway": "gatewayAddress"}  # fmt: skip
+    network |= {key: given[flag] for flag, key in names.items() if flag in given}
+    content["network"] = network
+    if "mounts" in given:
+        content["mounts"] = None if given["mounts"] == ["none"] else list(map(mount, given["mounts"]))
+    if "env" in given:
+        pairs = (entry.partition("=") for entry in given["env"])
+        content["env"] = {**(content.get("env") or {}), **{k: v for k, _, v in pairs}}
+    if "kubernetes" in given:
+        content["kubernetes"] = {**content["kubernetes"], "enabled": given["kubernetes"]}
+    content["arch"] = host_arch() if content["arch"] in ("", "host") else content["arch"]
+    content["arch"] = config.ARCHES.get(content["arch"], content["arch"])
+    content["vmType"] = content["vmType"] or "vz"
+    content["mountType"] = content["mountType"] or default_mount(content["vmType"])
+    return content
+
+
+def default_mount(vm_type: str) -> str:
+    return "sshfs" if vm_type == "qemu" else "virtiofs"
+
+
+def mount(text: str) -> dict[str, Any]:
+    """`path[:mountpoint][:w]`."""
+    parts = text.split(":")
+    writable = len(parts) > 1 and parts[-1] == "w"
+    parts = parts[:-1] if writable else parts
+    location = os.path.expanduser(parts[0])
+    point = parts[1] if len(parts) > 1 else ""
+    return {"location": location, "mountPoint": point, "writable": writable}
+
+
+def validate(content: dict[str, Any]) -> None:
+    """configmanager.ValidateConfig."""
+    prefix = "error in config: "
+    if content["mountType"] not in ("9p", "sshfs", "virtiofs"):
+        raise Fatal(f"{prefix}invalid mountType: '{content['mountType']}'")
+    if content["portForwarder"] not in ("ssh", "grpc", "none"):
+        raise Fatal(f"{prefix}invalid port forwarder: '{content['portForwarder']}'")
+    if content["vmType"] not in ("qemu", "vz", "krunkit"):
+        raise Fatal(f"{prefix}invalid vmType: '{content['vmType']}'")
+    if content["vmType"] == "qemu" and shutil.which("qemu-img") is None:
+        reason = "qemu-img not found, run 'brew install qemu' to install"
+        raise Fatal(f"{prefix}cannot use vmType: 'qemu', error: {reason}")
+
+
+def check_lima() -> None:
+    prefix = "lima compatibility error: error checking Lima version: "
+    if shutil.which("limactl") is None:
+        raise Fatal(prefix + 'exec: "limactl": executable file not found in $PATH')
+    if subprocess.run(["limactl", "info"], capture_output=True).returncode != 0:
+        raise Fatal(prefix + "exit status 1")
+
+
+def load(profile: Profile, given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        content = config.read(profile.yaml)
+    except miniyaml.YamlError as error:
+        LOG.warning(f"config load failed: {error}")
+        LOG.warning("reverting to default settings")
+        content = {}
+    template = profile.base / "_templates" / "default.yaml"
+    if not content and given.get("template", True) and template.exists():
+        content = config.read(template)
+    return config.zeroed(content) if content else config.defaults()
+
+
+def start(profile: Profile, given: dict[str, Any]) -> int:
+    check_lima()
+    content = merge(given, load(profile, given))
+    old = state(profile)
+    for key, name in FIXED.items():
+        if old and old.get(key) and content[key] != old[key]:
+            LOG.warning(f"'{name}' cannot be updated after initial setup, discarded")
+            content[key] = old[key]
+    validate(content)
+    if given.get("save", os.environ.get("COLIMA_SAVE_CONFIG") != "false"):
+        config.save(profile.yaml, content)
+    need("lima")
+    if running(profile):
+        LOG.warning("already running, ignoring")
+        return 0
+    start_all(profile, content)
+    if given.get("foreground"):
+        return stay(profile)
+    return 0
+
+
+def start_all(profile: Profile, content: dict[str, Any]) -> None:
+    """app.Start: the VM, then docker in it."""
+    LOG.info(f"starting {profile.display}")
+    LOG.info(f"runtime: {content['runtime']}")
+    if content["runtime"] not in ("docker", "containerd", "incus", "none"):
+        kind = content["runtime"]
+        raise Fatal(f"error initiating container runtime: unsupported container runtime '{kind}'")
+    if shutil.which("docker") is None and content["runtime"] == "docker":
+        raise Fatal(
+            "dependency check failed for docker: docker not found,"
+            " run 'brew install docker' to install"
+        )
+    start_vm(profile, content)
+    if content["runtime"] == "docker":
+        start_docker(profile, content)
+    ssh_config(profile, content)
+    LOG.info("done")
+
+
+def lima_yaml(profile: Profile, content: dict[str, Any], format_disk: bool) -> dict[str, Any]:
+    """What Colima makes of its configuration for Lima (environment/vm/lima/yaml.go)."""
+    mounts = content.get("mounts")
+    if mounts == []:
+        mounts = [{"location": config.home(), "mountPoint": "", "writable": True}]
+    vm_type = "qemu" if content["arch"] != host_arch() else content["vmType"]
+    sockets = {"docker.sock": "/var/run/docker.sock",
+               "containerd.sock": "/var/run/containerd/containerd.sock"}  # fmt: skip
+    forwards = [
+        {"guestSocket": target, "hostSocket": str(profile.socket(name).absolute()), "proto": "tcp"}
+        for name, target in sockets.items()
+    ]
+    if profile.short == "default":
+        legacy = str((profile.base / "docker.sock").absolute())
+        forwards.append(
+            {"guestSocket": "/var/run/docker.sock", "hostSocket": legacy, "proto": "tcp"}
+        )
+    arch = "arm64" if content["arch"] == "aarch64" else "amd64"
+    return {
+        "vmType": vm_type,
+        "arch": content["arch"],
+        "images": [{"location": IMAGE_URL.format(arch=arch), "arch": content["arch"]}],
+        "cpus": content["cpu"],
+        "memory": f"{content['memory']:g}GiB",
+        "disk": f"{content['rootDisk']}GiB",
+        "additionalDisks": [{"name": profile.id, "format": format_disk, "fsType": "ext4"}],
+        "mounts": mounts or [],
+        "mountType": content["mountType"],
+        "ssh": {"localPort": content["sshPort"], "loadDotSSHPubKeys": False},
+        "containerd": {"system": False, "user": False},
+        "networks": [{"lima": "user-v2"}],
+        "portForwards": forwards,
+        "env": content.get("env") or {},
+    }
+
+
+def start_vm(profile: Profile, content: dict[str, Any]) -> None:
+    home = profile.lima.resolve()
+    creating = not (profile.instance_dir / "lima.yaml").exists()
+    step = "creating and starting" if creating else "starting"
+
+    def fail(reason: str) -> Fatal:
+        return Fatal(f"error starting vm: error at '{step}': {reason}")
+
+    disk = Disk(home, profile.id)
+    stored: dict[str, Any] = {}
+    if profile.record.exists():
+        stored = json.loads(profile.record.read_text())
+    old = stored.get("disk_runtime")
+    if stored.get("disk_formatted") and old != content["runtime"]:
+        VM.info(f"{step} ...")
+        raise fail(
+            f"runtime disk provisioned for {old} runtime. Delete container data with"
+            " 'colima delete --data' before using another runtime"
+        )
+    if not creating:
+        resize(disk, content)
+    VM.info(f"{step} ...")
+    if not any(instance.status == "Running" for instance in instances(home)):
+        shutil.rmtree(home / "_networks", ignore_errors=True)
+    if creating:
+        provide_image(content, fail)
+    if not disk.exists():
+        if limactl("disk", "create", profile.id, "--size", f"{content['disk']}GiB") != 0:
+            raise fail("exit status 1")
+    wanted = lima_yaml(profile, content, not stored.get("disk_formatted"))
+    if take_fault("vz-anyway"):
+        wanted["vmType"] = "vz"
+    write_keys(home)
+    if creating:
+        path = Path(os.environ.get("TMPDIR") or "/tmp") / f"{profile.id}.yaml"
+        try:
+            path.write_text(miniyaml.dump(wanted))
+        except OSError as error:
+            raise fail(f"open {path}: {str(error.strerror).lower()}") from None
+        code = limactl("start", "--tty=false", str(path))
+        if code == 0:
+            path.unlink(missing_ok=True)
+    else:
+        (profile.instance_dir / "lima.yaml").write_text(miniyaml.dump(wanted))
+        code = limactl("start", "--tty=false", profile.id)
+    if code != 0:
+        raise fail(f"exit status {code}")
+    profile.record.parent.mkdir(exist_ok=True)
+    facts = {
+        "disk_formatted": True,
+        "disk_runtime": content["runtime"],
+        "ramalama_provisioned": False,
+    }
+    profile.record.write_text(json.dumps(facts, indent=2) + "\n")
+    saved = dict(content)
+    saved["disk"] = disk.image.read()["size"] // GIB
+    config.save(profile.state, saved)
+
+
+def resize(disk: Disk, content: dict[str, Any]) -> None:
+    """The data disk grows, and never shrinks."""
+    current = disk.image.read().get("size", 0)
+    wanted = int(content["disk"]) * GIB
+    if current and wanted < current:
+        VM.warning("disk size cannot be reduced, ignoring...")
+    elif current and wanted > current:
+        VM.info(f"resizing disk to {content['disk']}GiB...")
+        code = subprocess.run(
+            ["limactl", "disk", "resize", disk.name, "--size", f"{content['disk']}GiB"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ).returncode
+        if code != 0:
+            VM.warning(f"unable to resize disk: exit status {code}")
+
+
+def provide_image(content: dict[str, Any], fail: Any) -> None:
+    """The guest's image: from the cache, or downloaded, which can fail."""
+    arch = "arm64" if content["arch"] == "aarch64" else "amd64"
+    url = IMAGE_URL.format(arch=arch)
+    cache = os.environ.get("COLIMA_CACHE_HOME") or (
+        os.path.join(os.environ["XDG_CACHE_HOME"], "colima")
+        if os.environ.get("XDG_CACHE_HOME")
+        else os.path.join(config.home(), "Library/Caches/colima")
+    )
+    image = Path(cache) / "caches" / os.path.basename(url)
+    if image.exists():
+        return
+    VM.info("downloading disk image ...")
+    if take_fault("image-download-fails"):
+        raise fail(
+            f"error getting qcow image: error during image download: error resolving download URL"
+            f" '{url}': resolve redirect failed for '{url}': DNS lookup failed for host"
+            " 'github.com'. Check your network connection or DNS settings"
+        )
+    image.parent.mkdir(parents=True, exist_ok=True)
+    image.write_bytes(b"QFI\xfb")
+
+
+def write_keys(home: Path) -> None:
+    directory = home / "_config"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, mode in (("user", 0o600), ("user.pub", 0o644), ("networks.yaml", 0o644)):
+        path = directory / name
+        if not path.exists():
+            path.touch(mode)
+
+
+def start_docker(profile: Profile, content: dict[str, Any]) -> None:
+    """environment/container/docker: provision, start, context."""
+    DOCKER.info("provisioning ...")
+    image = VirtualDisk(profile.instance_dir / "disk")
+    DOCKER.info("starting ...")
+    code, text = guest(profile, "sudo", "systemctl", "restart", "docker.service")
+    if code != 0:
+        os.write(1, text.encode())
+        raise Fatal(f"error starting docker: exit status {1 if code != 255 else code}")
+    image.write(runtime=content["runtime"])
+    host = f"host=unix://{profile.socket().absolute()}"
+    if profile.id not in docker_context("ls", "-q").split():
+        description = ["--description", profile.display, "--docker", host]
+        os.write(1, docker_context("create", profile.id, *description).encode())
+    if content.get("autoActivate", True):
+        os.write(1, docker_context("use", profile.id).encode())
+
+
+def ssh_config(profile: Profile, content: dict[str, Any]) -> None:
+    """B/ssh_config, and an Include of it on top of ~/.ssh/config (app.go generateSSHConfig)."""
+    texts = []
+    for instance in instances(profile.lima.resolve()):
+        if instance.status == "Running" and instance.name.startswith("colima"):
+            texts.append((instance.dir / "ssh.config").read_text())
+    target = profile.base / "ssh_config"
+    target.write_text("\n".join(texts))
+    if not content.get("sshConfig", True) or not texts:
+        return
+    user = Path(config.home()) / ".ssh" / "config"
+    line = f"Include {target}"
+    old = user.read_text() if user.exists() else ""
+    if line not in old:
+        user.parent.mkdir(0o700, exist_ok=True)
+        user.write_text(f"{line}\n\n{old}" if old else line)
+
+
+def stay(profile: Profile) -> int:
+    """--foreground: wait for a signal, and notice nothing else (cmd/start.go awaitForInterruption)."""
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    LOG.info("keeping Colima in the foreground, press ctrl+c to exit...")
+    number = signal.sigwait(numbers)
+    while fault("colima-ignores-term") is not None:
+        number = signal.sigwait(numbers)
+    name = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}[signal.Signals(number)]
+    LOG.info(f"interrupted by: {name}")
+    # Further signals stay pending, that is, ignored; children must not inherit the mask.
+    for ignored in numbers:
+        signal.signal(ignored, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    result = [1]
+    error: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            result[0] = stop_all(profile, False)
+        except Fatal as problem:
+            error.append(problem)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    if error:
+        raise error[0]
+    return result[0]
+
+
+# ---- stop, delete, restart ------------------------------------------------------------------
+
+
+def stop(profile: Profile, given: dict[str, Any]) -> int:
+    need("lima")
+    hang_while("stop-hangs")
+    return stop_all(profile, bool(given.get("force")))
+
+
+def stop_all(profile: Profile, force: bool) -> int:
+    """app.Stop. v0.10.3 asks the guest first, without a limit, even when forced."""
+    LOG.info(f"stopping {profile.display}")
+    instance = find(profile)
+    up = instance is not None and instance.status == "Running"
+    if up:
+        stop_runtime(profile)
+    if not up and not force:
+        VM.info("not running")
+    else:
+        VM.info("stopping ...")
+        arguments = ["--force", profile.id] if force else [profile.id]
+        code = limactl("stop", *arguments)
+        if code != 0:
+            raise Fatal(f"error stopping vm: error at 'stopping': exit status {code}")
+        ssh_config(profile, {})
+    LOG.info("done")
+    return 0
+
+
+def stop_runtime(profile: Profile) -> None:
+    try:
+        runtime = current_runtime(profile)
+    except Fatal as error:
+        LOG.warning(f"error retrieving runtimes: {error}")
+        return
+    if runtime == "docker":
+        DOCKER.info("stopping ...")
+        code, _ = guest(profile, "sudo", "systemctl", "stop", "docker.service")
+        if code == 0:
+            os.write(1, b"Warning: Stopping docker.service, but it can still be activated by:\n"
+                        b"  docker.socket\n")  # fmt: skip
+        os.write(1, docker_context("rm", "--force", profile.id).encode())
+
+
+def confirm(question: str) -> bool:
+    """A prompt; end of file means no."""
+    os.write(1, f"{question} [y/N] \x1b[0m".encode())
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def delete(profile: Profile, given: dict[str, Any]) -> int:
+    data = bool(given.get("data"))
+    if not given.get("force"):
+        if not confirm(f"are you sure you want to delete {profile.display} and all settings?"):
+            return 0
+        question = "this will delete ALL container data. Are you sure you want to continue?"
+        if data and not confirm(question):
+            return 0
+    need("lima")
+    LOG.info(f"deleting {profile.display}")
+    if running(profile):
+        try:
+            if current_runtime(profile) == "docker":
+                DOCKER.info("deleting ...")
+                os.write(1, docker_context("rm", "--force", profile.id).encode())
+        except Fatal:
+            pass
+        VM.info("deleting ...")
+    code = limactl("delete", "--force", profile.id)
+    if code != 0:
+        raise Fatal(f"error deleting vm: exit status {code}")
+    shutil.rmtree(profile.dir, ignore_errors=True)
+    if data:
+        LOG.info("deleting container data")
+        if profile.record.exists():
+            subprocess.run(
+                ["limactl", "disk", "delete", "--force", profile.id],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            profile.record.unlink()
+    ssh_config(profile, {"sshConfig": False})
+    LOG.info("done")
+    return 0
+
+
+def restart(profile: Profile, given: dict[str, Any]) -> int:
+    need("lima")
+    if find(profile) is None:
+        raise Fatal("error retrieving instance: exit status 1")
+    stop_all(profile, bool(given.get("force")))
+    time.sleep(3)
+    content = config.read(profile.yaml)
+    if not content:
+        raise Fatal("error initiating container runtime: unsupported container runtime ''")
+    start_all(profile, merge({}, config.zeroed(content)))
+    return 0
+
+
+# ---- status, list, the rest -----------------------------------------------------------------
+
+
+def status(profile: Profile, given: dict[str, Any]) -> int:
+    hang_while("status-hangs")
+    need("lima")
+    if not running(profile):
+        raise Fatal(f"{profile.display} is not running")
+    runtime = current_runtime(profile)
+    content = {**config.defaults(), "vmType": "qemu", "mountType": "sshfs", **state(profile)}
+    labels = {"vz": "macOS Virtualization.Framework", "krunkit": "Krunkit"}
+    driver = labels.get(content["vmType"], "QEMU")
+    sockets = {n: f"unix://{profile.socket(f'{n}.sock').absolute()}" for n in ("docker", "containerd")}
+    if given.get("json"):
+        found = {
+            "display_name": profile.display,
+            "driver": driver,
+            "arch": content["arch"],
+            "runtime": runtime,
+            "mount_type": content["mountType"],
+            "docker_socket": sockets["docker"],
+            "containerd_socket": sockets["containerd"],
+            "kubernetes": False,
+            "cpu": content["cpu"],
+            "memory": int(content["memory"] * GIB),
+            "disk": content["disk"] * GIB,
+        }
+        print(json.dumps(found, separators=(",", ":")))
+        return 0
+    LOG.info(f"{profile.display} is running using {driver}")
+    LOG.info(f"arch: {content['arch']}")
+    LOG.info(f"runtime: {runtime}")
+    LOG.info(f"mountType: {content['mountType']}")
+    LOG.info(f"docker socket: {sockets['docker']}")
+    LOG.info(f"containerd socket: {sockets['containerd']}")
+    if given.get("extended"):
+        LOG.info(f"cpu: {content['cpu']}")
+        LOG.info(f"mem: {content['memory']:g}GiB")
+        LOG.info(f"disk: {content['disk']}GiB")
+    return 0
+
+
+def list_profiles(profile: Profile, given: dict[str, Any]) -> int:
+    hang_while("list-hangs")
+    if take_fault("list-garbage"):
+        print('{"name":"default","status":"Run')
+        return 0
+    if shutil.which("limactl") is None:
+        reason = 'exec: "limactl": executable file not found in $PATH'
+        raise Fatal(f"error retrieving instances: {reason}")
+    if os.geteuid() == 0:
+        raise Fatal("error retrieving instances: exit status 1")
+    rows = []
+    for instance in instances(profile.lima.resolve()):
+        if instance.name != "colima" and not instance.name.startswith("colima-"):
+            continue
+        listed = Profile.of(instance.name)
+        saved = state(listed)
+        found = instance.as_json()
+        row = {
+            "name": listed.short,
+            "status": instance.status,
+            "arch": instance.arch,
+            "cpus": found["cpus"],
+            "memory": found["memory"],
+            "disk": int(saved.get("disk", 0)) * GIB or size(instance.config.get("disk")),
+            "runtime": saved.get("runtime", ""),
+        }
+        rows.append({key: value for key, value in row.items() if value})
+    wanted = given.get("only")
+    if wanted:
+        rows = [row for row in rows if row["name"] == wanted]
+        if not rows:
+            raise Fatal("error retrieving instances: exit status 1")
+    if given.get("json"):
+        for row in rows:
+            print(json.dumps(row, separators=(",", ":")))
+        return 0
+    if not rows:
+        LOG.warning("No instance found. Run `colima start` to create an instance.")
+    table = [["PROFILE", "STATUS", "ARCH", "CPUS", "MEMORY", "DISK", "RUNTIME", "ADDRESS"]]
+    for row in rows:
+        memory, disk = (f"{row.get(key, 0) / GIB:g}GiB" for key in ("memory", "disk"))
+        table.append(
+            [
+                row["name"], row["status"], row["arch"], str(row.get("cpus", 0)), memory, disk,
+                row.get("runtime", ""), "",
+            ]
+        )  # fmt: skip
+    widths = [max(len(line[column]) for line in table) for column in range(7)]
+    for line in table:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        print("    ".join([*cells, line[7]]))
+    return 0
+
+
+def version(profile: Profile) -> int:
+    print(f"colima version {VERSION}\ngit commit: {REVISION}", flush=True)
+    if shutil.which("limactl") is not None and running(profile):
+        try:
+            runtime = current_runtime(profile)
+        except Fatal:
+            return 0
+        code, server = guest(profile, "docker", "version", "--format", "{{.Server.Version}}")
+        client = subprocess.run(
+            ["docker", "version", "--format", "{{.Client.Version}}"], capture_output=True, text=True
+        ).stdout.strip()
+        print(f"\nruntime: {runtime}\narch: {host_arch()}\nclient: v{client}")
+        print(f"server: v{server.strip()}" if code == 0 else "")
+    return 0
+
+
+def ssh(profile: Profile, command: list[str]) -> int:
+    """`colima ssh -- CMD`: any failure of CMD becomes 1."""
+    need("lima")
+    if not running(profile):
+        raise Fatal(f"{profile.display} not running")
+    code = subprocess.run(["limactl", "shell", profile.id, *command]).returncode
+    if code != 0:
+        raise Fatal(f"exit status {code}")
+    return 0
+
+
+def other(verb: str, profile: Profile, given: dict[str, Any]) -> int:
+    if verb == "ssh-config":
+        path = profile.instance_dir / "ssh.config"
+        if not path.exists():
+            raise Fatal(f"error retrieving ssh config: {profile.display} does not exist")
+        print(path.read_text())
+    elif verb == "template":
+        path = profile.base / "_templates" / "default.yaml"
+        if given.get("print"):
+            print(path)
+        else:
+            raise Fatal("error editing template: no editor found")
+    elif verb == "prune":
+        cache = f"{config.home()}/Library/Caches/colima"
+        if not given.get("force") and not confirm(f"'{cache}' will be emptied, are you sure?"):
+            return 0
+        shutil.rmtree(cache, ignore_errors=True)
+        LOG.info(f"Pruning {cache}")
+    elif verb == "update":
+        if not running(profile):
+            raise Fatal(f"{profile.display} is not running")
+        DOCKER.info("updating ...")
+    return 0
+
+
+def split_ssh(words: list[str]) -> tuple[str, list[str]]:
+    """`ssh [-p NAME] [--] CMD`: only what comes before the command is ours."""
+    profile = ""
+    while words and words[0].startswith("-") and words[0] != "--":
+        spelling, equals, value = words.pop(0).partition("=")
+        if spelling in GLOBAL:
+            profile = value if equals else words.pop(0)
+        elif spelling not in {"--layer", *SWITCHES}:
+            raise UsageError(f"unknown flag: {spelling}")
+    if words and words[0] == "--":
+        words.pop(0)
+    return profile, words
+
+
+def run(words: list[str]) -> int:
+    """Find the command and do it."""
+    early = ""
+    while words and words[0].startswith("-"):
+        spelling, equals, value = words.pop(0).partition("=")
+        if spelling == "--version":
+            print(f"colima version {VERSION}")
+            return 0
+        if spelling in GLOBAL:
+            early = value if equals else words.pop(0)
+        elif spelling in ("-h", "--help"):
+            words = []
+        elif spelling not in SWITCHES:
+            raise UsageError(f"unknown flag: {spelling}")
+    if not words or words[0] == "help":
+        print("Colima provides container runtimes on macOS with minimal setup.\n")
+        print(USAGE.format(command="[command]"))
+        return 0
+    verb = {"ls": "list", "x": "ssh", "exec": "ssh"}.get(words[0], words[0])
+    environment = os.environ.get("COLIMA_PROFILE", "")
+    if verb == "ssh":
+        chosen, command = split_ssh(words[1:])
+        return ssh(Profile.of(chosen or early or environment), command)
+    if verb not in FLAGS:
+        raise UsageError(f'unknown command "{verb}" for "colima"')
+    given, arguments = parse(FLAGS[verb], words[1:])
+    if given.get("help") or given.get("h"):
+        flags = " ".join(sorted(word for word in FLAGS[verb].values if word.startswith("--")))
+        print(USAGE.format(command=verb).replace("Flags:\n", f"Flags:\n  {flags}\n", 1))
+        return 0
+    chosen = given.get("profile") or early
+    if verb == "list":
+        only = chosen or (arguments[0] if arguments else "")
+        profile = Profile.of("")
+        if only:
+            given["only"] = Profile(profile.base, "").short or Profile.of(only).short
+        return list_profiles(profile, given)
+    profile = Profile.of(chosen or (arguments[0] if arguments else "") or environment)
+    if verb == "version":
+        return version(profile)
+    commands = {"start": start, "stop": stop, "delete": delete, "restart": restart, "status": status}
+    if verb in commands:
+        return commands[verb](profile, given)
+    return other(verb, profile, given)
+
+
+def main() -> int:
+    retitle([os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0]), *sys.argv[1:]])
+    record(sys.argv)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    words = sys.argv[1:]
+    try:
+        return run(list(words))
+    except UsageError as error:
+        verb = next((word for word in words if not word.startswith("-")), "[command]")
+        print(f"Error: {error}\n{USAGE.format(command=verb)}", file=sys.stderr, flush=True)
+        LOG.write("fatal", str(error))
+        return 1
+    except Fatal as error:
+        LOG.write("fatal", str(error))
+        return 1

@@ -1,0 +1,792 @@
+"""The guest: a Linux machine of namespaces with a real Docker Engine, started by the qemu stand-in.
+
+qemu runs ``sudo -n /usr/libexec/standin/guest`` as the user and holds the write end of its stdin.
+The first line there is the machine as JSON (see :class:`Machine`), the following ones are its
+buttons: ``powerdown`` (ACPI) - and end of file is a power cut: whatever qemu dies of, the guest is
+gone with it at once, without a signal to anyone in it.
+
+Three processes: the supervisor (in the Mac, root; it outlives the guest by the time it takes to
+write the log and to sweep its cgroups), process 1 of the guest (agent, init and a small registry
+in one) and dockerd. The root directory is a tmpfs with busybox and the engine's own programs.
+
+What Colima does over SSH goes through the agent's socket: one connection a command, the caller's
+own stdin, stdout and stderr passed along, the exit code back. The engine's socket lies next to it.
+
+Faults honoured here (files in /private/var/db/standin/faults): ``guest-frozen`` and a stopped
+(SIGSTOP) qemu freeze everything in the guest; ``docker-start-fails`` (a count) lets docker.service
+fail to start.
+"""
+
+import ctypes
+import encodings.idna  # noqa: F401  # like all of these before the root directory changes
+import encodings.latin_1  # noqa: F401
+import glob
+import gzip
+import hashlib
+import http.client
+import http.server
+import io
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .common import STANDIN, fault, take_fault
+from .mux import relay
+
+CLONE_ALL = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # ns uts ipc pid net
+CLONE_NEWNS = 0x00020000
+MS_RDONLY, MS_NOSUID, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+PR_SET_PDEATHSIG = 1
+
+ENGINE = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy", "docker-init")
+TOOLS = ("iptables", "ip6tables", "docker")
+HOST = f"{STANDIN}/host"  # this machine's /usr, as the Mac keeps it for its stand-ins
+PLACES = tuple(f"{HOST}/{directory}" for directory in ("sbin", "bin", "local/bin", "libexec/docker"))
+SHARE = "/run/host"  # the guest's name for the directory it shares with the Mac
+ALTERNATIVES = {"iptables": "iptables-nft", "ip6tables": "ip6tables-nft"}
+MIRROR_PORT = 5000
+POWERDOWN_SECONDS = 90  # systemd's DefaultTimeoutStopSec
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result: int, what: str) -> None:
+    """Raise what errno says when a libc call failed."""
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2), which Python does not offer."""
+    arguments = [value.encode() for value in (source, target, kind, data)]
+    result = libc.mount(*arguments[:3], ctypes.c_ulong(flags), arguments[3])
+    check(result, f"mount {source} {target}")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What qemu tells of the machine to run."""
+
+    id: str
+    disk: str  # the data disk's identity: the data lives and dies with it
+    format: bool  # provision the data disk anew
+    uid: int
+    gid: int
+    qemu: int  # its process id, watched for SIGSTOP
+    mounts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        return Path(f"/private/var/db/standin/vm/{self.id}")
+
+    @property
+    def data(self) -> Path:
+        return self.home / self.disk / "docker"
+
+    @property
+    def share(self) -> Path:
+        return self.home / self.disk / "run"
+
+    @property
+    def cgroup(self) -> str:
+        """One name per data directory of this machine: many Macs share these hierarchies."""
+        place = self.home.stat()
+        return f"standin-{place.st_dev:x}-{place.st_ino:x}-{self.disk[:8]}"
+
+    def log(self, event: str) -> None:
+        with open(self.home / "events.log", "a", encoding="utf-8") as log:
+            log.write(f"{time.time():.3f} {event}\n")
+
+
+# ---- the supervisor, in the Mac -------------------------------------------------------------
+
+
+def sweep_cgroups(name: str) -> None:
+    """Kill what is left in the guest's cgroups, and remove them (leaves first)."""
+    tops = glob.glob(f"/sys/fs/cgroup/*/{name}") + glob.glob(f"/sys/fs/cgroup/{name}")
+    for top in tops:
+        for directory, _, _ in os.walk(top, topdown=False):
+            for _ in range(50):
+                try:
+                    os.rmdir(directory)
+                    break
+                except OSError:
+                    time.sleep(0.01)  # the kernel is still reaping the killed
+
+
+def prepare(machine: Machine) -> None:
+    """Make the directories the guest lives on; a disk to be formatted loses its data."""
+    machine.home.mkdir(parents=True, exist_ok=True)
+    if machine.format:
+        shutil.rmtree(machine.data, ignore_errors=True)
+        machine.log("provisioned")
+    shutil.rmtree(machine.share, ignore_errors=True)
+    for directory in (machine.data, machine.share):
+        directory.mkdir(parents=True, exist_ok=True)
+    os.chown(machine.share, machine.uid, machine.gid)
+    machine.share.chmod(0o700)
+    sweep_cgroups(machine.cgroup)
+
+
+def stopped(pid: int) -> bool:
+    """Whether the process is halted by SIGSTOP."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
+
+
+def supervise(machine: Machine) -> int:
+    """Run the guest until it powers off, or until its life line breaks."""
+    prepare(machine)
+    buttons, wire = os.pipe()
+    os.setgroups([])
+    check(libc.unshare(CLONE_ALL), "unshare")
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+    machine.log("start")
+    child = os.fork()
+    if child == 0:
+        os.close(wire)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        status = 1
+        try:
+            status = Guest(machine, buttons).run()
+        except BaseException:
+            traceback.print_exc()  # to serial.log
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    os.close(buttons)
+    ended = os.pidfd_open(child)
+    frozen = graceful = False
+    while True:
+        ready, _, _ = select.select([0, ended], [], [], 0.1)
+        if ended in ready:
+            break
+        if 0 in ready:
+            line = os.read(0, 4096)
+            if not line:
+                os.kill(child, signal.SIGKILL)
+                break
+            graceful = True
+            os.write(wire, line)
+        freeze = fault("guest-frozen") is not None or stopped(machine.qemu)
+        if freeze != frozen:
+            frozen = freeze
+            os.write(wire, b"freeze\n" if freeze else b"thaw\n")
+    _, status = os.waitpid(child, 0)
+    graceful = graceful and status == 0
+    machine.log("graceful-stop" if graceful else "killed")
+    sweep_cgroups(machine.cgroup)
+    return 0 if graceful else 1
+
+
+# ---- the images, served as a registry mirror ------------------------------------------------
+
+HELLO = """#!/bin/sh
+cat <<'TEXT'
+
+Hello from Docker!
+This message shows that your installation appears to be working correctly.
+
+To generate this message, Docker took the following steps:
+ 1. The Docker client contacted the Docker daemon.
+ 2. The Docker daemon pulled the "hello-world" image from the Docker Hub.
+ 3. The Docker daemon created a new container from that image which runs the
+    executable that produces the output you are currently reading.
+ 4. The Docker daemon streamed that output to the Docker client, which sent it
+    to your terminal.
+
+TEXT
+"""
+SERVE = ["/bin/httpd", "-f", "-p", "80", "-h", "/www"]
+IMAGES: dict[str, dict[str, Any]] = {
+    "hello-world": {"Cmd": ["/hello"]},
+    "busybox": {"Cmd": ["sh"]},
+    "alpine": {"Cmd": ["/bin/sh"]},
+    "nginx": {"Cmd": SERVE, "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGQUIT"},
+}
+
+
+def digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+class Registry:
+    """The images of :data:`IMAGES`, made on this machine from one layer: a static busybox."""
+
+    def __init__(self, busybox: Path, applets: list[str]) -> None:
+        layer = self.layer(busybox, applets)
+        packed = gzip.compress(layer, 1, mtime=0)
+        self.blobs = {digest(packed): packed}
+        self.manifests: dict[str, bytes] = {}
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "amd64")
+        for name, settings in IMAGES.items():
+            content = {
+                "architecture": machine,
+                "os": "linux",
+                "created": "2026-01-01T00:00:00Z",
+                "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], **settings},
+                "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
+                "history": [{"created_by": f"stand-in {name}"}],
+            }
+            config = json.dumps(content).encode()
+            self.blobs[digest(config)] = config
+            prefix = "application/vnd.docker."
+            manifest = {
+                "schemaVersion": 2,
+                "mediaType": prefix + "distribution.manifest.v2+json",
+                "config": {
+                    "mediaType": prefix + "container.image.v1+json",
+                    "size": len(config),
+                    "digest": digest(config),
+                },
+                "layers": [
+                    {
+                        "mediaType": prefix + "image.rootfs.diff.tar.gzip",
+                        "size": len(packed),
+                        "digest": digest(packed),
+                    }
+                ],
+            }
+            self.manifests[name] = json.dumps(manifest).encode()
+
+    @staticmethod
+    def layer(busybox: Path, applets: list[str]) -> bytes:
+        target = io.BytesIO()
+        with tarfile.open(fileobj=target, mode="w") as archive:
+
+            def add(name: str, content: bytes = b"", mode: int = 0o755, **more: Any) -> None:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), mode
+                for key, value in more.items():
+                    setattr(entry, key, value)
+                archive.addfile(entry, io.BytesIO(content))
+
+            for directory in ("bin", "etc", "root", "tmp", "usr", "usr/bin", "var", "www"):
+                mode = 0o1777 if directory == "tmp" else 0o755
+                add(directory, mode=mode, type=tarfile.DIRTYPE)
+            add("bin/busybox", busybox.read_bytes())
+            for applet in applets:
+                if applet != "busybox":
+                    add(f"bin/{applet}", type=tarfile.SYMTYPE, linkname="busybox")
+            add("hello", HELLO.encode())
+            add("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644)
+            add("etc/group", b"root:x:0:\n", 0o644)
+            add("www/index.html", b"<h1>Welcome to nginx!</h1>\n", 0o644)
+        return target.getvalue()
+
+    def find(self, path: str) -> tuple[str, bytes] | None:
+        """The media type and content of a registry path, or None."""
+        parts = path.strip("/").split("/")
+        if parts == ["v2"]:
+            return "application/json", b"{}"
+        if len(parts) == 5 and parts[:2] == ["v2", "library"]:
+            name, kind, reference = parts[2:]
+            if kind == "manifests" and name in self.manifests:
+                return json.loads(self.manifests[name])["mediaType"], self.manifests[name]
+            if kind == "blobs" and reference in self.blobs:
+                return "application/octet-stream", self.blobs[reference]
+        return None
+
+    def serve(self) -> None:
+        """Answer dockerd on the loopback of the guest, in a thread."""
+        registry = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                found = registry.find(self.path.partition("?")[0])
+                kind, content = found or ("application/json", b"{}")
+                self.send_response(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Docker-Content-Digest", digest(content))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(content)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", MIRROR_PORT), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+# ---- the guest ------------------------------------------------------------------------------
+
+SUDO = """#!/bin/sh
+# passwordless sudo; what must not be done without it looks at SUDO_UID
+while :; do case "$1" in -n|-E|-H) shift ;; --) shift; break ;; *) break ;; esac; done
+SUDO_UID=1 exec "$@"
+"""
+SYSTEMCTL = """#!/bin/sh
+# systemctl(1), as far as Colima and people need it: process 1 does the work
+reply=/run/systemd/reply.$$
+mkfifo "$reply" || exit 1
+echo "$$ ${SUDO_UID:+root} : $*" > /run/systemd/control
+cat "$reply"
+read -r rc < "$reply.rc"
+rm -f "$reply" "$reply.rc"
+exit "$rc"
+"""
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP over the engine's socket."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect("/var/run/docker.sock")
+
+
+def ask_docker(method: str, path: str, timeout: float = 30) -> int:
+    """One request to the engine: its status, or 0 when there was none."""
+    connection = Connection("docker", timeout=timeout)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+class Guest:
+    """Process 1 of the guest."""
+
+    def __init__(self, machine: Machine, buttons: int) -> None:
+        self.machine = machine
+        self.buttons = buttons
+        self.cgroup = machine.cgroup
+        self.thawed = threading.Event()
+        self.thawed.set()
+        self.statuses: dict[int, int] = {}
+        self.reaped = threading.Condition()
+        self.service = threading.RLock()  # systemd does one job of a unit at a time
+        self.dockerd: int | None = None
+        self.wanted = False  # whether docker.service is to run
+
+    # -- the machine
+
+    def run(self) -> int:
+        """Boot, then reap until the power button was pressed."""
+        registry = self.make_root()
+        socket.sethostname(self.machine.id)
+        subprocess.run(["/bin/ip", "link", "set", "lo", "up"], check=True)
+        registry.serve()
+        for work in (self.watch_buttons, self.watch_units, self.answer, self.keep_docker):
+            threading.Thread(target=work, daemon=True).start()
+        while True:
+            try:
+                pid, status = os.waitpid(-1, 0)
+            except ChildProcessError:
+                time.sleep(0.02)
+                continue
+            with self.reaped:
+                self.statuses[pid] = os.waitstatus_to_exitcode(status)
+                self.reaped.notify_all()
+
+    def wait(self, pid: int, timeout: float | None = None) -> int | None:
+        """The exit code of a child (negative: a signal), None when it takes longer."""
+        with self.reaped:
+            self.reaped.wait_for(lambda: pid in self.statuses, timeout)
+            return self.statuses.get(pid)
+
+    def call(self, *argv: str, **more: Any) -> int:
+        """Run a program, reaped by the main thread."""
+        process = subprocess.Popen(argv, **more)
+        process.returncode = 0  # reaped elsewhere: keeps Popen from looking for it
+        return self.wait(process.pid) or 0
+
+    def make_root(self) -> Registry:
+        """Build the root directory and move into it."""
+        check(libc.unshare(CLONE_NEWNS), "unshare")
+        mount("none", "/", "", MS_REC | MS_PRIVATE)
+        root = Path("/run/guest") if Path("/run").is_dir() else Path("/tmp/guest")
+        root.mkdir(exist_ok=True)
+        mount("guest", str(root), "tmpfs", 0, "mode=755")
+        for name in (
+            "bin dev etc home lib lib64 mnt old opt private proc root run run/host run/systemd sbin"
+            " sys tmp usr usr/bin usr/lib usr/lib64 usr/sbin var var/lib var/lib/docker var/log"
+        ).split():
+            (root / name).mkdir()
+        (root / "var/run").symlink_to("/run")
+        (root / "tmp").chmod(0o1777)
+        busybox, applets = self.install_programs(root)
+        for name, text in {
+            "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+            "etc/group": f"root:x:0:\ndocker:x:{self.machine.gid}:\n",
+            "etc/hosts": f"127.0.0.1 localhost {self.machine.id}\n",
+            "etc/resolv.conf": "nameserver 192.168.5.3\n",
+            "etc/os-release": 'PRETTY_NAME="Ubuntu 24.04 LTS"\nNAME="Ubuntu"\nID=ubuntu\n',
+        }.items():
+            (root / name).write_text(text)
+        for library in ("lib", "lib64"):
+            if Path(HOST, library).is_dir():
+                mount(f"{HOST}/{library}", f"{root}/usr/{library}", "", MS_BIND)
+                (root / library).rmdir()
+                (root / library).symlink_to(f"usr/{library}")
+        if Path("/etc/ld.so.cache").exists():
+            shutil.copy("/etc/ld.so.cache", root / "etc/ld.so.cache")
+        mount("proc", f"{root}/proc", "proc")
+        mount("sysfs", f"{root}/sys", "sysfs")
+        mount("/sys/fs/cgroup", f"{root}/sys/fs/cgroup", "", MS_BIND | MS_REC)
+        self.make_devices(root / "dev")
+        mount("tmpfs", f"{root}/run", "tmpfs", 0, "mode=755")
+        for name in ("host", "systemd"):
+            (root / "run" / name).mkdir()
+        os.mkfifo(root / "run/systemd/control")
+        mount(str(self.machine.share), f"{root}/run/host", "", MS_BIND)
+        mount(str(self.machine.data), f"{root}/var/lib/docker", "", MS_BIND)
+        faults = Path("/private/var/db/standin/faults")
+        if faults.is_dir():
+            (root / faults.relative_to("/")).mkdir(parents=True)
+            mount(str(faults), f"{root}{faults}", "", MS_BIND)
+        for entry in self.machine.mounts:
+            self.share_directory(root, entry)
+        registry = Registry(busybox, applets)
+        os.chdir(root)
+        check(libc.pivot_root(b".", b"old"), "pivot_root")
+        os.chdir("/")
+        check(libc.umount2(b"/old", MNT_DETACH), "umount")
+        return registry
+
+    @staticmethod
+    def share_directory(root: Path, entry: dict[str, Any]) -> None:
+        """A directory of the Mac's, at its own place in the guest."""
+        source = os.path.realpath(str(entry["location"]))
+        target = str(root) + os.path.normpath(str(entry.get("mountPoint") or entry["location"]))
+        if not os.path.isdir(source):
+            return
+        os.makedirs(target, exist_ok=True)
+        mount(source, target, "", MS_BIND | MS_REC)
+        if not entry.get("writable"):
+            mount(source, target, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+    def install_programs(self, root: Path) -> tuple[Path, list[str]]:
+        """The engine (bind-mounted, where this machine has it) and busybox with its applets."""
+        busybox = find_program("busybox")
+        if busybox is None:
+            raise FileNotFoundError("busybox")
+        listing = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
+        applets = listing.stdout.split()
+        shutil.copy(busybox, root / "bin/busybox")
+        for applet in applets:
+            if applet not in ("busybox", "sudo", "systemctl"):
+                (root / "bin" / applet).symlink_to("busybox")
+        for name in ENGINE + TOOLS:
+            program = find_program(name)
+            if program is not None:
+                target = root / "usr/sbin" / name
+                target.touch()
+                mount(str(program), str(target), "", MS_BIND)
+        for name, text in {"sudo": SUDO, "systemctl": SYSTEMCTL}.items():
+            (root / "usr/bin" / name).write_text(text)
+            (root / "usr/bin" / name).chmod(0o755)
+        return busybox, applets
+
+    @staticmethod
+    def make_devices(dev: Path) -> None:
+        mount("dev", str(dev), "tmpfs", MS_NOSUID, "mode=755")
+        for name, minor in {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}.items():
+            os.mknod(dev / name, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
+            (dev / name).chmod(0o666)
+        os.mknod(dev / "tty", 0o666 | stat.S_IFCHR, os.makedev(5, 0))
+        for name in ("pts", "shm"):
+            (dev / name).mkdir()
+        mount("devpts", str(dev / "pts"), "devpts", 0, "newinstance,ptmxmode=0666,mode=620")
+        mount("shm", str(dev / "shm"), "tmpfs")
+        (dev / "ptmx").symlink_to("pts/ptmx")
+        for name, target in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
+            (dev / name).symlink_to(f"/proc/self/fd{target}")
+
+    # -- the outside: power button, agent
+
+    def watch_buttons(self) -> None:
+        """Do what the supervisor tells."""
+        with os.fdopen(self.buttons, encoding="utf-8") as lines:
+            for line in lines:
+                if line == "freeze\n":
+                    self.thawed.clear()
+                    os.kill(-1, signal.SIGSTOP)
+                elif line == "thaw\n":
+                    self.thawed.set()
+                    os.kill(-1, signal.SIGCONT)
+                elif line == "powerdown\n":
+                    threading.Thread(target=self.power_off, daemon=True).start()
+
+    def power_off(self) -> None:
+        """systemd's poweroff: stop docker, then halt (the kernel kills who is left)."""
+        self.thawed.wait()
+        with self.service:
+            self.stop_docker()
+            os._exit(0)
+
+    def answer(self) -> None:
+        """The agent: run commands for the Mac."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(f"{SHARE}/agent.new")
+        os.chmod(f"{SHARE}/agent.new", 0o666)  # the directory is the user's alone
+        listener.listen(64)
+        os.rename(f"{SHARE}/agent.new", f"{SHARE}/agent.sock")
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection: socket.socket) -> None:
+        """One command: JSON and three descriptors in, the exit code out."""
+        with connection:
+            message, fds, _, _ = socket.recv_fds(connection, 65536, 3)
+            try:
+                self.thawed.wait()
+                if not message:
+                    return
+                request = json.loads(message)
+                if "dial" in request:
+                    self.dial(connection, int(request["dial"]))
+                elif "ports" in request:
+                    connection.sendall(json.dumps(listening_ports()).encode() + b"\n")
+                elif len(fds) == 3:
+                    code = self.execute(request, fds)
+                    self.thawed.wait()
+                    connection.sendall(f"{code}\n".encode())
+                else:
+                    connection.recv(1)  # the SSH master: lasts as long as the guest
+            except (OSError, ValueError):
+                pass
+            finally:
+                for fd in fds:
+                    os.close(fd)
+
+    def execute(self, request: dict[str, Any], fds: list[int]) -> int:
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "USER": str(request.get("user", "root")),
+            "LANG": "C.UTF-8",
+        }
+        cwd = str(request.get("cwd") or "/")
+        try:
+            code = self.call(
+                *request["exec"],
+                stdin=fds[0],
+                stdout=fds[1],
+                stderr=fds[2],
+                env=environment,
+                cwd=cwd if os.path.isdir(cwd) else "/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            name = request["exec"][0]
+            os.write(fds[2], f"bash: line 1: {name}: {describe(error)}\n".encode())
+            return 126 if isinstance(error, PermissionError) else 127
+        return code if code >= 0 else 128 - code
+
+    def dial(self, connection: socket.socket, port: int) -> None:
+        """A forwarded TCP port."""
+        with socket.create_connection(("127.0.0.1", port), 5) as target:
+            target.settimeout(None)
+            connection.sendall(b"+")
+            relay(connection, target)
+
+    # -- docker.service
+
+    def watch_units(self) -> None:
+        """systemctl's requests, from its FIFO."""
+        while True:
+            with open("/run/systemd/control", encoding="utf-8") as lines:
+                for line in lines:
+                    threading.Thread(target=self.control, args=(line,), daemon=True).start()
+
+    def control(self, line: str) -> None:
+        who, _, words = line.partition(" : ")
+        pid, *root = who.split()
+        arguments = [word for word in words.split() if not word.startswith("-")]
+        code, text = self.systemctl(arguments, bool(root))
+        reply = f"/run/systemd/reply.{pid}"
+        Path(f"{reply}.rc").write_text(f"{code}\n")
+        with open(reply, "w", encoding="utf-8") as target:
+            target.write(text)
+
+    def systemctl(self, words: list[str], root: bool) -> tuple[int, str]:
+        """systemctl(1) for docker and containerd: the exit code and what it prints."""
+        verb, *units = words or ["list-units"]
+        names = {unit.removesuffix(".service").removesuffix(".socket") for unit in units}
+        if verb in ("is-active", "status"):
+            known = names <= {"docker", "containerd"}
+            state = "active" if known and self.docker_runs() else "inactive"
+            return (0 if state == "active" else 3 if known else 4), f"{state}\n"
+        if verb in ("daemon-reload", "enable", "disable", "is-enabled", "reset-failed"):
+            return 0, ""
+        if verb not in ("start", "stop", "restart", "kill"):
+            return 1, f"Unknown command verb {verb}.\n"
+        if not root:
+            return 1, f"Failed to {verb} {units[0]}: Interactive authentication required.\n"
+        if not names <= {"docker", "containerd"}:
+            return 5, f"Failed to {verb} {units[0]}: Unit {units[0]} not found.\n"
+        with self.service:
+            if verb == "kill":
+                if self.dockerd:
+                    os.kill(self.dockerd, signal.SIGKILL)
+                return 0, ""
+            self.wanted = verb != "stop"
+            if verb in ("stop", "restart"):
+                self.stop_docker()
+            if verb in ("start", "restart") and not self.start_docker():
+                self.wanted = False
+                return 1, (
+                    "Job for docker.service failed because the control process exited with error"
+                    ' code.\nSee "systemctl status docker.service" and'
+                    ' "journalctl -xeu docker.service" for details.\n'
+                )
+        return 0, ""
+
+    def docker_runs(self) -> bool:
+        return self.dockerd is not None and self.wait(self.dockerd, 0) is None
+
+    def start_docker(self) -> bool:
+        """Start dockerd and wait until it answers (it notifies systemd then)."""
+        if self.docker_runs():
+            return True
+        if take_fault("docker-start-fails"):
+            return False
+        for leftover in ("docker.pid", "docker/containerd/containerd.pid"):
+            Path("/run", leftover).unlink(missing_ok=True)
+        log = os.open("/var/log/docker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        process = subprocess.Popen(
+            [
+                "/usr/sbin/dockerd",
+                "--host=unix:///var/run/docker.sock",
+                f"--host=unix://{SHARE}/docker.sock",
+                f"--cgroup-parent=/{self.cgroup}",
+                f"--registry-mirror=http://127.0.0.1:{MIRROR_PORT}",
+                "--exec-opt=native.cgroupdriver=cgroupfs",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
+            start_new_session=True,
+        )
+        os.close(log)
+        process.returncode = 0  # reaped by the main thread
+        self.dockerd = process.pid
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.docker_runs():
+            if ask_docker("GET", "/_ping", 5) == HTTPStatus.OK:
+                for path in ("/var/run/docker.sock", f"{SHARE}/docker.sock"):
+                    os.chmod(path, 0o666)
+                self.provide_images()
+                return True
+            time.sleep(0.02)
+        return False
+
+    def provide_images(self) -> None:
+        """What a user of this guest has pulled before: once per data disk."""
+        marker = Path("/var/lib/docker/.provided")
+        if marker.exists():
+            return
+        for name in IMAGES:
+            ask_docker("POST", f"/images/create?fromImage={quote(name)}&tag=latest")
+        marker.touch()
+
+    def stop_docker(self) -> None:
+        """TERM, the containers' grace, at last KILL, as systemd does."""
+        self.wanted = False
+        pid = self.dockerd
+        if pid is None or self.wait(pid, 0) is not None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        if self.wait(pid, POWERDOWN_SECONDS) is None:
+            os.kill(pid, signal.SIGKILL)
+            self.wait(pid)
+        self.dockerd = None
+
+    def keep_docker(self) -> None:
+        """Restart=always, RestartSec=2, at most three in a minute (docker.service)."""
+        restarts: list[float] = []
+        while True:
+            time.sleep(0.2)
+            if not self.wanted or self.docker_runs():
+                continue
+            time.sleep(2)
+            restarts = [when for when in restarts if when > time.monotonic() - 60]
+            with self.service:
+                if self.wanted and not self.docker_runs():
+                    if len(restarts) >= 3:
+                        self.wanted = False
+                        continue
+                    restarts.append(time.monotonic())
+                    self.start_docker()
+
+
+def describe(error: OSError) -> str:
+    return "command not found" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def find_program(name: str) -> Path | None:
+    """Where this machine has a program; links are followed as they lead there, not in the Mac."""
+    for place in PLACES:
+        path = f"{place}/{name}"
+        for _ in range(8):
+            if not os.path.islink(path):
+                break
+            target = os.path.join(os.path.dirname(path), os.readlink(path))
+            if target.startswith("/etc/alternatives/"):  # those are not below /usr
+                target = f"{HOST}/sbin/{ALTERNATIVES.get(os.path.basename(target), '')}"
+            path = HOST + target.removeprefix("/usr") if target.startswith("/usr/") else target
+            path = path.replace(HOST + "/libexec/standin/host", HOST)
+        if os.path.isfile(path):
+            return Path(path)
+    return None
+
+
+def listening_ports() -> list[int]:
+    """TCP ports something in the guest listens on, the engine's own left out."""
+    ports: set[int] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            address, _, port = fields[1].rpartition(":")
+            if fields[3] == "0A" and not address.endswith("7F"):
+                ports.add(int(port, 16))
+    return sorted(ports - {MIRROR_PORT})
+
+
+def main() -> int:
+    """Read the machine from the first line of stdin (byte by byte: the buttons follow)."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return 1
+        line += byte
+    return supervise(Machine(**json.loads(line)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,370 @@
+"""`limactl hostagent`: what stands between an instance and its Mac (L:hostagent).
+
+Faults (files in /private/var/db/standin/faults): start-fails (counted: the host agent panics),
+start-hangs (while it exists, the guest never answers SSH), start-slow (seconds before it does).
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from . import agent
+from .common import STANDIN, fault, retitle, spawn_group, start_detached, take_fault
+from .mux import relay
+from .qemu import Power
+from .store import Instance, lima_home, read_instance
+
+POWERDOWN_SECONDS = 180
+BOOT_SECONDS = 600
+
+
+def timestamp() -> str:
+    return datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def say(message: str, level: str = "info") -> None:
+    """A line of ha.stderr.log."""
+    content = {"level": level, "msg": message, "time": timestamp()}
+    os.write(2, json.dumps(content, separators=(",", ":")).encode() + b"\n")
+
+
+class HostAgent:
+    """The life of one instance, from `limactl start` to its end."""
+
+    def __init__(self, instance: Instance, pid_file: Path, ha_socket: Path) -> None:
+        self.instance = instance
+        self.pid_file = pid_file
+        self.ha_socket = ha_socket
+        self.qemu: subprocess.Popen[bytes] | None = None
+        self.power: Power | None = None  # VZ: the machine runs in this process
+        self.stopping = threading.Event()
+        self.booted = False
+        self.forwards: dict[str, str] = {}
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.ssh_port: int = probe.getsockname()[1]
+
+    def event(self, **status: Any) -> None:
+        """A line of ha.stdout.log."""
+        content = {"time": timestamp(), "status": {**status, "sshLocalPort": self.ssh_port}}
+        os.write(1, json.dumps(content, separators=(",", ":")).encode() + b"\n")
+
+    # -- start
+
+    def run(self) -> int:
+        self.pid_file.write_text(f"{os.getpid()}\n")
+        threading.Thread(target=self.serve_info, args=(self.listen(),), daemon=True).start()
+        say(f"hostagent socket created at {self.ha_socket}")
+        if take_fault("start-fails"):
+            say("panic: ", "info")
+            say("send on closed channel")
+            self.leave()
+            return 2
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.take_signal)
+        try:
+            self.lock_disks()
+            self.start_machine()
+        except OSError as error:
+            say(str(error), "fatal")
+            self.event(exiting=True, errors=[str(error)])
+            self.leave()
+            return 1
+        self.event()
+        threading.Thread(target=self.boot, daemon=True).start()
+        self.wait_for_machine()
+        if self.stopping.is_set():
+            say("QEMU has exited")
+        else:
+            say("Driver stopped due to error: \"exit status\"", "info")
+            self.stop_forwarding()
+            say("QEMU has already exited")
+        self.leave()
+        return 0
+
+    def listen(self) -> socket.socket:
+        self.ha_socket.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.ha_socket))
+        listener.listen(8)
+        return listener
+
+    def serve_info(self, listener: socket.socket) -> None:
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                try:
+                    connection.recv(4096)
+                    body = json.dumps({"sshLocalPort": self.ssh_port})
+                    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+                    connection.sendall((head + body).encode())
+                except OSError:
+                    pass
+
+    def lock_disks(self) -> None:
+        """Attach the disks; one that this very instance left locked is taken again."""
+        for disk in self.instance.disks:
+            say(f"Mounting disk `{disk.name}` on `/mnt/lima-{disk.name}`")
+            holder = disk.holder()
+            if holder and holder != str(self.instance.dir):
+                user = os.path.basename(holder)
+                message = f'failed to run attach disk "{disk.name}", in use by instance "{user}"'
+                raise OSError(message)
+            if not holder:
+                disk.lock.symlink_to(self.instance.dir)
+
+    def start_machine(self) -> None:
+        instance = self.instance
+        directory = instance.dir
+        (directory / "ssh.config").write_text(self.ssh_config())
+        (directory / "ssh.config").chmod(0o600)
+        for name in ("serial.log", "serialv.log"):
+            (directory / name).touch()
+        if instance.vm_type == "vz":
+            say("Starting VZ (hint: to watch the boot progress, see "
+                f"`{directory}/serial*.log`)")  # fmt: skip
+            self.power = Power(instance)
+            instance.driver_pid_file.write_text(f"{os.getpid()}\n")
+            return
+        name = f"qemu-system-{instance.arch}"
+        binary = shutil.which(name)
+        if binary is None:
+            raise OSError(f'failed to find the QEMU binary for the architecture "{instance.arch}":'
+                          f' exec: "{name}": executable file not found in $PATH')  # fmt: skip
+        say("Starting QEMU (hint: to watch the boot progress, see "
+            f"`{directory}/serial*.log`)")  # fmt: skip
+        memory = int(instance.as_json()["memory"]) >> 20
+        cpus = instance.config.get("cpus")
+        machine = "virt,accel=hvf" if instance.arch == "aarch64" else "q35,accel=hvf"
+        argv = [
+                binary, "-m", str(memory), "-cpu", "host", "-machine", machine,
+                "-smp", f"{cpus},sockets=1,cores={cpus},threads=1",
+                "-drive", f"file={directory}/disk,if=none,discard=on,id=boot-disk",
+                "-device", "virtio-blk-pci,drive=boot-disk,bootindex=1", "-boot", "order=c,splash-time=0,menu=on",
+                "-qmp", f"unix:{directory}/qmp.sock,server,nowait",
+                "-name", f"lima-{instance.name}", "-pidfile", str(directory / "qemu.pid"),
+        ]  # fmt: skip
+        self.qemu = spawn_group(argv, 1, 2)
+        deadline = time.monotonic() + 10
+        while not (directory / "qemu.pid").exists() and self.qemu.poll() is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+
+    def ssh_config(self) -> str:
+        home = self.instance.home
+        return (
+            "# This SSH config file can be passed to 'ssh -F'.\n"
+            "# This file is created by Lima, but not used by Lima itself currently.\n"
+            "# Modifications to this file will be lost on restarting the Lima instance.\n"
+            f"Host {self.instance.name}\n"
+            f'  IdentityFile "{home}/_config/user"\n'
+            "  StrictHostKeyChecking no\n"
+            "  UserKnownHostsFile /dev/null\n"
+            "  NoHostAuthenticationForLocalhost yes\n"
+            "  PreferredAuthentications publickey\n"
+            "  Compression no\n"
+            "  BatchMode yes\n"
+            "  IdentitiesOnly yes\n"
+            "  GSSAPIAuthentication no\n"
+            '  Ciphers "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"\n'
+            f"  User {os.environ.get('USER', 'lima')}\n"
+            "  ControlMaster auto\n"
+            f'  ControlPath "{self.instance.dir}/ssh.sock"\n'
+            "  ControlPersist yes\n"
+            "  Hostname 127.0.0.1\n"
+            f"  Port {self.ssh_port}\n"
+        )
+
+    def boot(self) -> None:
+        """The requirements, in Lima's order and words."""
+        kind = "essential requirement"
+        say(f"Waiting for the {kind} 1 of 3: `ssh`")
+        slow = fault("start-slow")
+        if slow:
+            time.sleep(float(slow))
+        while fault("start-hangs") is not None or not self.reachable():
+            time.sleep(0.02)
+        say(f"The {kind} 1 of 3 is satisfied")
+        for number, what in ((2, "user session is ready for ssh"),
+                             (3, "Explicitly start ssh ControlMaster")):  # fmt: skip
+            say(f"Waiting for the {kind} {number} of 3: `{what}`")
+            if number == 3:
+                self.start_master()
+            say(f"The {kind} {number} of 3 is satisfied")
+        say("Waiting for the guest agent to be running")
+        for path, target in self.forwards.items():
+            say(f"Forwarding `{target}` (guest) to `{path}` (host)")
+        say("Guest agent is running")
+        say("Waiting for the final requirement 1 of 1: `boot scripts must have finished`")
+        say("The final requirement 1 of 1 is satisfied")
+        self.booted = True
+        self.event(running=True)
+        threading.Thread(target=self.forward_ports, daemon=True).start()
+
+    def reachable(self) -> bool:
+        try:
+            agent.connect(self.instance).close()
+        except agent.Unreachable:
+            return False
+        return True
+
+    def start_master(self) -> None:
+        """The SSH ControlMaster, which carries the sockets."""
+        share = str(self.instance.share)
+        places: dict[str, str] = {}
+        for entry in self.instance.config.get("portForwards") or []:
+            if entry.get("guestSocket"):
+                host, guest = str(entry["hostSocket"]), str(entry["guestSocket"])
+                self.forwards[host] = guest
+                places[host] = f"{share}/{os.path.basename(guest)}"
+                Path(host).parent.mkdir(parents=True, exist_ok=True)
+        control = str(self.instance.dir / "ssh.sock")
+        arguments = [f"{STANDIN}/homebrew/mux", control, share, json.dumps(places)]
+        start_detached(arguments, title_room=len(control))
+        deadline = time.monotonic() + 10
+        waited = [control, *places]
+        while not all(os.path.exists(path) for path in waited) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def forward_ports(self) -> None:
+        """Ports published in the guest are reachable on the Mac's addresses."""
+        open_ports: dict[int, socket.socket] = {}
+        while not self.stopping.is_set():
+            try:
+                with agent.connect(self.instance) as connection:
+                    connection.sendall(b'{"ports": 1}')
+                    wanted = set(json.loads(connection.makefile().readline() or "[]"))
+            except (agent.Unreachable, OSError, ValueError):
+                return
+            for port in set(open_ports) - wanted:
+                say(f"Stopping forwarding TCP from 0.0.0.0:{port} to 0.0.0.0:{port}")
+                listener = open_ports.pop(port)
+                listener.shutdown(socket.SHUT_RDWR)
+                listener.close()
+            for port in wanted - set(open_ports):
+                listener = socket.socket()
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                open_ports[port] = listener
+                try:
+                    listener.bind(("0.0.0.0", port))
+                    listener.listen(64)
+                except OSError as error:
+                    say(f"failed to set up forwarding tcp port {port}: {error}", "warning")
+                    continue
+                say(f"Forwarding TCP from 0.0.0.0:{port} to 0.0.0.0:{port}")
+                arguments = (listener, port)
+                threading.Thread(target=self.accept, args=arguments, daemon=True).start()
+            self.stopping.wait(0.5)
+
+    def accept(self, listener: socket.socket, port: int) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(client, port), daemon=True).start()
+
+    def carry(self, client: socket.socket, port: int) -> None:
+        with client:
+            try:
+                with agent.connect(self.instance) as remote:
+                    remote.sendall(json.dumps({"dial": port}).encode())
+                    if remote.recv(1) == b"+":
+                        relay(client, remote)
+            except (agent.Unreachable, OSError):
+                pass
+
+    # -- stop
+
+    def take_signal(self, number: int, _: Any) -> None:
+        if not self.stopping.is_set():
+            self.stopping.set()
+            say(f"Received {signal.Signals(number).name}, shutting down the host agent")
+            threading.Thread(target=self.shut_down, daemon=True).start()
+
+    def shut_down(self) -> None:
+        say("Shutting down the host agent")
+        self.stop_forwarding()
+        for disk in self.instance.disks:
+            say(f"Unmounting disk `{disk.name}`")
+        if self.power is not None:
+            say("Shutting down VZ")
+            self.power.press_button()
+            self.finish(self.power.process)
+            return
+        say("Shutting down QEMU with the power button")
+        say("Sending QMP system_powerdown command")
+        try:
+            with socket.socket(socket.AF_UNIX) as qmp:
+                qmp.settimeout(5)
+                qmp.connect(str(self.instance.dir / "qmp.sock"))
+                qmp.recv(4096)
+                qmp.sendall(b'{"execute": "qmp_capabilities"}{"execute": "system_powerdown"}')
+        except OSError:
+            say(f"failed to open the QMP socket `{self.instance.dir}/qmp.sock`, forcibly killing"
+                " QEMU", "warning")  # fmt: skip
+            if self.qemu is not None:
+                self.qemu.kill()
+        if self.qemu is not None:
+            self.finish(self.qemu)
+
+    def finish(self, process: "subprocess.Popen[bytes]") -> None:
+        """Patience, then force (L:qemu_driver.go shutdownQEMU)."""
+        deadline = time.monotonic() + POWERDOWN_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if process.poll() is None:
+            say("QEMU did not exit, forcibly killing QEMU", "warning")
+            process.kill() if self.power is None else self.power.cut()
+
+    def stop_forwarding(self) -> None:
+        for path, target in self.forwards.items():
+            say(f"Stopping forwarding `{target}` (guest) to `{path}` (host)")
+        try:
+            with socket.socket(socket.AF_UNIX) as control:
+                control.settimeout(2)
+                control.connect(str(self.instance.dir / "ssh.sock"))
+                control.sendall(b"exit")
+                control.recv(1)
+        except OSError:
+            pass
+
+    def wait_for_machine(self) -> None:
+        process = self.qemu or (self.power.process if self.power is not None else None)
+        while process is not None and process.poll() is None:
+            time.sleep(0.02)
+
+    def leave(self) -> None:
+        """What a host agent takes with it; after a crash of QEMU its sockets stay."""
+        directory = self.instance.dir
+        for disk in self.instance.disks:
+            if disk.holder() == str(directory):
+                disk.unlock()
+        names = ["ga.sock", "ssh.sock", f"{self.instance.vm_type}.pid"]
+        if self.stopping.is_set():
+            names += ["qmp.sock", "serial.sock", "serialv.sock"]
+        for name in names:
+            (directory / name).unlink(missing_ok=True)
+        self.event(exiting=True)
+        self.ha_socket.unlink(missing_ok=True)
+        self.pid_file.unlink(missing_ok=True)
+
+
+def host_agent(arguments: list[str]) -> int:
+    """`limactl hostagent --pidfile P --socket S [--guestagent G] ID`."""
+    options = dict(zip(arguments[:-1:2], arguments[1:-1:2], strict=True))
+    program = os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
+    retitle([program, *sys.argv[1:]])
+    instance = read_instance(lima_home(), arguments[-1])
+    pid_file, ha_socket = Path(options["--pidfile"]), Path(options["--socket"])
+    return HostAgent(instance, pid_file, ha_socket).run()
