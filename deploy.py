@@ -11,10 +11,7 @@ from pathlib import Path
 from pyinfra import host, logger
 from pyinfra.api import DeployError
 
-from facts.docker import DockerEngine
-from facts.launchd import LaunchdJob, Milestones
-from files import text
-from operations import colima, containers, docker, homebrew, launchd, preflight
+from operations import colima, containers, docker, forecast, homebrew, launchd, preflight
 from operations.util import installer
 from operations.util.plist import daemon_plist
 
@@ -29,16 +26,12 @@ for warning in [*preflight.warnings(settings, mac), *installers.warnings]:
     host.log(warning, logger.warning)
 host.log(f"{settings}", logger.debug)
 
-job = host.get_fact(LaunchdJob, label=label)
-engine = host.get_fact(DockerEngine, user=user, profile=profile)
-notes = host.get_fact(Milestones, label=label)
-plist = daemon_plist(settings, target.user.home, mac.homebrew_prefix)
-change = launchd.converge(job, plist, text("launch"), restart=settings.restart) if job else None
-starts = change is None or change.load
+plist = daemon_plist(settings, target.user.home, mac.homebrew.prefix)
+names = forecast.names(host, target, plist, installers)
 
 # 1  Dependencies
 homebrew.formulae(
-    name=homebrew.describe(mac),
+    name=names.dependencies,
     _sudo=True,
     _sudo_user=user,
     _env=target.homebrew_env,
@@ -47,7 +40,7 @@ homebrew.formulae(
 
 # 5  Supervision: launchd owns Colima.
 launchd.daemon(
-    name=launchd.describe(job, label, change),
+    name=names.supervision,
     label=label,
     plist=plist,
     restart=settings.restart,
@@ -58,7 +51,7 @@ launchd.daemon(
 
 # 6  Provisioning: the daemon's first start is the only one there is.
 colima.instance(
-    name=colima.describe(target.profile, starts),
+    name=names.provisioning,
     user=user,
     profile=profile,
     label=label,
@@ -70,7 +63,7 @@ colima.instance(
 
 # 7  Gates: nothing is called ready until it was used.
 docker.engine(
-    name=docker.describe(engine, notes, starts, settings.wait_stable_required),
+    name=names.gates,
     user=user,
     profile=profile,
     label=label,
@@ -81,7 +74,7 @@ docker.engine(
 
 # 9  Containers
 containers.installed(
-    name=containers.describe(installers, engine, {} if starts else notes),
+    name=names.containers,
     installers=installers,
     user=user,
     profile=profile,

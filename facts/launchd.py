@@ -1,8 +1,8 @@
 """What launchd knows of a system job. The one module that reads launchctl's texts and exit codes.
 
 `launchctl print` calls its own output "NOT API in any sense at all", and nothing else tells this much. So
-only lines one TAB deep are read, the first of a key counts, and what does not look as it should is unknown, never
-absent.
+only lines one TAB deep are read, the first of a key counts, and what does not look as it should is unknown,
+never absent.
 """
 
 from __future__ import annotations

@@ -8,8 +8,50 @@ from dataclasses import dataclass
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts.util import Record, read_lines
+from facts.util import Lines, Record, read_lines
 from files import script
+
+
+@dataclass(frozen=True)
+class HomebrewState(Record):
+    """Where Homebrew belongs on this hardware, where it is and whose, and which tools are in the prefix."""
+
+    prefix: str
+    brew: str | None
+    owner: str | None
+    tools: tuple[str, ...]
+
+
+def _homebrew(lines: Lines) -> HomebrewState:
+    return HomebrewState(
+        prefix=lines.values.get("prefix", ""),
+        brew=lines.values.get("brew"),
+        owner=lines.values.get("brew_owner") or None,
+        tools=tuple(value for key, value in lines.all if key == "tool"),
+    )
+
+
+class Homebrew(FactBase["HomebrewState | None"]):
+    """
+    Returns what Homebrew there is, without calling brew; None when unreadable.
+
+    .. code:: python
+
+        HomebrewState(prefix="/opt/homebrew", brew="/opt/homebrew/bin/brew", owner="alice", tools=("colima",))
+    """
+
+    @override
+    def command(self) -> StringCommand:
+        return script("observe-homebrew")
+
+    @override
+    @staticmethod
+    def default() -> HomebrewState | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> HomebrewState:
+        return _homebrew(read_lines(output))
 
 
 @dataclass(frozen=True)
@@ -24,10 +66,7 @@ class MacState(Record):
     memory: int | None
     volume_size: int | None
     volume_free: int | None
-    homebrew_prefix: str
-    brew: str | None
-    brew_owner: str | None
-    tools: tuple[str, ...]
+    homebrew: HomebrewState
     filevault: bool | None
     sleep_minutes: int | None
     auto_restart: bool | None
@@ -47,7 +86,7 @@ class Mac(FactBase["MacState | None"]):
 
     .. code:: python
 
-        MacState(macos="15.5", arch="arm64", cpus=8, homebrew_prefix="/opt/homebrew", tools=("colima",), ...)
+        MacState(macos="15.5", arch="arm64", cpus=8, homebrew=HomebrewState(...), ...)
     """
 
     @override
@@ -77,10 +116,7 @@ class Mac(FactBase["MacState | None"]):
             memory=lines.number("memory"),
             volume_size=int(size) * 1024 if size.isdecimal() else None,
             volume_free=int(free) * 1024 if free.isdecimal() else None,
-            homebrew_prefix=values.get("prefix", ""),
-            brew=values.get("brew"),
-            brew_owner=values.get("brew_owner") or None,
-            tools=tuple(value for key, value in lines.all if key == "tool"),
+            homebrew=_homebrew(lines),
             filevault={"On": True, "Off": False}.get(
                 (re.findall(r"FileVault is (\w+)", values.get("filevault", "")) or [""])[0]
             ),

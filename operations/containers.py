@@ -177,5 +177,6 @@ def installed(
         host.noop(f"{len(installers.all)} containers are as their installers say")
         return
     for each, why in work:
-        host.log(f"{each.container}: {why}")
+        if state.is_executing:
+            host.log(f"Install {each.container}: {why}")
         yield FunctionCommand(install, (each, installers, user, profile, label, tries, debug), {})

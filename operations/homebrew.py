@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.operations import brew
 
-from facts.mac import Mac, MacState
+from facts.mac import Homebrew, HomebrewState
 from operations.util.remote import Commands, LiveCommand, refuse
 
 # What each formula brings; lima comes with colima, and qemu is optional for both.
@@ -20,9 +20,9 @@ def missing(tools: tuple[str, ...]) -> list[str]:
     return [name for name, needs in TOOLS.items() if not set(needs) <= set(tools)]
 
 
-def describe(mac: MacState) -> str:
+def describe(found: HomebrewState) -> str:
     """The operation's name: what it would do, for a person who reads `--dry`."""
-    names = missing(mac.tools)
+    names = missing(found.tools)
     return f"Install {', '.join(names)} with Homebrew" if names else "Keep colima, docker and qemu"
 
 
@@ -39,19 +39,19 @@ def formulae() -> Commands:
 
         homebrew.formulae(name="Install colima", _sudo=True, _sudo_user="alice", _env={"PATH": "..."})
     """
-    mac = host.get_fact(Mac)
-    if mac is None:
+    found = host.get_fact(Homebrew)
+    if found is None:
         yield from refuse("what is installed cannot be read")
         return
-    names = missing(mac.tools)
+    names = missing(found.tools)
     if not names:
         host.noop("colima, docker and qemu are installed")
         return
     commands = list(brew.packages._inner(packages=names))
     if not commands:
         yield from refuse(
-            f"Homebrew has {', '.join(names)} installed, but not in {mac.homebrew_prefix}/bin. "
-            f"As {mac.brew_owner}: brew link {' '.join(names)}"
+            f"Homebrew has {', '.join(names)} installed, but not in {found.prefix}/bin. "
+            f"As {found.owner}: brew link {' '.join(names)}"
         )
         return
     for command in commands:

@@ -289,6 +289,8 @@ def daemon(
         host.noop(f"{label} is loaded from its plist and runs (pid {job.pid})")
         return
 
+    if state.is_executing:
+        host.log(describe(job, label, decision))
     path = plist_path(label)
     if decision.write_plist and state.config.DIFF:
         _show_diff(path, job.plist, plist)

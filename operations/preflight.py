@@ -40,7 +40,7 @@ class Target:
     @property
     def homebrew_env(self) -> dict[str, str]:
         """The environment for brew, which is not on the PATH of an SSH session."""
-        prefix = self.mac.homebrew_prefix
+        prefix = self.mac.homebrew.prefix
         return {
             "PATH": f"{prefix}/bin:{prefix}/sbin:/usr/bin:/bin:/usr/sbin:/sbin",
             "NONINTERACTIVE": "1",
@@ -58,12 +58,12 @@ def mac_faults(settings: Settings, mac: MacState) -> list[str]:
         faults.append(
             f"macOS {mac.macos or 'unknown'} is too old: Colima takes --vm-type from macOS {OLDEST_MACOS} on"
         )
-    if mac.brew is None:
+    if mac.homebrew.brew is None:
         faults.append(f"Homebrew is missing; as its future owner: {INSTALL_HOMEBREW}")
-    elif not mac.brew.startswith(f"{mac.homebrew_prefix}/"):
+    elif not mac.homebrew.brew.startswith(f"{mac.homebrew.prefix}/"):
         faults.append(
-            f"the Homebrew in {mac.brew} is an Intel one, and this Mac is Apple Silicon: its QEMU "
-            f"would be emulated. Install the native one in {mac.homebrew_prefix}: {INSTALL_HOMEBREW}"
+            f"the Homebrew in {mac.homebrew.brew} is an Intel one, and this Mac is Apple Silicon: its QEMU "
+            f"would be emulated. Install the native one in {mac.homebrew.prefix}: {INSTALL_HOMEBREW}"
         )
     above = [
         ("COLIMA_CPUS", settings.colima_cpus, mac.cpus, "CPUs"),
@@ -80,7 +80,7 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
     """What of the Homebrew user is in the way."""
     name = settings.homebrew_user
     if isinstance(user, NoUser):
-        hint = f"; {mac.brew} belongs to {mac.brew_owner}" if mac.brew_owner else ""
+        hint = f"; {mac.homebrew.brew} belongs to {mac.homebrew.owner}" if mac.homebrew.owner else ""
         return [str(Fault("HOMEBREW_USER", name, f"this Mac has no such user{hint}"))]
     if user is None:
         return [f"HOMEBREW_USER: what this Mac knows of {name!r} cannot be read"]
@@ -91,8 +91,12 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
         faults.append(
             f"HOMEBREW_USER: the home {user.home} of {name} is not there now (a volume that is not mounted?)"
         )
-    if mac.brew_owner not in (None, name):
-        faults.append(str(Fault("HOMEBREW_USER", name, f"{mac.brew} belongs to {mac.brew_owner}: use that")))
+    if mac.homebrew.owner not in (None, name):
+        faults.append(
+            str(
+                Fault("HOMEBREW_USER", name, f"{mac.homebrew.brew} belongs to {mac.homebrew.owner}: use that")
+            )
+        )
     instance = "colima" if settings.colima_profile == "default" else f"colima-{settings.colima_profile}"
     if len(f"{user.home}/.colima/_lima/{instance}/ssh.sock.{'x' * 16}".encode()) >= SOCKET_PATH:
         faults.append(
@@ -198,8 +202,10 @@ def check(host: Host, data: Mapping[str, Any]) -> Target:
     if mac.kernel != "Darwin":
         raise _refuse(host, faults)
     if not settings.homebrew_user:
-        if mac.brew_owner and any(fault.value is None for fault in wrong):
-            faults.append(f"{mac.brew} belongs to {mac.brew_owner}: HOMEBREW_USER={mac.brew_owner}")
+        if mac.homebrew.owner and any(fault.value is None for fault in wrong):
+            faults.append(
+                f"{mac.homebrew.brew} belongs to {mac.homebrew.owner}: HOMEBREW_USER={mac.homebrew.owner}"
+            )
         raise _refuse(host, faults)
     user: UserState | NoUser | None = _ask(host, User, user=settings.homebrew_user)
     faults += user_faults(settings, mac, user)
@@ -208,7 +214,7 @@ def check(host: Host, data: Mapping[str, Any]) -> Target:
     profile: ProfileState | None = _ask(
         host, ColimaProfile, user=settings.homebrew_user, profile=settings.colima_profile
     )
-    faults += profile_faults(settings, profile, mac.homebrew_prefix)
+    faults += profile_faults(settings, profile, mac.homebrew.prefix)
     if faults or profile is None:
         raise _refuse(host, faults)
     return Target(settings, mac, user, profile)

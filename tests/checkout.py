@@ -1,4 +1,4 @@
-"""A copy of this repository as a user has it: with a `.env`, installers and an inventory of its own, to deploy from."""
+"""A copy of this repository as a user has it, with a `.env`, installers and an inventory of its own."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def copy_repository(directory: Path) -> None:
 
 
 class Checkout:
-    """The repository in a directory of its own, which deploys to stand-in Macs over SSH, or on one locally."""
+    """The repository in a directory of its own: deploys to stand-in Macs over SSH, or on one locally."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Checkout:
         return Run(done.returncode, done.stdout, done.stderr)
 
     def local(self, *arguments: str, timeout: float = 120, deploy: str | None = "deploy.py") -> Run:
-        """`pyinfra @local deploy.py ARGUMENTS` on the Mac itself, as its administrator, in a checkout there."""
+        """`pyinfra @local deploy.py ARGUMENTS` on the Mac itself, as its administrator."""
         self.write_env()
         (mac,) = self.macs
         admin = mac.user("admin")

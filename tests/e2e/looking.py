@@ -40,7 +40,7 @@ def socket_of(mac: Mac, profile: str = "default", user: str = "alice") -> str:
 
 def docker(mac: Mac, *arguments: str, user: str = "alice", check: bool = True) -> str:
     """Run the docker client as the user, on the profile's socket."""
-    prefix = "/opt/homebrew" if mac.arch == "arm64" else "/usr/local"
+    prefix = "/opt/homebrew" if mac.path("/opt/homebrew/bin/brew").exists() else "/usr/local"
     command = [f"{prefix}/bin/docker", "--host", f"unix://{socket_of(mac, user=user)}", *arguments]
     return mac.run(command, user=user, check=check).stdout.strip()
 

@@ -27,12 +27,10 @@ from tests.e2e.looking import (
 
 @pytest.fixture(
     scope="module",
-    params=[("ssh", "arm64"), ("local", "x86_64"), ("ssh", "x86_64"), ("local", "arm64")],
+    params=[("ssh", "arm64"), ("local", "x86_64")],
     ids="-".join,
 )
-def deployed(
-    request: pytest.FixtureRequest, make_deployed: Callable[..., Deployed]
-) -> Deployed:
+def deployed(request: pytest.FixtureRequest, make_deployed: Callable[..., Deployed]) -> Deployed:
     how, arch = request.param
     return make_deployed(how, arch=arch)
 
@@ -47,9 +45,9 @@ def test_first_deploy_ends_with_docker_verified(deployed: Deployed) -> None:
 def test_launchds_pid_is_colima_itself_as_the_user(deployed: Deployed) -> None:
     mac = deployed.mac
     colima = process(mac, "--foreground")
-    assert re.match(r"\S*/?colima start --profile=default .*--foreground$", colima.command.split(" ", 1)[-1]) or (
-        "/bin/colima start" in colima.command
-    )
+    assert re.match(
+        r"\S*/?colima start --profile=default .*--foreground$", colima.command.split(" ", 1)[-1]
+    ) or ("/bin/colima start" in colima.command)
     assert (colima.pid, colima.uid, colima.ppid) == (job_pid(mac), mac.user("alice").uid, 1)
 
 
@@ -94,9 +92,9 @@ def test_diff_shows_one_line_and_says_that_the_vm_restarts(deployed: Deployed) -
     assert dry.status == 0, dry.output
     plain = re.sub(r"\x1b\[[0-9;]*m", "", dry.output)
     assert "Restart Colima: memory 2 -> 4 GiB" in plain
-    assert re.findall(r"(?m)^ *[-+] +<.*$", plain) == [
-        "  - \t\t<string>--memory=2</string>",
-        "  + \t\t<string>--memory=4</string>",
+    assert re.findall(r"(?m)^ *([-+])\s+<string>(.*)</string>$", plain) == [
+        ("-", "--memory=2"),
+        ("+", "--memory=4"),
     ]
     assert vm_events(deployed.mac) == events
 
@@ -111,9 +109,7 @@ def test_diff_shows_one_line_and_says_that_the_vm_restarts(deployed: Deployed) -
         ("facts.docker.DockerEngine user=alice", {"silence": None}),
     ],
 )
-def test_facts_are_usable_on_their_own(
-    deployed: Deployed, fact: str, expected: dict[str, object]
-) -> None:
+def test_facts_are_usable_on_their_own(deployed: Deployed, fact: str, expected: dict[str, object]) -> None:
     run = deployed.run("fact", *fact.split(), "--json", deploy=None)
     assert run.status == 0, run.output
     ((answers,),) = ([*run.json.values()],)
@@ -140,13 +136,17 @@ def test_a_reboot_brings_docker_back_without_a_deploy(deployed: Deployed) -> Non
 
 def test_resize_is_one_graceful_restart(deployed: Deployed) -> None:
     mac, before = deployed.mac, vm_events(deployed.mac)
-    run = deployed.run("-y", "--data", "colima_memory=4", "--data", "colima_cpus=3", "--data", "colima_disk=30")
+    run = deployed.run(
+        "-y", "--data", "colima_memory=4", "--data", "colima_cpus=3", "--data", "colima_disk=30"
+    )
     assert run.status == 0, run.output
     assert "Restart Colima: memory 2 -> 4 GiB, CPUs 2 -> 3, disk 20 -> 30 GiB" in run.output
     new = [event for event in vm_events(mac)[len(before) :] if "provisioned" not in event]
     assert [event.split()[0] for event in new] == ["graceful-stop", "start"]
     assert container(mac, "web", "State.Status") == "running"
-    listed = json.loads(deployed.run("fact", "facts.colima.ColimaProfile", "user=alice", "--json", deploy=None).stdout)
+    listed = json.loads(
+        deployed.run("fact", "facts.colima.ColimaProfile", "user=alice", "--json", deploy=None).stdout
+    )
     ((profile,),) = [tuple(answers.values()) for answers in listed.values()]
     assert (profile["cpus"], profile["memory"], profile["disk"]) == (3, 4 * 1024**3, 30)
 
@@ -167,5 +167,7 @@ def test_bootout_leaves_nothing_and_colima_shuts_the_guest_down(deployed: Deploy
     wait_for(lambda: not is_loaded(mac))
     wait_for(lambda: ours(mac) == [], 10)
     (event,) = vm_events(mac)[len(before) :]
-    assert event.startswith("graceful-stop by colima")
+    assert event.startswith("graceful-stop")
+    log = mac.path("/var/log/colima.log").read_text()
+    assert "stopping colima" in log[log.rindex("interrupted by: terminated") :]
     assert docker(mac, "ps", check=False) == ""

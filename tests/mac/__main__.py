@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     run.add_argument("--user", default="root")
     run.add_argument("words", nargs="+", metavar="-- CMD")
     ssh = verbs.add_parser("ssh", help="log in, or run a command, over SSH")
-    ssh.add_argument("words", nargs="*", metavar="CMD")
+    ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
     reboot = verbs.add_parser("reboot", help="restart it")
     reboot.add_argument("--hard", action="store_true", help="by a power cut")
     down = verbs.add_parser("down", help="switch it off and remove it")

@@ -1,4 +1,4 @@
-"""`make demo`: boot a stand-in Mac, deploy to it over SSH, show what runs, deploy again, show that nothing changes.
+"""`make demo`: boot a stand-in Mac, deploy to it over SSH, show what runs, deploy again, see no change.
 
 What it runs is what a user runs, in a copy of this checkout, and every command is shown before its output.
 """
@@ -52,7 +52,10 @@ def main() -> int:
         if show(deploy, checkout.directory, words):
             return 1
         docker = "/opt/homebrew/bin/docker --host unix:///Users/alice/.colima/default/docker.sock"
-        look = [f"sudo -u alice {docker} ps", "sudo launchctl print system/homebrew.mrcee.colima-pulse | head -4"]
+        look = [
+            f"sudo -u alice {docker} ps",
+            "sudo launchctl print system/homebrew.mrcee.colima-pulse | head -4",
+        ]
         for command in look:
             show(mac.ssh_argv(command), words=f"ssh macmini '{command}'")
         second = checkout.ssh("-y", "--json")

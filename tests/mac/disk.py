@@ -118,8 +118,6 @@ def _write(path: str, text: str, mode: int = 0o644) -> None:
 
 def _link(path: str, target: str) -> None:
     link = Path(path)
-    if link.is_dir() and not link.is_symlink():
-        return
     link.unlink(missing_ok=True)
     link.symlink_to(target)
 
@@ -181,13 +179,8 @@ def _accounts(config: dict[str, Any]) -> None:
     names = ",".join(u["name"] for u in users)
     admins = ",".join(["root", *(u["name"] for u in users if u["admin"])])
     group = ["wheel:x:0:root", "daemon:x:1:root", "kmem:x:2:root", "sys:x:3:root", "tty:x:4:root"]
-    group += [
-        f"everyone:x:12:{names}",
-        f"staff:x:{STAFF}:root",
-        "_sshd:x:75:",
-        f"admin:x:{ADMIN}:{admins}",
-    ]
-    group += ["nobody:x:4294967294:"]
+    group += [f"everyone:x:12:{names}", f"staff:x:{STAFF}:root", f"admin:x:{ADMIN}:{admins}"]
+    group += ["_sshd:x:75:", "nobody:x:4294967294:"]
     shadow = ["root:*:19000::::::", *(f"{u['name']}:{u['shadow']}:19000::::::" for u in users)]
     _write("/etc/passwd", "\n".join(passwd) + "\n")
     _write("/etc/group", "\n".join(group) + "\n")
@@ -260,9 +253,6 @@ def _records(config: dict[str, Any]) -> None:
     machine = {key: config[key] for key in ("name", "arch", "macos", "cpus", "memory_gib", "prefix")}
     machine["homebrew_user"] = config["homebrew_user"]
     (RECORDS / "machine.json").write_text(json.dumps(machine))
-    _directory(str(RECORDS / "machine"))
-    for key, value in machine.items():
-        (RECORDS / "machine" / key).write_text(f"{value}\n")
 
 
 def _homebrew(config: dict[str, Any]) -> None:
@@ -274,28 +264,13 @@ def _homebrew(config: dict[str, Any]) -> None:
         _write(str(STANDIN / "guest"), GUEST, 0o755)
         # qemu, who runs as the user, starts the machine it imitates with this.
         _write("/etc/sudoers.d/standin", f"ALL ALL = (root) NOPASSWD: {STANDIN}/guest\n", 0o440)
-    directories = (
-        "bin",
-        "sbin",
-        "etc",
-        "lib",
-        "opt",
-        "share",
-        "var",
-        "var/log",
-        "Cellar",
-        "Caskroom",
-    )
+    directories = ("bin", "sbin", "etc", "lib", "opt", "share", "var", "var/log", "Cellar", "Caskroom")
     for path in (prefix, *(prefix / name for name in directories)):
         if path != Path("/usr/local"):  # that stays root's on Intel
             _directory(str(path), owner, ADMIN, 0o775)
     listed = source / "formulae.json"
     formulae = json.loads(listed.read_text()) if listed.exists() else {}
-    wanted = [
-        "brew",
-        *(name for formula in config["installed"] for name in formulae.get(formula, [])),
-    ]
-    for name in wanted:
+    for name in ["brew", *(name for formula in config["installed"] for name in formulae.get(formula, []))]:
         if (source / "bin" / name).exists():
             shutil.copyfile(source / "bin" / name, prefix / "bin" / name)
             (prefix / "bin" / name).chmod(0o755)

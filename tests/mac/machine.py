@@ -9,6 +9,7 @@ mac.destroy()
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.mac import disk
 
@@ -71,8 +72,7 @@ class Ssh:
     known_hosts: Path
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """A process as the Mac sees it."""
 
     pid: int
@@ -81,6 +81,13 @@ class Process:
     command: str
 
 
+def _knows_overlay(modprobe: str | None) -> bool:
+    if modprobe and "\toverlay\n" not in Path("/proc/filesystems").read_text():
+        subprocess.run([modprobe, "overlay"], capture_output=True)
+    return "\toverlay\n" in Path("/proc/filesystems").read_text()
+
+
+@functools.cache
 def missing() -> list[str]:
     """What this machine lacks to bring up a stand-in Mac, each with what to do about it."""
     lacks = []
@@ -95,11 +102,7 @@ def missing() -> list[str]:
     unshare = shutil.which("unshare", path=search)
     if unshare and subprocess.run([unshare, "-mpuinf", "true"], capture_output=True).returncode:
         lacks.append("namespaces: in a container, run it with --privileged")
-    if "overlay" not in Path("/proc/filesystems").read_text() and (
-        subprocess.run(["modprobe", "overlay"], capture_output=True).returncode
-        if shutil.which("modprobe", path=search)
-        else True
-    ):
+    if not _knows_overlay(shutil.which("modprobe", path=search)):
         lacks.append("overlayfs: modprobe overlay")
     return lacks
 

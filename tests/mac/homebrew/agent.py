@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .store import Instance
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     """No guest answers (ssh exits 255)."""
 
 
@@ -19,7 +19,7 @@ def connect(instance: Instance) -> socket.socket:
         connection.connect(str(instance.share / "agent.sock"))
     except OSError:
         connection.close()
-        raise Unreachable from None
+        raise UnreachableError from None
     return connection
 
 
@@ -38,9 +38,9 @@ def execute(
             socket.send_fds(connection, [json.dumps(request).encode()], list(fds))
             answer = connection.recv(64)
         except OSError:
-            raise Unreachable from None
+            raise UnreachableError from None
         if not answer.strip():
-            raise Unreachable
+            raise UnreachableError
         return int(answer)
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .common import STANDIN, record, take_fault
+from .common import STANDIN, own_path, record, take_fault
 
 HERE = Path(STANDIN) / "homebrew"
 VERSIONS = {"colima": "0.10.3", "lima": "2.2.0", "docker": "29.1.3", "qemu": "10.1.2"}
@@ -202,8 +202,7 @@ def run(prefix: Path, words: list[str]) -> int:
 
 def main() -> int:
     record(sys.argv)
-    program = shutil.which(sys.argv[0]) or sys.argv[0]
-    prefix = Path(os.path.abspath(program)).parent.parent
+    prefix = own_path().parent.parent
     try:
         return run(prefix, sys.argv[1:])
     except BrewError as error:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import agent, config, miniyaml
-from .common import Fatal, Log, fault, hang_while, record, retitle, take_fault
+from .common import FatalError, Log, fault, hang_while, own_path, record, retitle, take_fault
 from .config import FIXED, Profile
 from .store import GIB, Disk, Instance, VirtualDisk, host_arch, instances, read_instance, size
 
@@ -205,7 +205,7 @@ def parse(flags: Flags, words: list[str]) -> tuple[dict[str, Any], list[str]]:
 def need(program: str) -> None:
     """The dependency check of every command that talks to the VM (app.New)."""
     if shutil.which(program) is None:
-        raise Fatal(
+        raise FatalError(
             f"Error: dependency check failed for VM: lima not found,"
             f" run 'brew install {program.removesuffix('ctl')}' to install"
         )
@@ -250,7 +250,7 @@ def guest(profile: Profile, *argv: str) -> tuple[int, str]:
         time.sleep(0.1)
     try:
         return agent.capture(instance, argv)
-    except agent.Unreachable:
+    except agent.UnreachableError:
         return 255, ""
 
 
@@ -258,7 +258,7 @@ def current_runtime(profile: Profile) -> str:
     """What the guest's /etc/colima/colima.json says; an error when there is no answer."""
     runtime = VirtualDisk(profile.instance_dir / "disk").read().get("runtime", "")
     if not runtime or guest(profile, "true")[0] != 0:
-        raise Fatal("error retrieving current runtime: empty value")
+        raise FatalError("error retrieving current runtime: empty value")
     return str(runtime)
 
 
@@ -314,7 +314,7 @@ def mount(text: str) -> dict[str, Any]:
     parts = text.split(":")
     writable = len(parts) > 1 and parts[-1] == "w"
     parts = parts[:-1] if writable else parts
-    location = os.path.expanduser(parts[0])
+    location = str(Path(parts[0]).expanduser())
     point = parts[1] if len(parts) > 1 else ""
     return {"location": location, "mountPoint": point, "writable": writable}
 
@@ -323,22 +323,22 @@ def validate(content: dict[str, Any]) -> None:
     """configmanager.ValidateConfig."""
     prefix = "error in config: "
     if content["mountType"] not in ("9p", "sshfs", "virtiofs"):
-        raise Fatal(f"{prefix}invalid mountType: '{content['mountType']}'")
+        raise FatalError(f"{prefix}invalid mountType: '{content['mountType']}'")
     if content["portForwarder"] not in ("ssh", "grpc", "none"):
-        raise Fatal(f"{prefix}invalid port forwarder: '{content['portForwarder']}'")
+        raise FatalError(f"{prefix}invalid port forwarder: '{content['portForwarder']}'")
     if content["vmType"] not in ("qemu", "vz", "krunkit"):
-        raise Fatal(f"{prefix}invalid vmType: '{content['vmType']}'")
+        raise FatalError(f"{prefix}invalid vmType: '{content['vmType']}'")
     if content["vmType"] == "qemu" and shutil.which("qemu-img") is None:
         reason = "qemu-img not found, run 'brew install qemu' to install"
-        raise Fatal(f"{prefix}cannot use vmType: 'qemu', error: {reason}")
+        raise FatalError(f"{prefix}cannot use vmType: 'qemu', error: {reason}")
 
 
 def check_lima() -> None:
     prefix = "lima compatibility error: error checking Lima version: "
     if shutil.which("limactl") is None:
-        raise Fatal(prefix + 'exec: "limactl": executable file not found in $PATH')
+        raise FatalError(prefix + 'exec: "limactl": executable file not found in $PATH')
     if subprocess.run(["limactl", "info"], capture_output=True).returncode != 0:
-        raise Fatal(prefix + "exit status 1")
+        raise FatalError(prefix + "exit status 1")
 
 
 def load(profile: Profile, given: dict[str, Any]) -> dict[str, Any]:
@@ -381,9 +381,9 @@ def start_all(profile: Profile, content: dict[str, Any]) -> None:
     LOG.info(f"runtime: {content['runtime']}")
     if content["runtime"] not in ("docker", "containerd", "incus", "none"):
         kind = content["runtime"]
-        raise Fatal(f"error initiating container runtime: unsupported container runtime '{kind}'")
+        raise FatalError(f"error initiating container runtime: unsupported container runtime '{kind}'")
     if shutil.which("docker") is None and content["runtime"] == "docker":
-        raise Fatal(
+        raise FatalError(
             "dependency check failed for docker: docker not found,"
             " run 'brew install docker' to install"
         )
@@ -435,8 +435,8 @@ def start_vm(profile: Profile, content: dict[str, Any]) -> None:
     creating = not (profile.instance_dir / "lima.yaml").exists()
     step = "creating and starting" if creating else "starting"
 
-    def fail(reason: str) -> Fatal:
-        return Fatal(f"error starting vm: error at '{step}': {reason}")
+    def fail(reason: str) -> FatalError:
+        return FatalError(f"error starting vm: error at '{step}': {reason}")
 
     disk = Disk(home, profile.id)
     stored: dict[str, Any] = {}
@@ -457,8 +457,9 @@ def start_vm(profile: Profile, content: dict[str, Any]) -> None:
     if creating:
         provide_image(content, fail)
     if not disk.exists():
-        if limactl("disk", "create", profile.id, "--size", f"{content['disk']}GiB") != 0:
-            raise fail("exit status 1")
+        code = limactl("disk", "create", profile.id, "--size", f"{content['disk']}GiB")
+        if code != 0:
+            raise fail(f"exit status {code}")
     wanted = lima_yaml(profile, content, not stored.get("disk_formatted"))
     if take_fault("vz-anyway"):
         wanted["vmType"] = "vz"
@@ -510,16 +511,12 @@ def provide_image(content: dict[str, Any], fail: Any) -> None:
     """The guest's image: from the cache, or downloaded, which can fail."""
     arch = "arm64" if content["arch"] == "aarch64" else "amd64"
     url = IMAGE_URL.format(arch=arch)
-    cache = os.environ.get("COLIMA_CACHE_HOME") or (
-        os.path.join(os.environ["XDG_CACHE_HOME"], "colima")
-        if os.environ.get("XDG_CACHE_HOME")
-        else os.path.join(config.home(), "Library/Caches/colima")
-    )
-    image = Path(cache) / "caches" / os.path.basename(url)
-    if image.exists():
+    image = config.cache_dir() / "caches" / Path(url).name
+    fails = take_fault("image-download-fails")
+    if image.exists() and not fails:
         return
     VM.info("downloading disk image ...")
-    if take_fault("image-download-fails"):
+    if fails:
         raise fail(
             f"error getting qcow image: error during image download: error resolving download URL"
             f" '{url}': resolve redirect failed for '{url}': DNS lookup failed for host"
@@ -546,7 +543,7 @@ def start_docker(profile: Profile, content: dict[str, Any]) -> None:
     code, text = guest(profile, "sudo", "systemctl", "restart", "docker.service")
     if code != 0:
         os.write(1, text.encode())
-        raise Fatal(f"error starting docker: exit status {1 if code != 255 else code}")
+        raise FatalError(f"error starting docker: exit status {1 if code != 255 else code}")
     image.write(runtime=content["runtime"])
     host = f"host=unix://{profile.socket().absolute()}"
     if profile.id not in docker_context("ls", "-q").split():
@@ -594,7 +591,7 @@ def stay(profile: Profile) -> int:
     def work() -> None:
         try:
             result[0] = stop_all(profile, False)
-        except Fatal as problem:
+        except FatalError as problem:
             error.append(problem)
 
     worker = threading.Thread(target=work)
@@ -628,7 +625,7 @@ def stop_all(profile: Profile, force: bool) -> int:
         arguments = ["--force", profile.id] if force else [profile.id]
         code = limactl("stop", *arguments)
         if code != 0:
-            raise Fatal(f"error stopping vm: error at 'stopping': exit status {code}")
+            raise FatalError(f"error stopping vm: error at 'stopping': exit status {code}")
         ssh_config(profile, {})
     LOG.info("done")
     return 0
@@ -637,7 +634,7 @@ def stop_all(profile: Profile, force: bool) -> int:
 def stop_runtime(profile: Profile) -> None:
     try:
         runtime = current_runtime(profile)
-    except Fatal as error:
+    except FatalError as error:
         LOG.warning(f"error retrieving runtimes: {error}")
         return
     if runtime == "docker":
@@ -670,12 +667,12 @@ def delete(profile: Profile, given: dict[str, Any]) -> int:
             if current_runtime(profile) == "docker":
                 DOCKER.info("deleting ...")
                 os.write(1, docker_context("rm", "--force", profile.id).encode())
-        except Fatal:
+        except FatalError:
             pass
         VM.info("deleting ...")
     code = limactl("delete", "--force", profile.id)
     if code != 0:
-        raise Fatal(f"error deleting vm: exit status {code}")
+        raise FatalError(f"error deleting vm: exit status {code}")
     shutil.rmtree(profile.dir, ignore_errors=True)
     if data:
         LOG.info("deleting container data")
@@ -694,12 +691,12 @@ def delete(profile: Profile, given: dict[str, Any]) -> int:
 def restart(profile: Profile, given: dict[str, Any]) -> int:
     need("lima")
     if find(profile) is None:
-        raise Fatal("error retrieving instance: exit status 1")
+        raise FatalError("error retrieving instance: exit status 1")
     stop_all(profile, bool(given.get("force")))
     time.sleep(3)
     content = config.read(profile.yaml)
     if not content:
-        raise Fatal("error initiating container runtime: unsupported container runtime ''")
+        raise FatalError("error initiating container runtime: unsupported container runtime ''")
     start_all(profile, merge({}, config.zeroed(content)))
     return 0
 
@@ -711,7 +708,7 @@ def status(profile: Profile, given: dict[str, Any]) -> int:
     hang_while("status-hangs")
     need("lima")
     if not running(profile):
-        raise Fatal(f"{profile.display} is not running")
+        raise FatalError(f"{profile.display} is not running")
     runtime = current_runtime(profile)
     content = {**config.defaults(), "vmType": "qemu", "mountType": "sshfs", **state(profile)}
     labels = {"vz": "macOS Virtualization.Framework", "krunkit": "Krunkit"}
@@ -753,9 +750,9 @@ def list_profiles(profile: Profile, given: dict[str, Any]) -> int:
         return 0
     if shutil.which("limactl") is None:
         reason = 'exec: "limactl": executable file not found in $PATH'
-        raise Fatal(f"error retrieving instances: {reason}")
+        raise FatalError(f"error retrieving instances: {reason}")
     if os.geteuid() == 0:
-        raise Fatal("error retrieving instances: exit status 1")
+        raise FatalError("error retrieving instances: exit status 1")
     rows = []
     for instance in instances(profile.lima.resolve()):
         if instance.name != "colima" and not instance.name.startswith("colima-"):
@@ -777,7 +774,7 @@ def list_profiles(profile: Profile, given: dict[str, Any]) -> int:
     if wanted:
         rows = [row for row in rows if row["name"] == wanted]
         if not rows:
-            raise Fatal("error retrieving instances: exit status 1")
+            raise FatalError("error retrieving instances: exit status 1")
     if given.get("json"):
         for row in rows:
             print(json.dumps(row, separators=(",", ":")))
@@ -805,7 +802,7 @@ def version(profile: Profile) -> int:
     if shutil.which("limactl") is not None and running(profile):
         try:
             runtime = current_runtime(profile)
-        except Fatal:
+        except FatalError:
             return 0
         code, server = guest(profile, "docker", "version", "--format", "{{.Server.Version}}")
         client = subprocess.run(
@@ -820,10 +817,10 @@ def ssh(profile: Profile, command: list[str]) -> int:
     """`colima ssh -- CMD`: any failure of CMD becomes 1."""
     need("lima")
     if not running(profile):
-        raise Fatal(f"{profile.display} not running")
+        raise FatalError(f"{profile.display} not running")
     code = subprocess.run(["limactl", "shell", profile.id, *command]).returncode
     if code != 0:
-        raise Fatal(f"exit status {code}")
+        raise FatalError(f"exit status {code}")
     return 0
 
 
@@ -831,23 +828,23 @@ def other(verb: str, profile: Profile, given: dict[str, Any]) -> int:
     if verb == "ssh-config":
         path = profile.instance_dir / "ssh.config"
         if not path.exists():
-            raise Fatal(f"error retrieving ssh config: {profile.display} does not exist")
+            raise FatalError(f"error retrieving ssh config: {profile.display} does not exist")
         print(path.read_text())
     elif verb == "template":
         path = profile.base / "_templates" / "default.yaml"
         if given.get("print"):
             print(path)
         else:
-            raise Fatal("error editing template: no editor found")
+            raise FatalError("error editing template: no editor found")
     elif verb == "prune":
-        cache = f"{config.home()}/Library/Caches/colima"
+        cache = config.cache_dir()
         if not given.get("force") and not confirm(f"'{cache}' will be emptied, are you sure?"):
             return 0
         shutil.rmtree(cache, ignore_errors=True)
         LOG.info(f"Pruning {cache}")
     elif verb == "update":
         if not running(profile):
-            raise Fatal(f"{profile.display} is not running")
+            raise FatalError(f"{profile.display} is not running")
         DOCKER.info("updating ...")
     return 0
 
@@ -913,7 +910,7 @@ def run(words: list[str]) -> int:
 
 
 def main() -> int:
-    retitle([os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0]), *sys.argv[1:]])
+    retitle([str(own_path()), *sys.argv[1:]])
     record(sys.argv)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     words = sys.argv[1:]
@@ -924,6 +921,6 @@ def main() -> int:
         print(f"Error: {error}\n{USAGE.format(command=verb)}", file=sys.stderr, flush=True)
         LOG.write("fatal", str(error))
         return 1
-    except Fatal as error:
+    except FatalError as error:
         LOG.write("fatal", str(error))
         return 1

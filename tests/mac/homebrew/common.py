@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import ClassVar
 
 STANDIN = "/usr/libexec/standin"
 DATABASE = Path("/private/var/db/standin")
@@ -67,6 +69,11 @@ def hang_while(name: str) -> None:
         time.sleep(0.1)
 
 
+def own_path() -> Path:
+    """The program that runs, as Homebrew links it."""
+    return Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
+
+
 def retitle(argv: Sequence[str]) -> None:
     """Make ps show this command line (without the interpreter): written over the real one."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
@@ -77,7 +84,7 @@ def retitle(argv: Sequence[str]) -> None:
     memory = os.open("/proc/self/mem", os.O_WRONLY)
     os.pwrite(memory, title.ljust(end - start, b"\0"), start)
     os.close(memory)
-    Path("/proc/self/comm").write_text(os.path.basename(argv[0])[:15])
+    Path("/proc/self/comm").write_text(Path(argv[0]).name[:15])
 
 
 def quote(value: str) -> str:
@@ -95,8 +102,8 @@ def now() -> str:
 class Log:
     """A logrus logger with the text formatter."""
 
-    COLOURS = {"info": 36, "warning": 33, "error": 31, "fatal": 31, "trace": 37, "debug": 37}
-    NAMES = {"warning": "WARN", "error": "ERRO", "fatal": "FATA", "trace": "TRAC", "debug": "DEBU"}
+    COLOURS: ClassVar = {"info": 36, "warning": 33, "error": 31, "fatal": 31, "trace": 37, "debug": 37}
+    NAMES: ClassVar = {"warning": "WARN", "error": "ERRO", "fatal": "FATA", "trace": "TRAC", "debug": "DEBU"}
 
     def __init__(self, **fields: str) -> None:
         self.fields = fields
@@ -121,7 +128,7 @@ class Log:
         self.write("warning", message)
 
 
-class Fatal(Exception):
+class FatalError(Exception):
     """What ends a command with a fatal line and exit code 1."""
 
 

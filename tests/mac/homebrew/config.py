@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import miniyaml
-from .common import Fatal, Log
+from .common import FatalError, Log
 from .store import host_arch
 
 LOG = Log()
@@ -71,7 +71,7 @@ def defaults() -> dict[str, Any]:
 def home() -> str:
     value = os.environ.get("HOME")
     if not value:
-        raise Fatal("cannot fetch required directory: $HOME is not defined")
+        raise FatalError("cannot fetch required directory: $HOME is not defined")
     return value
 
 
@@ -79,16 +79,25 @@ def base_dir() -> Path:
     """v0.7.0 to v0.10.3 (config/files.go)."""
     user = Path(home())
     wanted = os.environ.get("COLIMA_HOME", "")
-    if wanted and os.path.exists(wanted):
+    if wanted and Path(wanted).exists():
         return Path(wanted)
     default, xdg = user / ".colima", os.environ.get("XDG_CONFIG_HOME")
     if default.exists():
         if xdg is not None:
             LOG.warning("found ~/.colima, ignoring $XDG_CONFIG_HOME...")
             LOG.warning("delete ~/.colima to use $XDG_CONFIG_HOME as config directory")
-            LOG.warning(f'or run `mv ~/.colima "{os.path.join(xdg, "colima")}"`')
+            LOG.warning(f'or run `mv ~/.colima "{Path(xdg, "colima")}"`')
         return default
-    return default if xdg is None else Path(os.path.join(xdg, "colima"))
+    return default if xdg is None else Path(xdg, "colima")
+
+
+def cache_dir() -> Path:
+    """COLIMA_CACHE_HOME (v0.10.2), XDG_CACHE_HOME, else macOS's place."""
+    if wanted := os.environ.get("COLIMA_CACHE_HOME"):
+        return Path(wanted)
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg, "colima")
+    return Path(home(), "Library/Caches/colima")
 
 
 @dataclass(frozen=True)

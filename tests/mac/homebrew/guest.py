@@ -17,10 +17,10 @@ Faults honoured here (files in /private/var/db/standin/faults): ``guest-frozen``
 fail to start.
 """
 
+import contextlib
 import ctypes
-import encodings.idna  # noqa: F401  # like all of these before the root directory changes
-import encodings.latin_1  # noqa: F401
-import glob
+import encodings.idna  # codecs come lazily, which is too late once the root directory has changed
+import encodings.latin_1
 import gzip
 import hashlib
 import http.client
@@ -39,6 +39,7 @@ import tarfile
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -61,6 +62,7 @@ PLACES = tuple(f"{HOST}/{directory}" for directory in ("sbin", "bin", "local/bin
 SHARE = "/run/host"  # the guest's name for the directory it shares with the Mac
 ALTERNATIVES = {"iptables": "iptables-nft", "ip6tables": "ip6tables-nft"}
 MIRROR_PORT = 5000
+FORGOTTEN_SECONDS = 600
 POWERDOWN_SECONDS = 90  # systemd's DefaultTimeoutStopSec
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -111,24 +113,38 @@ class Machine:
         return f"standin-{place.st_dev:x}-{place.st_ino:x}-{self.disk[:8]}"
 
     def log(self, event: str) -> None:
-        with open(self.home / "events.log", "a", encoding="utf-8") as log:
+        with (self.home / "events.log").open("a", encoding="utf-8") as log:
             log.write(f"{time.time():.3f} {event}\n")
 
 
 # ---- the supervisor, in the Mac -------------------------------------------------------------
 
 
+def cgroups(pattern: str) -> Iterator[Path]:
+    """The cgroups of this name and what is in them, leaves first; of version 1 and 2 alike."""
+    root = Path("/sys/fs/cgroup")
+    for top in (*root.glob(f"*/{pattern}"), *root.glob(pattern)):
+        for directory, _, _ in os.walk(top, topdown=False):
+            yield Path(directory)
+
+
 def sweep_cgroups(name: str) -> None:
     """Kill what is left in the guest's cgroups, and remove them (leaves first)."""
-    tops = glob.glob(f"/sys/fs/cgroup/*/{name}") + glob.glob(f"/sys/fs/cgroup/{name}")
-    for top in tops:
-        for directory, _, _ in os.walk(top, topdown=False):
-            for _ in range(50):
-                try:
-                    os.rmdir(directory)
-                    break
-                except OSError:
-                    time.sleep(0.01)  # the kernel is still reaping the killed
+    for directory in cgroups(name):
+        for _ in range(50):
+            try:
+                directory.rmdir()
+                break
+            except OSError:
+                time.sleep(0.01)  # the kernel is still reaping the killed
+
+
+def sweep_forgotten_cgroups() -> None:
+    """Remove what guests left whose Mac lost its power: empty, and nothing new."""
+    for directory in cgroups("standin-*"):
+        with contextlib.suppress(OSError):  # in use
+            if directory.stat().st_mtime < time.time() - FORGOTTEN_SECONDS:
+                directory.rmdir()
 
 
 def prepare(machine: Machine) -> None:
@@ -143,6 +159,7 @@ def prepare(machine: Machine) -> None:
     os.chown(machine.share, machine.uid, machine.gid)
     machine.share.chmod(0o700)
     sweep_cgroups(machine.cgroup)
+    sweep_forgotten_cgroups()
 
 
 def stopped(pid: int) -> bool:
@@ -216,7 +233,7 @@ To generate this message, Docker took the following steps:
 
 TEXT
 """
-SERVE = ["/bin/httpd", "-f", "-p", "80", "-h", "/www"]
+SERVE = ["sh", "-c", "trap exit INT QUIT TERM; httpd -f -p 80 -h /www & wait"]
 IMAGES: dict[str, dict[str, Any]] = {
     "hello-world": {"Cmd": ["/hello"]},
     "busybox": {"Cmd": ["sh"]},
@@ -324,7 +341,7 @@ class Registry:
                 if self.command == "GET":
                     self.wfile.write(content)
 
-            do_HEAD = do_GET
+            do_HEAD = do_GET  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -479,10 +496,10 @@ class Guest:
     def share_directory(root: Path, entry: dict[str, Any]) -> None:
         """A directory of the Mac's, at its own place in the guest."""
         source = os.path.realpath(str(entry["location"]))
-        target = str(root) + os.path.normpath(str(entry.get("mountPoint") or entry["location"]))
-        if not os.path.isdir(source):
+        target = f"{root}{entry.get('mountPoint') or entry['location']}"
+        if not Path(source).is_dir():
             return
-        os.makedirs(target, exist_ok=True)
+        Path(target).mkdir(parents=True, exist_ok=True)
         mount(source, target, "", MS_BIND | MS_REC)
         if not entry.get("writable"):
             mount(source, target, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
@@ -550,9 +567,9 @@ class Guest:
         """The agent: run commands for the Mac."""
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(f"{SHARE}/agent.new")
-        os.chmod(f"{SHARE}/agent.new", 0o666)  # the directory is the user's alone
+        Path(f"{SHARE}/agent.new").chmod(0o666)  # the directory is the user's alone
         listener.listen(64)
-        os.rename(f"{SHARE}/agent.new", f"{SHARE}/agent.sock")
+        Path(f"{SHARE}/agent.new").rename(f"{SHARE}/agent.sock")
         while True:
             connection, _ = listener.accept()
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
@@ -597,7 +614,7 @@ class Guest:
                 stdout=fds[1],
                 stderr=fds[2],
                 env=environment,
-                cwd=cwd if os.path.isdir(cwd) else "/",
+                cwd=cwd if Path(cwd).is_dir() else "/",
                 start_new_session=True,
             )
         except OSError as error:
@@ -618,7 +635,7 @@ class Guest:
     def watch_units(self) -> None:
         """systemctl's requests, from its FIFO."""
         while True:
-            with open("/run/systemd/control", encoding="utf-8") as lines:
+            with Path("/run/systemd/control").open(encoding="utf-8") as lines:
                 for line in lines:
                     threading.Thread(target=self.control, args=(line,), daemon=True).start()
 
@@ -629,7 +646,7 @@ class Guest:
         code, text = self.systemctl(arguments, bool(root))
         reply = f"/run/systemd/reply.{pid}"
         Path(f"{reply}.rc").write_text(f"{code}\n")
-        with open(reply, "w", encoding="utf-8") as target:
+        with Path(reply).open("w", encoding="utf-8") as target:
             target.write(text)
 
     def systemctl(self, words: list[str], root: bool) -> tuple[int, str]:
@@ -699,7 +716,7 @@ class Guest:
         while time.monotonic() < deadline and self.docker_runs():
             if ask_docker("GET", "/_ping", 5) == HTTPStatus.OK:
                 for path in ("/var/run/docker.sock", f"{SHARE}/docker.sock"):
-                    os.chmod(path, 0o666)
+                    Path(path).chmod(0o666)
                 self.provide_images()
                 return True
             time.sleep(0.02)
@@ -751,17 +768,17 @@ def describe(error: OSError) -> str:
 def find_program(name: str) -> Path | None:
     """Where this machine has a program; links are followed as they lead there, not in the Mac."""
     for place in PLACES:
-        path = f"{place}/{name}"
+        path = Path(place, name)
         for _ in range(8):
-            if not os.path.islink(path):
+            if not path.is_symlink():
                 break
-            target = os.path.join(os.path.dirname(path), os.readlink(path))
-            if target.startswith("/etc/alternatives/"):  # those are not below /usr
-                target = f"{HOST}/sbin/{ALTERNATIVES.get(os.path.basename(target), '')}"
-            path = HOST + target.removeprefix("/usr") if target.startswith("/usr/") else target
-            path = path.replace(HOST + "/libexec/standin/host", HOST)
-        if os.path.isfile(path):
-            return Path(path)
+            path = path.parent / path.readlink()
+            if path.is_relative_to("/etc/alternatives"):  # which this machine has, not the Mac
+                path = Path(HOST, "sbin", ALTERNATIVES.get(path.name, path.name))
+            elif path.is_relative_to("/usr") and not path.is_relative_to(HOST):
+                path = HOST / path.relative_to("/usr")
+        if path.is_file():
+            return path
     return None
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import agent
-from .common import STANDIN, fault, retitle, spawn_group, start_detached, take_fault
+from .common import STANDIN, fault, own_path, retitle, spawn_group, start_detached, take_fault
 from .mux import relay
 from .qemu import Power
 from .store import Instance, lima_home, read_instance
@@ -67,7 +67,6 @@ class HostAgent:
         if take_fault("start-fails"):
             say("panic: ", "info")
             say("send on closed channel")
-            self.leave()
             return 2
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.take_signal)
@@ -116,7 +115,7 @@ class HostAgent:
             say(f"Mounting disk `{disk.name}` on `/mnt/lima-{disk.name}`")
             holder = disk.holder()
             if holder and holder != str(self.instance.dir):
-                user = os.path.basename(holder)
+                user = Path(holder).name
                 message = f'failed to run attach disk "{disk.name}", in use by instance "{user}"'
                 raise OSError(message)
             if not holder:
@@ -149,7 +148,8 @@ class HostAgent:
                 binary, "-m", str(memory), "-cpu", "host", "-machine", machine,
                 "-smp", f"{cpus},sockets=1,cores={cpus},threads=1",
                 "-drive", f"file={directory}/disk,if=none,discard=on,id=boot-disk",
-                "-device", "virtio-blk-pci,drive=boot-disk,bootindex=1", "-boot", "order=c,splash-time=0,menu=on",
+                "-device", "virtio-blk-pci,drive=boot-disk,bootindex=1",
+            "-boot", "order=c,splash-time=0,menu=on",
                 "-qmp", f"unix:{directory}/qmp.sock,server,nowait",
                 "-name", f"lima-{instance.name}", "-pidfile", str(directory / "qemu.pid"),
         ]  # fmt: skip
@@ -214,7 +214,7 @@ class HostAgent:
     def reachable(self) -> bool:
         try:
             agent.connect(self.instance).close()
-        except agent.Unreachable:
+        except agent.UnreachableError:
             return False
         return True
 
@@ -226,14 +226,14 @@ class HostAgent:
             if entry.get("guestSocket"):
                 host, guest = str(entry["hostSocket"]), str(entry["guestSocket"])
                 self.forwards[host] = guest
-                places[host] = f"{share}/{os.path.basename(guest)}"
+                places[host] = f"{share}/{Path(guest).name}"
                 Path(host).parent.mkdir(parents=True, exist_ok=True)
         control = str(self.instance.dir / "ssh.sock")
         arguments = [f"{STANDIN}/homebrew/mux", control, share, json.dumps(places)]
         start_detached(arguments, title_room=len(control))
         deadline = time.monotonic() + 10
         waited = [control, *places]
-        while not all(os.path.exists(path) for path in waited) and time.monotonic() < deadline:
+        while not all(Path(path).exists() for path in waited) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def forward_ports(self) -> None:
@@ -244,7 +244,7 @@ class HostAgent:
                 with agent.connect(self.instance) as connection:
                     connection.sendall(b'{"ports": 1}')
                     wanted = set(json.loads(connection.makefile().readline() or "[]"))
-            except (agent.Unreachable, OSError, ValueError):
+            except (agent.UnreachableError, OSError, ValueError):
                 return
             for port in set(open_ports) - wanted:
                 say(f"Stopping forwarding TCP from 0.0.0.0:{port} to 0.0.0.0:{port}")
@@ -281,7 +281,7 @@ class HostAgent:
                     remote.sendall(json.dumps({"dial": port}).encode())
                     if remote.recv(1) == b"+":
                         relay(client, remote)
-            except (agent.Unreachable, OSError):
+            except (agent.UnreachableError, OSError):
                 pass
 
     # -- stop
@@ -363,7 +363,7 @@ class HostAgent:
 def host_agent(arguments: list[str]) -> int:
     """`limactl hostagent --pidfile P --socket S [--guestagent G] ID`."""
     options = dict(zip(arguments[:-1:2], arguments[1:-1:2], strict=True))
-    program = os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
+    program = str(own_path())
     retitle([program, *sys.argv[1:]])
     instance = read_instance(lima_home(), arguments[-1])
     pid_file, ha_socket = Path(options["--pidfile"]), Path(options["--socket"])

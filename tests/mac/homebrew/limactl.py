@@ -9,14 +9,13 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from . import agent, miniyaml
-from .common import Fatal, Log, fault, hang_while, record, retitle, spawn_group, start_detached, take_fault
+from .common import FatalError, Log, fault, hang_while, own_path, record, retitle, spawn_group, start_detached, take_fault
 from .hostagent import host_agent
 from .store import (
     GIB,
@@ -42,7 +41,7 @@ USAGE = "Usage:\n  limactl [command]\n"
 
 def program() -> str:
     """This program's own path, as Homebrew links it."""
-    return os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
+    return str(own_path())
 
 
 def network_dir(home: Path) -> Path:
@@ -63,7 +62,7 @@ def start_usernet(home: Path) -> None:
     if read_pid(pid_file):
         if not usernet_sockets(home)["qemu"].exists():
             path = usernet_sockets(home)["qemu"]
-            raise Fatal(f"error calling fd_connect: dial unix {path}: connect: connection refused")
+            raise FatalError(f"error calling fd_connect: dial unix {path}: connect: connection refused")
         return
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("usernet.user-v2.stdout.log", "usernet.user-v2.stderr.log"):
@@ -79,7 +78,7 @@ def start_usernet(home: Path) -> None:
     deadline = time.monotonic() + 30
     while not (read_pid(pid_file) and sockets["fd"].exists()):
         if time.monotonic() > deadline:
-            raise Fatal("usernet did not start")
+            raise FatalError("usernet did not start")
         time.sleep(0.01)
 
 
@@ -138,7 +137,7 @@ def create(home: Path, path: Path, name: str) -> Instance:
     validate_name(name)
     directory = home / name
     if len(str(directory / "ssh.sock.1234567890123456")) >= 104:
-        raise Fatal(
+        raise FatalError(
             f"instance name `{name}` too long: `{directory}/ssh.sock.1234567890123456` must be less"
             " than UNIX_PATH_MAX=104 characters"
         )
@@ -175,13 +174,13 @@ def start(arguments: list[str]) -> int:
         try:
             instance = read_instance(home, target)
         except FileNotFoundError:
-            raise Fatal(f'instance "{target}" does not exist') from None
+            raise FatalError(f'instance "{target}" does not exist') from None
         for error in instance.errors:
             message = f'Instance "{instance.name}" has configuration errors'
             LOG.write("error", message, error=error)
         LOG.info(f"Using the existing instance `{instance.name}`")
         if instance.errors:
-            raise Fatal(f"errors inspecting instance: [{' '.join(instance.errors)}]")
+            raise FatalError(f"errors inspecting instance: [{' '.join(instance.errors)}]")
         if instance.status == "Running":
             command = f"limactl shell {instance.name}"
             LOG.info(f"The instance `{instance.name}` is already running. Run `{command}` to open")
@@ -200,7 +199,7 @@ def start_host_agent(instance: Instance) -> int:
     outputs = {name: directory / f"ha.{name}.log" for name in ("stdout", "stderr")}
     for path in outputs.values():
         path.write_text("")
-    prefix = os.path.dirname(os.path.dirname(program()))
+    prefix = own_path().parent.parent
     argv = [
         program(), "hostagent", "--pidfile", str(directory / "ha.pid"),
         "--socket", str(directory / "ha.sock"),
@@ -222,17 +221,19 @@ def start_host_agent(instance: Instance) -> int:
                     LOG.info(f"SSH Local Port: {status['sshLocalPort']}")
                     announced = True
                 if status.get("exiting"):
-                    errors = status.get("errors") or []
-                    message = f"exiting, status={json.dumps(status)} (hint: see {outputs['stderr']})"
-                    raise Fatal(message if errors else "host agent process has exited")
+                    errors = " ".join(status.get("errors") or [])
+                    raise FatalError(
+                        "exiting, status={Running:false Degraded:false Exiting:true"
+                        f' Errors:[{errors}] SSHLocalPort:0}} (hint: see "{outputs["stderr"]}")'
+                    )
                 if status.get("running"):
                     shell = f"limactl shell {instance.name}"
                     LOG.info(f"READY. Run `{shell}` to open the shell.")
                     return 0
             if ended is not None:
-                raise Fatal(f"host agent process has exited: exit status {ended}")
+                raise FatalError(f"host agent process has exited: exit status {ended}")
             time.sleep(0.02)
-    raise Fatal('did not receive an event with the "running" status')
+    raise FatalError('did not receive an event with the "running" status')
 
 
 def pass_on(line: str) -> None:
@@ -256,7 +257,7 @@ def find(home: Path, arguments: list[str]) -> Instance:
     try:
         return read_instance(home, name)
     except FileNotFoundError as error:
-        raise Fatal(f"open {error.filename}: no such file or directory") from None
+        raise FatalError(f"open {error.filename}: no such file or directory") from None
 
 
 def forced(arguments: list[str]) -> bool:
@@ -277,7 +278,7 @@ def stop(arguments: list[str]) -> int:
 def stop_gracefully(instance: Instance) -> None:
     """SIGINT to the host agent, and wait for it (L:instance/stop.go)."""
     if instance.status != "Running":
-        raise Fatal(
+        raise FatalError(
             f'expected status "Running", got "{instance.status}"'
             f" (maybe use `limactl stop -f {instance.name}`?)"
         )
@@ -295,13 +296,13 @@ def stop_gracefully(instance: Instance) -> None:
             if not running:
                 break
             if time.monotonic() > deadline:
-                raise Fatal('did not receive an event with the "exiting" status')
+                raise FatalError('did not receive an event with the "exiting" status')
             time.sleep(0.02)
     LOG.info("Waiting for the instance to shut down")
     name = instance.name
     gone = wait_until(lambda: read_instance(instance.home, name).status == "Stopped", 180)
     if not gone:
-        raise Fatal("instance did not shut down")
+        raise FatalError("instance did not shut down")
     LOG.info(f"The instance {name} has shut down")
 
 
@@ -353,7 +354,7 @@ def delete(arguments: list[str]) -> int:
         return 0
     if not forced(arguments) and instance.status != "Stopped":
         got = f'expected status "Stopped", got "{instance.status}"'
-        raise Fatal(f"failed to delete instance `{name}`: {got}")
+        raise FatalError(f"failed to delete instance `{name}`: {got}")
     stop_forcibly(instance)
     shutil.rmtree(instance.dir)
     LOG.info(f"Deleted `{name}` (`{instance.dir}`)")
@@ -379,7 +380,7 @@ def list_instances(arguments: list[str]) -> int:
                 LOG.warning(f"No instance matching {name} found.")
         found = [known[name] for name in names if name in known]
         if not found:
-            raise Fatal("unmatched instances")
+            raise FatalError("unmatched instances")
     if "--json" in arguments or "--format=json" in arguments or "json" in arguments:
         for instance in found:
             print(json.dumps(instance.as_json(), separators=(",", ":")))
@@ -407,7 +408,7 @@ def list_instances(arguments: list[str]) -> int:
 
 
 def shell(arguments: list[str]) -> int:
-    cwd = os.getcwd()
+    cwd = str(Path.cwd())
     while arguments and arguments[0].startswith("-"):
         option = arguments.pop(0)
         if option == "--":
@@ -417,24 +418,24 @@ def shell(arguments: list[str]) -> int:
         elif option.startswith("--workdir="):
             cwd = option.partition("=")[2]
     if not arguments:
-        raise Fatal("requires at least 1 arg(s), only received 0")
+        raise FatalError("requires at least 1 arg(s), only received 0")
     name = arguments.pop(0)
     try:
         instance = read_instance(lima_home(), name)
     except FileNotFoundError:
-        raise Fatal(
+        raise FatalError(
             f"instance `{name}` does not exist, run `limactl create {name}` to create a new instance"
         ) from None
     if instance.status == "Stopped":
         message = f"instance `{name}` is stopped, run `limactl start {name}` to start the instance"
-        raise Fatal(message)
+        raise FatalError(message)
     if arguments and arguments[0] == "--":
         arguments.pop(0)
     while fault("start-hangs") is not None:
         time.sleep(0.1)
     try:
         return agent.execute(instance, arguments or ["sh"], cwd=cwd)
-    except agent.Unreachable:
+    except agent.UnreachableError:
         port = instance.ssh_port
         print(f"ssh: connect to host 127.0.0.1 port {port}: Connection refused", file=sys.stderr)
         return 255
@@ -466,7 +467,7 @@ def disk_command(arguments: list[str]) -> int:
                 "size": disk.image.read().get("size", 0),
                 "format": "raw",
                 "dir": str(disk.dir),
-                "instance": os.path.basename(holder),
+                "instance": Path(holder).name,
                 "instanceDir": holder,
                 "mountPoint": f"/mnt/lima-{disk.name}",
             }
@@ -484,36 +485,36 @@ def change_disk(verb: str, disk: Disk, wanted: int, force: bool) -> None:
     name = disk.name
     if verb == "create":
         if disk.exists():
-            raise Fatal(f'disk "{name}" already exists (`{disk.dir}`)')
+            raise FatalError(f'disk "{name}" already exists (`{disk.dir}`)')
         disk.dir.mkdir(0o700, parents=True)
         disk.image.write(size=wanted)
         LOG.info(f"Creating disk `{name}` with size {wanted / GIB:g}GiB")
     elif not disk.exists():
         if verb != "delete":
-            raise Fatal(f'disk "{name}" does not exist')
+            raise FatalError(f'disk "{name}" does not exist')
         LOG.warning(f"Ignoring non-existent disk `{name}`")
     elif verb == "unlock":
         if not disk.holder():
             LOG.warning(f"Ignoring unlocked disk `{name}`")
         elif Path(disk.holder(), "lima.yaml").exists() and (
-            read_instance(disk.home, os.path.basename(disk.holder())).status == "Running"
+            read_instance(disk.home, Path(disk.holder()).name).status == "Running"
         ):
-            raise Fatal(f'Cannot unlock disk `{name}` used by running instance `{disk.holder()}`')
+            raise FatalError(f'Cannot unlock disk `{name}` used by running instance `{disk.holder()}`')
         else:
             disk.unlock()
             LOG.info(f"Unlocked disk `{name}` (`{disk.dir}`)")
     elif verb == "delete":
         if disk.holder() and not force:
-            user = os.path.basename(disk.holder())
-            raise Fatal(f"cannot delete disk `{name}` in use by instance `{user}`")
+            user = Path(disk.holder()).name
+            raise FatalError(f"cannot delete disk `{name}` in use by instance `{user}`")
         shutil.rmtree(disk.dir)
         LOG.info(f"Deleted disk `{name}` (`{disk.dir}`)")
     elif verb == "resize":
         if disk.holder():
-            user = os.path.basename(disk.holder())
-            raise Fatal(f'cannot resize disk "{name}" used by running instance "{user}"')
+            user = Path(disk.holder()).name
+            raise FatalError(f'cannot resize disk "{name}" used by running instance "{user}"')
         if wanted < disk.image.read().get("size", 0):
-            raise Fatal(f"specified size {wanted} is less than the current disk size: not supported")
+            raise FatalError(f"specified size {wanted} is less than the current disk size: not supported")
         disk.image.write(size=wanted)
         LOG.info(f"Resized disk `{name}` (`{disk.dir}`)")
 
@@ -562,11 +563,11 @@ def main() -> int:
         return 0
     try:
         if os.geteuid() == 0:
-            raise Fatal("limactl: must not run as the root user")
+            raise FatalError("limactl: must not run as the root user")
         if verb not in COMMANDS:
-            raise Fatal(f'unknown command "{verb}" for "limactl"')
+            raise FatalError(f'unknown command "{verb}" for "limactl"')
         retitle(sys.argv)
         return COMMANDS[verb](arguments[1:])
-    except Fatal as error:
+    except FatalError as error:
         LOG.write("fatal", str(error))
         return 1

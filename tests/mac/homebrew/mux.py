@@ -12,6 +12,7 @@ Faults (files in /private/var/db/standin/faults):
   that asks for /containers/create or /start).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -21,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from .common import fault, retitle, take_fault
+from .common import fault, hang_while, retitle, take_fault
 
 RUN = re.compile(rb"POST /(v[0-9.]+/)?containers/(create|[^/ ]+/start)[? ]")
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -30,19 +31,15 @@ DEAD_PEER_SECONDS = 30  # stands for TCP's patience with a guest that is gone
 
 def pump(source: socket.socket, target: socket.socket, watch: bool = False) -> None:
     """Carry bytes one way; end of file is passed on as a half-close."""
-    try:
+    with contextlib.suppress(OSError):
         while data := source.recv(65536):
             if watch and RUN.match(data) and take_fault("transient-run"):
                 source.shutdown(socket.SHUT_RDWR)
                 target.shutdown(socket.SHUT_RDWR)
                 return
             target.sendall(data)
-    except OSError:
-        pass
-    try:
+    with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
 
 
 def relay(left: socket.socket, right: socket.socket, watch: bool = False) -> None:
@@ -53,12 +50,19 @@ def relay(left: socket.socket, right: socket.socket, watch: bool = False) -> Non
     other.join()
 
 
+def drain(client: socket.socket) -> None:
+    """Take what was sent: Linux, unlike macOS, makes a reset of a close with unread bytes."""
+    client.settimeout(0.2)
+    with contextlib.suppress(OSError):
+        client.recv(65536)
+
+
 def listen(path: str) -> socket.socket:
     """A listening socket for its owner alone; a stale one is replaced."""
     Path(path).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
-    os.chmod(path, 0o600)
+    Path(path).chmod(0o600)
     listener.listen(128)
     return listener
 
@@ -93,10 +97,8 @@ class Master:
                     os._exit(0)
 
     def watch_guest(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self.connection.recv(1)
-        except OSError:
-            pass
         self.guest_died.set()
         time.sleep(DEAD_PEER_SECONDS)
         os._exit(255)
@@ -127,9 +129,11 @@ class Master:
             if self.guest_died.is_set():
                 time.sleep(DEAD_PEER_SECONDS)
                 return
-            while fault("docker-hangs") is not None:
-                time.sleep(0.1)
+            if fault("docker-hangs") is not None:
+                hang_while("docker-hangs")
+                return
             if fault("api-eof") is not None or self.bad_turn():
+                drain(client)
                 return
             if fault("api-503") is not None:
                 client.recv(65536)
@@ -141,6 +145,7 @@ class Master:
                 # a dead guest resets what its kernel held; the SSH connection only falls silent
                 if self.guest_died.wait(0.3):
                     time.sleep(DEAD_PEER_SECONDS)
+                drain(client)
                 return
             relay(client, remote, watch=True)
 

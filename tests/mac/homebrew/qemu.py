@@ -38,8 +38,7 @@ class Power:
             "qemu": os.getpid(),
             "mounts": instance.config.get("mounts") or [],
         }
-        serial = open(instance.dir / "serial.log", "ab")
-        with serial:
+        with (instance.dir / "serial.log").open("ab") as serial:
             self.process = subprocess.Popen(
                 [f"{STANDIN}/sudo", "-n", f"{STANDIN}/guest"],  # a name ps leaves out
                 executable="/usr/bin/sudo",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import miniyaml
-from .common import DATABASE, Fatal
+from .common import DATABASE, FatalError
 
 VERSION = "2.2.0"
 GIB = 1 << 30
@@ -33,11 +33,11 @@ def lima_home() -> Path:
 
 def validate_name(name: str) -> None:
     if len(name) > 76:
-        raise Fatal(f'identifier "{name}" greater than maximum length (76 characters)')
+        raise FatalError(f'identifier "{name}" greater than maximum length (76 characters)')
     if not NAME.fullmatch(name):
-        raise Fatal(f"identifier '{name}' must match ^{NAME.pattern}$")
+        raise FatalError(f"identifier '{name}' must match ^{NAME.pattern}$")
     if name.endswith((".yml", ".yaml")):
-        raise Fatal(f'instance name "{name}" must not end with .yml or .yaml')
+        raise FatalError(f'instance name "{name}" must not end with .yml or .yaml')
 
 
 def size(value: Any) -> int:
@@ -119,7 +119,7 @@ class Disk:
     def holder(self) -> str:
         """The directory of the instance that uses the disk; also one that is gone."""
         try:
-            return os.readlink(self.lock)
+            return str(self.lock.readlink())
         except OSError:
             return ""
 
@@ -174,7 +174,7 @@ class Instance:
     def ask_host_agent(self) -> str:
         """GET /v1/info on ha.sock: what is wrong with it, or nothing."""
         path = str(self.dir / "ha.sock")
-        if not os.path.exists(path):
+        if not Path(path).exists():
             return f"failed to connect to `{path}`: stat {path}: no such file or directory"
         prefix = f'failed to get Info from `{path}`: Get "http://lima-hostagent/v1/info": '
         with socket.socket(socket.AF_UNIX) as connection:

@@ -154,9 +154,7 @@ def plutil(arguments: Sequence[str]) -> int:
     return status
 
 
-def one(
-    command: str, operands: Sequence[str], file: str, output: str, expected: str, silent: bool
-) -> None:
+def one(command: str, operands: Sequence[str], file: str, output: str, expected: str, silent: bool) -> None:
     """One command on one file."""
     value = load(file)
     if command == "-lint":

@@ -50,7 +50,7 @@ sub processes {
         my ($name, $stat) = slurp("/proc/$pid/stat") =~ /^\d+ \((.*)\) (.*)/s or next;
         next if $status =~ /^NSpid:\s+\d+[ \t]+\d/m;
         my @argv = split /\0/, slurp("/proc/$pid/cmdline"), -1;
-        pop @argv if @argv;
+        pop @argv while @argv and $argv[-1] =~ /^ *\z/; # the last NUL, and what a process that retitled itself left
         if (@argv) {
             @argv = as_on_a_mac($pid, @argv) or next;
         }

@@ -1,0 +1,51 @@
+"""
+What each operation would change and why, as its name, so that a person can read `--dry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra import state
+from pyinfra.api import Host
+
+from facts.docker import DockerEngine
+from facts.launchd import LaunchdJob, Milestones
+from files import text
+from operations import colima, containers, docker, homebrew, launchd
+from operations.preflight import Target
+from operations.util.installer import Installers
+
+
+@dataclass(frozen=True)
+class Names:
+    """The operations' names when nothing is forecast: the desired state alone."""
+
+    dependencies: str = "Keep colima, docker and qemu installed"
+    supervision: str = "Keep Colima supervised by launchd"
+    provisioning: str = "Keep Colima's VM running"
+    gates: str = "See Docker ready"
+    containers: str = "Keep the containers of the installers"
+
+
+def names(host: Host, target: Target, plist: dict[str, Any], installers: Installers) -> Names:
+    """Name the operations by what they would change now.
+
+    With `-y` nobody reads a name before it happens, so the facts are saved; the operations say what they do.
+    """
+    if not state.should_check_for_changes():
+        return Names()
+    settings = target.settings
+    job = host.get_fact(LaunchdJob, label=settings.label)
+    engine = host.get_fact(DockerEngine, user=settings.homebrew_user, profile=settings.colima_profile)
+    notes = host.get_fact(Milestones, label=settings.label)
+    change = launchd.converge(job, plist, text("launch"), restart=settings.restart) if job else None
+    starts = change is None or change.load
+    return Names(
+        dependencies=homebrew.describe(target.mac.homebrew),
+        supervision=launchd.describe(job, settings.label, change),
+        provisioning=colima.describe(target.profile, starts),
+        gates=docker.describe(engine, notes, starts, settings.wait_stable_required),
+        containers=containers.describe(installers, engine, {} if starts else notes),
+    )

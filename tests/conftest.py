@@ -1,0 +1,62 @@
+"""What all tests share: operations against a host with given facts; and no test skipped in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import Any, Protocol
+
+import pytest
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import ctx_host, ctx_state
+
+from tests.fakes import FakeHost, fake_state
+
+
+class RunOperation(Protocol):
+    def __call__(
+        self, operation: Any, facts: dict[Any, Any], *, executing: bool = ..., diff: bool = ..., **arguments: Any
+    ) -> tuple[list[PyinfraCommand | str], FakeHost]: ...
+
+
+@pytest.fixture
+def commands() -> Iterator[RunOperation]:
+    """Generate an operation's commands from given facts, without running them: its commands, and the host."""
+
+    def generate(
+        operation: Any,
+        facts: dict[Any, Any],
+        *,
+        executing: bool = True,
+        diff: bool = False,
+        **arguments: Any,
+    ) -> tuple[list[PyinfraCommand | str], FakeHost]:
+        host = FakeHost(facts)
+        with ctx_state.use(fake_state(executing=executing, diff=diff)), ctx_host.use(host):
+            return list(operation._inner(**arguments)), host
+
+    yield generate
+    ctx_host.reset()
+    ctx_state.reset()
+
+
+def _not_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a skip a failure where CI=true: there everything a test needs has to be present."""
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _not_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _not_in_ci(report)
+    return report

@@ -1,0 +1,314 @@
+"""Run the scripts of files/ for real, on any Linux: every path of a Mac's they name lies in a directory of the test's.
+
+`/usr/bin/X`, `/bin/X` and their sbin become ROOT/tools/X, which holds links to the few tools that are the same
+everywhere, and stand-ins that the test writes; what it does not write is not there. PATH leads nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import files
+
+# The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
+SAME = "awk cat chmod date env head kill mkdir mktemp mv perl rm sed sleep tail tr".split()
+PLACES = re.compile(
+    r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/ColimaPulse))"
+)
+SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
+
+# A stand-in: notes its arguments and environment, then does what the test says.
+STAND_IN = r"""#!/bin/sh
+{{ printf '%s\037' "$@"; printf '\036'; }} >>{calls}
+{env} >{calls}.env
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
+{body}
+"""
+
+# ps(1) of macOS: the test's table and the real processes that name its directory; this test's user is 501.
+# Without -ww a line ends after 79 columns; what cannot be shown is in octal.
+PS = r"""#!{python} -IS
+import getopt, json, os, re, sys
+
+root = {root!r}
+options, rest = getopt.getopt(sys.argv[1:], "axwo:p:")
+columns = [value.removesuffix("=") for option, value in options if option == "-o"]
+if rest or any(not value.endswith("=") for option, value in options if option == "-o"):
+    sys.exit("ps: a header, or an argument that ps does not know")
+width = None if sum(option == "-w" for option, _ in options) > 1 else 79
+only = [int(value) for option, value in options if option == "-p"]
+rows = json.load(open(root + "/table.json"))
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        command = open("/proc/" + pid + "/cmdline", "rb").read().rstrip(b"\0").replace(b"\0", b" ").decode()
+        fields = open("/proc/" + pid + "/stat").read().rpartition(")")[2].split()
+        owner = os.stat("/proc/" + pid).st_uid
+    except (OSError, UnicodeDecodeError):
+        continue
+    if root in command and int(pid) != os.getpid():
+        uid = 501 if owner == os.geteuid() else owner
+        rows.append(dict(pid=int(pid), uid=uid, ppid=int(fields[1]), pgid=int(fields[2]), command=command))
+for row in rows:
+    if not only or row["pid"] in only:
+        row["command"] = re.sub("[\n\t]", lambda char: "\\%03o" % ord(char[0]), row["command"])
+        print(" ".join("%5s" % row[each] if each != "command" else row[each] for each in columns)[:width])
+"""
+
+
+class Mac:
+    """A directory in the place of a Mac: its user alice, uid 501, has a home with a space in its path."""
+
+    def __init__(self, root: Path, shell: str) -> None:
+        self.root = root
+        self.home = root / "Users" / "al ice"
+        self.prefix = root / "opt/homebrew"
+        self.started: list[subprocess.Popen[bytes]] = []
+        for directory in ("tools", "calls", "opt/homebrew/bin", "Library/ColimaPulse", "Users/al ice"):
+            (root / directory).mkdir(parents=True)
+        for name in SAME:
+            self.link(name)
+        (root / "tools/sh").symlink_to(shell)
+        self.table()
+        ps = root / "tools/ps"
+        ps.write_text(PS.format(python=sys.executable, root=str(root)))
+        ps.chmod(0o755)
+        self.become("alice")
+        self.tool("/usr/sbin/sysctl", '[ "$2" = hw.optional.arm64 ] && echo 1')
+        self.tool(
+            "/usr/bin/dscl",
+            f"""case "$3 $4" in
+            '/Users/alice NFSHomeDirectory') printf 'NFSHomeDirectory:\\n %s\\n' '{self.home}' ;;
+            *) echo '<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)' >&2; exit 56 ;;
+            esac""",
+        )
+        # sudo may give its command a session of its own, and keeps more of the environment than one thinks.
+        self.tool(
+            "/usr/bin/sudo",
+            """while [ "${1#-}" != "$1" ]; do [ "$1" = -u ] && shift; shift; done
+            export SUDO_USER=admin LANG=de_DE.UTF-8 DOCKER_HOST=tcp://sudo HOME=/var/root
+            PERL_BADLANG=0 exec perl -MPOSIX -e 'fork and do { wait; exit($? & 127 ? 128 + ($? & 127) : $? >> 8) };
+                setsid; exec { $ARGV[0] } @ARGV' "$@" """,
+        )
+
+    def path(self, text: str) -> str:
+        """The text with a Mac's places moved into this directory."""
+
+        def moved(match: re.Match[str]) -> str:
+            return f"{self.root}/tools/{match['tool']}" if match["tool"] else f"{self.root}{match['place']}"
+
+        return PLACES.sub(moved, text)
+
+    def become(self, name: str) -> None:
+        """Let id(1) say that this is `name`: root, alice or mallory."""
+        uid = {"root": 0, "alice": 501, "mallory": 502}[name]
+        self.tool(
+            "/usr/bin/id",
+            f"""case "$*" in
+            -u) echo {uid} ;; -un) echo {name} ;;
+            '-u root') echo 0 ;; '-u alice') echo 501 ;; '-u mallory') echo 502 ;; '-gn alice') echo staff ;;
+            *) echo "id: no such user" >&2; exit 1 ;;
+            esac""",
+        )
+
+    def tool(self, path: str, body: str) -> None:
+        """Put a stand-in at a Mac's path. Its body is shell, and has the usual PATH."""
+        file = Path(self.path(path))
+        file.unlink(missing_ok=True)
+        calls = f"'{self.root}/calls/{file.name}'"
+        file.write_text(STAND_IN.format(calls=calls, env=f"{shutil.which('env')} -0", body=body))
+        file.chmod(0o755)
+
+    def brewed(self, name: str, body: str) -> None:
+        """Put a stand-in where Homebrew installs `name`."""
+        self.tool(f"/opt/homebrew/bin/{name}", body)
+
+    def link(self, name: str) -> None:
+        real = shutil.which(name)
+        assert real is not None, f"these tests need {name}"
+        (self.root / "tools" / name).symlink_to(real)
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            (self.root / "tools" / name).unlink()
+
+    def calls(self, name: str) -> list[list[str]]:
+        """The arguments of each call of a stand-in, in order."""
+        log = self.root / "calls" / name
+        if not log.exists():
+            return []
+        return [call.split("\037")[:-1] for call in log.read_text().split("\036")[:-1]]
+
+    def env(self, name: str) -> dict[str, str]:
+        """The environment of the last call of a stand-in."""
+        text = (self.root / "calls" / f"{name}.env").read_text()
+        return dict(pair.split("=", 1) for pair in text.split("\0")[:-1])
+
+    def table(self, *rows: tuple[int, int, str]) -> None:
+        """Let ps show these processes, each PID, UID and COMMAND, besides what really runs here."""
+        table = [
+            {"pid": pid, "uid": uid, "ppid": 1, "pgid": pid, "command": self.path(command)}
+            for pid, uid, command in rows
+        ]
+        (self.root / "table.json").write_text(json.dumps(table))
+
+    def start(self, command: str, *, ignores_term: bool = False) -> subprocess.Popen[bytes]:
+        """Start a process that ps shows with this command line, and a number at its end."""
+        process = subprocess.Popen(
+            [self.path(command), "300"],
+            executable=shutil.which("sleep"),
+            start_new_session=True,
+            preexec_fn=(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)) if ignores_term else None,
+        )
+        self.started.append(process)
+        return process
+
+    def text(self, name: str, edits: Mapping[str, str] | None = None) -> str:
+        """The script as it is sent, moved here; `edits` shorten its waits."""
+        text = files.text(name)
+        for old, new in (edits or {}).items():
+            assert old in text, f"files/{name} says no longer {old!r}: edit this test"
+            text = text.replace(old, new)
+        return self.path(text)
+
+    def popen(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a shell of the kind under test, in a session of its own, with pipes."""
+        return subprocess.Popen(
+            [str(self.root / "tools/sh"), *command],
+            cwd=self.root,
+            env={"PATH": "/nowhere", **(env or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(
+        self,
+        name: str,
+        *arguments: object,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        edits: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script the way pyinfra does: `sh -c TEXT NAME ARGUMENT...`."""
+        return self._finish(
+            self.popen("-c", self.text(name, edits), name, *map(str, arguments), env=env), stdin
+        )
+
+    def call(
+        self,
+        code: str,
+        *arguments: object,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        edits: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run shell code that has the functions of files/lib."""
+        text = f"set -u\n{self.text('lib', edits)}\n{self.path(code)}"
+        return self._finish(self.popen("-c", text, "test", *map(str, arguments), env=env), stdin)
+
+    def installed(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        edits: Mapping[str, str] | None = None,
+        text: str | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start the installed launch script, or `text` in its place, as launchd does."""
+        launch = self.root / "Library/ColimaPulse/launch"
+        launch.write_text(self.text("launch", edits) if text is None else self.path(text))
+        return self.popen(str(launch), *arguments, env=env)
+
+    @staticmethod
+    def _finish(process: subprocess.Popen[str], stdin: str) -> subprocess.CompletedProcess[str]:
+        try:
+            out, err = process.communicate(stdin, timeout=12)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail("it does not end", pytrace=False)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def listen(self, profile: str = "default") -> None:
+        """Put a socket where the profile's docker.sock is."""
+        directory = self.home / ".colima" / profile
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)  # its path is longer than an address may be
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"/proc/self/fd/{handle}/docker.sock")
+        os.close(handle)
+
+    def left(self) -> dict[int, str]:
+        """The real processes whose command line names this directory."""
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(self.root) in command:
+                found[int(entry.name)] = command
+        return found
+
+    def clear(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait()
+        for pid in self.left():
+            os.kill(pid, signal.SIGKILL)
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait for a condition to hold."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def lines(process: subprocess.CompletedProcess[str]) -> list[str]:
+    """A script's output as pyinfra hands it to a fact."""
+    return process.stdout.removesuffix("\n").split("\n")
+
+
+def make_mac(directory: Path, name: str) -> Mac:
+    shell = next(filter(None, map(shutil.which, SHELLS[name])), None)
+    if shell is None:
+        pytest.skip(f"no {name} here")
+    return Mac(directory, shell)
+
+
+@pytest.fixture(params=SHELLS)
+def mac(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mac]:
+    """A Mac whose /bin/sh is dash, then one whose is bash (which, called sh, keeps to POSIX)."""
+    mac = make_mac(tmp_path / "mac", request.param)
+    yield mac
+    mac.clear()
+
+
+@pytest.fixture
+def one_mac(tmp_path: Path) -> Iterator[Mac]:
+    """A Mac with one shell, for what takes long and has no shell in it."""
+    mac = make_mac(tmp_path / "mac", "dash")
+    yield mac
+    mac.clear()

@@ -1,0 +1,85 @@
+"""bounded: a deadline for a command, on a system that has no timeout(1)."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.files.conftest import Mac, is_gone, until
+
+
+@pytest.mark.parametrize(
+    "command, status",
+    [
+        ("/bin/sh -c 'exit 0'", 0),
+        ("/bin/sh -c 'exit 7'", 7),
+        ("/bin/sh -c 'exit 124'", 124),
+        ("/bin/sh -c 'kill -KILL $$'", 137),
+        ("/bin/sh -c 'kill -TERM $$'", 143),
+        ("/bin/absent", 127),
+        ("'/bin/sh -c true'", 127),  # one word is one word: no second shell reads it
+    ],
+)
+def test_the_status_is_the_commands(mac: Mac, command: str, status: int) -> None:
+    assert mac.call(f"bounded 10 {command}").returncode == status
+
+
+def test_arguments_and_both_streams_pass_unchanged(mac: Mac) -> None:
+    script = "cat; cat <&0 >&2; for word; do printf '[%s]' \"$word\"; done; echo oops >&2"
+    done = mac.call(
+        'bounded 10 /bin/sh -c "$@"', f"PATH=/usr/bin:/bin; {script}", "x", "a b", "", "$HOME*", stdin="in\n"
+    )
+    assert (done.stdout, done.stderr) == ("in\n[a b][][$HOME*]", "oops\n")
+
+
+def family(mac: Mac, leader: str, child: str) -> tuple[int, list[int], float]:
+    """Run a command with a child under a deadline of a second: the status, both pids, and how long it took."""
+    pids = mac.root / "pids"
+    code = f"PATH=/usr/bin:/bin; ({child}; exec sleep 300) & {leader}; echo $$ $! >'{pids}'; wait; sleep 300"
+    start = time.monotonic()
+    done = mac.call('bounded 1 /bin/sh -c "$1"', code, edits={"alarm 5": "alarm 1"})
+    return done.returncode, [int(pid) for pid in pids.read_text().split()], time.monotonic() - start
+
+
+def test_at_the_deadline_the_command_and_its_child_end(mac: Mac) -> None:
+    status, pids, seconds = family(mac, ":", ":")
+    assert status == 124
+    until(lambda: all(map(is_gone, pids)), 1)
+    assert 0.9 < seconds < 1.9, "TERM was enough"
+
+
+def test_a_command_that_ignores_term_is_killed_with_its_child(one_mac: Mac) -> None:
+    status, pids, seconds = family(one_mac, 'trap "" TERM', 'trap "" TERM')
+    assert status == 124
+    until(lambda: all(map(is_gone, pids)), 1)
+    assert seconds < 4
+
+
+def test_a_child_that_ignores_term_does_not_outlive_a_command_that_heeds_it(one_mac: Mac) -> None:
+    # It would hold the pipe of a `$(...)` open, and the asker would wait for ever.
+    status, pids, _ = family(one_mac, ":", 'trap "" TERM')
+    assert status == 124
+    until(lambda: all(map(is_gone, pids)), 2)
+
+
+def test_a_term_to_the_watcher_reaches_the_command(one_mac: Mac) -> None:
+    pids = one_mac.root / "pids"
+    code = f"echo $$ >'{pids}'; PATH=/usr/bin:/bin; exec sleep 300"
+    process = one_mac.popen(
+        "-c", one_mac.text("lib") + "\nexec " + one_mac.path('/usr/bin/perl -e "$bounded_perl" 60 /bin/sh -c "$1"'),
+        "test", code,
+    )  # fmt: skip
+    until(lambda: pids.exists() and pids.read_text())
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=5)
+    assert process.returncode == 143
+    assert is_gone(int(Path(pids).read_text()))
+
+
+def test_a_quick_command_is_not_kept_waiting(one_mac: Mac) -> None:
+    start = time.monotonic()
+    one_mac.call("bounded 60 /bin/sh -c :")
+    assert time.monotonic() - start < 2

@@ -1,0 +1,90 @@
+"""signal_each, gone and sweep, with real processes: TERM, then KILL, pid by verified pid; strangers live."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+from tests.files.conftest import Mac, is_gone
+
+QUICK = {"gone 20": "gone 1", "gone 10": "gone 1"}
+
+
+def hostagent(mac: Mac, name: str) -> str:
+    return f"/opt/homebrew/bin/limactl hostagent --pidfile {mac.home}/.colima/_lima/{name}/ha.pid --socket x"
+
+
+def usernet(mac: Mac) -> str:
+    return f"limactl usernet -p {mac.home}/.colima/_lima/_networks/user-v2/usernet_user-v2.pid"
+
+
+def sweep(mac: Mac, profile: str = "default") -> subprocess.CompletedProcess[str]:
+    return mac.call('sweep 501 "$1" "$2"', mac.home, profile, edits=QUICK)
+
+
+def end_of(process: subprocess.Popen[bytes]) -> int | None:
+    """The signal that ended a process; None when it lives."""
+    try:
+        return -process.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def test_nothing_to_do_signals_nothing(mac: Mac) -> None:
+    done = sweep(mac)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
+    agent, start = mac.start(hostagent(mac, "colima")), mac.start(f"colima start --env x={mac.root}")
+    strangers = [
+        mac.start(hostagent(mac, "colima-foo")),
+        mac.start(f"colima start --profile=foo {mac.root}"),
+        mac.start(f"vim {hostagent(mac, 'colima')}"),
+        mac.start(usernet(mac)),  # colima-foo needs it
+    ]
+    done = sweep(mac)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [end_of(agent), end_of(start)] == [signal.SIGTERM, signal.SIGTERM]
+    assert [end_of(each) for each in strangers] == [None] * 4
+
+
+def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(mac: Mac) -> None:
+    agent, net = mac.start(hostagent(mac, "colima"), ignores_term=True), mac.start(usernet(mac), ignores_term=True)
+    done = sweep(mac)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [end_of(agent), end_of(net)] == [signal.SIGKILL, signal.SIGKILL]
+
+
+def test_what_refuses_to_go_is_named_and_is_a_failure(mac: Mac) -> None:
+    mac.tool("/bin/kill", 'echo "kill: Operation not permitted" >&2; exit 1')
+    agent, net = mac.start(hostagent(mac, "colima-web")), mac.start(usernet(mac))
+    done = sweep(mac, "web")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert "profile web do not end" in first
+    assert second == f"{agent.pid} {mac.path(hostagent(mac, 'colima-web'))} 300"
+    assert mac.calls("kill") == [["-TERM", str(agent.pid)], ["-KILL", str(agent.pid)]]
+    assert not is_gone(net.pid), "the network of an instance that still runs"
+
+
+def test_a_pid_that_became_a_strangers_meanwhile_is_not_killed(mac: Mac) -> None:
+    # ps shows it once as ours, and then, at the deadline, as what it has become.
+    mine, stranger = hostagent(mac, "colima"), "/usr/bin/vim notes"
+    process = mac.start("/usr/bin/vim notes")
+    mac.tool(
+        "/bin/ps",
+        f"""head=" {process.pid} 1 501 " other=" {process.pid} 501 "
+        case "$*" in *ppid*) shape=$head ;; *) shape=$other ;; esac
+        if [ -e '{mac.root}/seen' ]; then echo "$shape{stranger}"; else echo "$shape{mac.path(mine)}"; fi
+        : >'{mac.root}/seen'""",
+    )
+    mac.tool("/bin/kill", "")
+    assert sweep(mac).returncode == 0
+    assert mac.calls("kill") == [["-TERM", str(process.pid)]]
+
+
+def test_gone_has_a_deadline(mac: Mac) -> None:
+    mac.start(hostagent(mac, "colima"))
+    assert mac.call('gone 1 ours 501 "$1" default', mac.home).returncode == 1
+    assert mac.call('gone 0 ours 501 "$1" web', mac.home).returncode == 0
