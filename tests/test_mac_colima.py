@@ -138,9 +138,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
 
 def messages(log: str) -> list[str]:
     """What logrus lines say, each with its context."""
-    found = re.findall(
-        r'^time="[^"]+" level=\w+ msg=("(?:[^"\\]|\\.)*"|\S+)(?: context=(\w+))?', log, re.M
-    )
+    found = re.findall(r'^time="[^"]+" level=\w+ msg=("(?:[^"\\]|\\.)*"|\S+)(?: context=(\w+))?', log, re.M)
     return [
         (json.loads(text) if text[0] == '"' else text) + (f" [{context}]" if context else "")
         for text, context in found
@@ -419,8 +417,7 @@ def test_missing_programs(colima: Colima) -> None:
     for verb, message in {
         "start": 'lima compatibility error: error checking Lima version: exec: "limactl":'
         " executable file not found in $PATH",
-        "status": "Error: dependency check failed for VM: lima not found, run 'brew install lima'"
-        " to install",
+        "status": "Error: dependency check failed for VM: lima not found, run 'brew install lima' to install",
         "list": 'error retrieving instances: exec: "limactl": executable file not found in $PATH',
     }.items():
         done = colima(verb, PATH=path)
@@ -447,6 +444,9 @@ def test_ssh_and_systemctl(running: Colima) -> None:
     assert running("status").returncode == 0
     assert running("ssh", "--", "sudo", "systemctl", "restart", "docker").returncode == 0
     assert running.ping() == "200"
+    assert running("ssh", "--", "sudo", "pkill", "-KILL", "dockerd").returncode == 0
+    wait_for(lambda: running.ping() == "curl 52")
+    wait_for(lambda: running.ping() == "200")  # Restart=always
 
 
 def test_streams_through_the_socket(running: Colima) -> None:
@@ -530,7 +530,8 @@ def test_faults_of_the_api(running: Colima) -> None:
     running.mac.fault("transient-run", "2")
     for _ in range(2):
         done = running.docker("run", "--rm", "busybox", "true")
-        assert (done.returncode, "EOF" in done.stderr) == (125, True), done.stderr
+        assert done.returncode == 125
+        assert re.search("EOF|connection reset by peer|broken pipe", done.stderr), done.stderr
     assert running.docker("run", "--rm", "busybox", "true").returncode == 0
     running.mac.fault("socket-deaf")
     wait_for(lambda: running.ping() == "curl 7")

@@ -11,11 +11,12 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -241,15 +242,6 @@ class Mac:
             pytest.fail("it does not end", pytrace=False)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def listen(self, profile: str = "default") -> None:
-        """Put a socket where the profile's docker.sock is."""
-        directory = self.home / ".colima" / profile
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory, os.O_RDONLY)  # its path is longer than an address may be
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(f"/proc/self/fd/{handle}/docker.sock")
-        os.close(handle)
-
     def left(self) -> dict[int, str]:
         """The real processes whose command line names this directory."""
         found = {}
@@ -291,24 +283,29 @@ def lines(process: subprocess.CompletedProcess[str]) -> list[str]:
     return process.stdout.removesuffix("\n").split("\n")
 
 
-def make_mac(directory: Path, name: str) -> Mac:
-    shell = next(filter(None, map(shutil.which, SHELLS[name])), None)
-    if shell is None:
-        pytest.skip(f"no {name} here")
-    return Mac(directory, shell)
+@contextmanager
+def a_mac(shell: str) -> Iterator[Mac]:
+    found = next(filter(None, map(shutil.which, SHELLS[shell])), None)
+    if found is None:
+        pytest.skip(f"no {shell} here")
+    # Not pytest's own directory: a socket's path may have some hundred bytes.
+    with tempfile.TemporaryDirectory(prefix="mac-") as directory:
+        mac = Mac(Path(directory), found)
+        try:
+            yield mac
+        finally:
+            mac.clear()
 
 
 @pytest.fixture(params=SHELLS)
-def mac(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mac]:
+def mac(request: pytest.FixtureRequest) -> Iterator[Mac]:
     """A Mac whose /bin/sh is dash, then one whose is bash (which, called sh, keeps to POSIX)."""
-    mac = make_mac(tmp_path / "mac", request.param)
-    yield mac
-    mac.clear()
+    with a_mac(request.param) as mac:
+        yield mac
 
 
 @pytest.fixture
-def one_mac(tmp_path: Path) -> Iterator[Mac]:
-    """A Mac with one shell, for what takes long and has no shell in it."""
-    mac = make_mac(tmp_path / "mac", "dash")
-    yield mac
-    mac.clear()
+def one_mac() -> Iterator[Mac]:
+    """A Mac with one shell, for what takes long or has no shell in it."""
+    with a_mac("dash") as mac:
+        yield mac

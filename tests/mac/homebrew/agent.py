@@ -44,9 +44,7 @@ def execute(
         return int(answer)
 
 
-def capture(
-    instance: Instance, argv: Sequence[str], timeout: float | None = None
-) -> tuple[int, str]:
+def capture(instance: Instance, argv: Sequence[str], timeout: float | None = None) -> tuple[int, str]:
     """Run a command in the guest: exit code and output."""
     null = os.open(os.devnull, os.O_RDWR)
     try:

@@ -135,9 +135,7 @@ def services(prefix: Path, words: list[str]) -> int:
         raise BrewError(f"Formula `{' '.join(words[1:])}` has not implemented #plist, #service")
     if verb == "start":
         content = {
-            "EnvironmentVariables": {
-                "PATH": f"{prefix}/bin:{prefix}/sbin:/usr/bin:/bin:/usr/sbin:/sbin"
-            },
+            "EnvironmentVariables": {"PATH": f"{prefix}/bin:{prefix}/sbin:/usr/bin:/bin:/usr/sbin:/sbin"},
             "KeepAlive": {"SuccessfulExit": True},
             "Label": label,
             "LimitLoadToSessionType": ["Aqua", "Background", "LoginWindow", "StandardIO", "System"],

@@ -384,8 +384,7 @@ def start_all(profile: Profile, content: dict[str, Any]) -> None:
         raise FatalError(f"error initiating container runtime: unsupported container runtime '{kind}'")
     if shutil.which("docker") is None and content["runtime"] == "docker":
         raise FatalError(
-            "dependency check failed for docker: docker not found,"
-            " run 'brew install docker' to install"
+            "dependency check failed for docker: docker not found, run 'brew install docker' to install"
         )
     start_vm(profile, content)
     if content["runtime"] == "docker":
@@ -408,9 +407,7 @@ def lima_yaml(profile: Profile, content: dict[str, Any], format_disk: bool) -> d
     ]
     if profile.short == "default":
         legacy = str((profile.base / "docker.sock").absolute())
-        forwards.append(
-            {"guestSocket": "/var/run/docker.sock", "hostSocket": legacy, "proto": "tcp"}
-        )
+        forwards.append({"guestSocket": "/var/run/docker.sock", "hostSocket": legacy, "proto": "tcp"})
     arch = "arm64" if content["arch"] == "aarch64" else "amd64"
     return {
         "vmType": vm_type,

@@ -169,9 +169,7 @@ def read(path: Path) -> dict[str, Any]:
         value = content.get(key) if isinstance(content, dict) else content
         if value is not None and not isinstance(value, kind):
             text = f"cannot unmarshal !!str `{value}` into {key}"
-            raise miniyaml.YamlError(
-                f"could not load config from file: yaml: unmarshal errors:\n  {text}"
-            )
+            raise miniyaml.YamlError(f"could not load config from file: yaml: unmarshal errors:\n  {text}")
     return content if content.get("runtime") else {}
 
 

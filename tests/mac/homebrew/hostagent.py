@@ -84,7 +84,7 @@ class HostAgent:
         if self.stopping.is_set():
             say("QEMU has exited")
         else:
-            say("Driver stopped due to error: \"exit status\"", "info")
+            say('Driver stopped due to error: "exit status"', "info")
             self.stop_forwarding()
             say("QEMU has already exited")
         self.leave()

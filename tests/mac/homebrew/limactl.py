@@ -15,7 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import agent, miniyaml
-from .common import FatalError, Log, fault, hang_while, own_path, record, retitle, spawn_group, start_detached, take_fault
+from .common import (
+    FatalError,
+    Log,
+    fault,
+    hang_while,
+    own_path,
+    record,
+    retitle,
+    spawn_group,
+    start_detached,
+    take_fault,
+)
 from .hostagent import host_agent
 from .store import (
     GIB,
@@ -499,7 +510,7 @@ def change_disk(verb: str, disk: Disk, wanted: int, force: bool) -> None:
         elif Path(disk.holder(), "lima.yaml").exists() and (
             read_instance(disk.home, Path(disk.holder()).name).status == "Running"
         ):
-            raise FatalError(f'Cannot unlock disk `{name}` used by running instance `{disk.holder()}`')
+            raise FatalError(f"Cannot unlock disk `{name}` used by running instance `{disk.holder()}`")
         else:
             disk.unlock()
             LOG.info(f"Unlocked disk `{name}` (`{disk.dir}`)")

@@ -1,0 +1,195 @@
+"""Containers: all read and checked first, run in order, left alone when nothing changed, secrets kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.checkout import Checkout
+from tests.e2e.looking import Deployed, container, docker
+from tests.mac.machine import Mac
+
+SECRET = "hunter2-is-not-to-be-seen"
+LONG = "docker run -d --restart always --name {0} busybox sleep 1000\n"
+
+
+@pytest.fixture(scope="module")
+def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
+    made: Deployed = make_deployed("ssh")
+    assert made.first.status == 0, made.first.output
+    return made
+
+
+@pytest.fixture(autouse=True)
+def clean(deployed: Deployed) -> None:
+    for path in (deployed.checkout.directory / "containers").iterdir():
+        path.unlink()
+
+
+def test_every_fault_is_named_before_anything_runs(deployed: Deployed) -> None:
+    checkout, mac = deployed.checkout, deployed.mac
+    checkout.installer("a-good", LONG.format("good"))
+    checkout.installer("b-noname", "# a comment\ndocker run -d nginx\n")
+    checkout.installer("c-twin", LONG.format("good"))
+    checkout.installer("d-quote", "echo hello\ndocker run --name 'd nginx\n")
+    checkout.installer("e-none", "echo nothing here\n")
+    checkout.installer("f-two", LONG.format("f1") + LONG.format("f2"))
+    checkout.installer("g-binary", b"docker run --name g \0nginx\n")
+    checkout.installer("h-empty", "")
+    run = checkout.ssh("-y")
+    assert run.status == 1
+    for place in ("b-noname:2", "d-quote:2", "e-none:1", "f-two:2", "g-binary:1", "h-empty:1"):
+        assert f"containers/{place}: " in run.output, place
+    assert "containers/c-twin" in run.output
+    assert "good" not in docker(mac, "ps", "-a", "--format", "{{.Names}}").split()
+
+
+def test_pasted_text_is_cleaned(deployed: Deployed) -> None:
+    pasted = (
+        "\ufeff│ $ docker run \\  \r\n│ >   -d --restart=always \\\r\n│ >   --name='pasted' \\\r\n"
+        "│ >   busybox sleep 1000\r\n"
+    )
+    deployed.checkout.installer("pasted", pasted)
+    run = deployed.run("-y")
+    assert run.status == 0, run.output
+    assert container(deployed.mac, "pasted", "State.Status") == "running"
+    assert container(deployed.mac, "pasted", "Config.Cmd") == ["sleep", "1000"]
+    assert deployed.run("-y", "--json").changed == []
+
+
+def test_a_changed_text_makes_its_container_anew_and_no_other(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    checkout.installer("one", LONG.format("one"))
+    checkout.installer("two", LONG.format("two"))
+    assert deployed.run("-y").status == 0
+    before = {name: container(mac, name, "Id") for name in ("one", "two")}
+    checkout.installer("two", LONG.format("two").replace("1000", "2000"))
+    assert "Install two (its text changed)" in deployed.run("--dry").output
+    assert deployed.run("-y").status == 0
+    assert container(mac, "one", "Id") == before["one"]
+    assert container(mac, "two", "Id") != before["two"]
+    (checkout.directory / "containers" / "two").unlink()
+    run = deployed.run("-y")
+    assert "two was made by an installer that is no longer in containers/" in run.output
+    assert container(mac, "two", "State.Status") == "running"
+
+
+def test_a_transient_error_is_tried_again(deployed: Deployed) -> None:
+    deployed.checkout.installer("shaky", LONG.format("shaky"))
+    deployed.mac.fault("transient-run", "1")
+    run = deployed.run("-y")
+    assert run.status == 0, run.output
+    assert "try 2 of 3" in run.output
+    assert container(deployed.mac, "shaky", "State.Status") == "running"
+
+
+def test_a_transient_error_that_stays_ends_after_the_tries(deployed: Deployed) -> None:
+    deployed.checkout.installer("shakier", LONG.format("shakier"))
+    deployed.mac.fault("transient-run", "99")
+    try:
+        run = deployed.run("-y", timeout=240)
+    finally:
+        deployed.mac.heal("transient-run")
+    assert run.status == 1
+    assert "tried 3 times" in run.output
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("docker run -d --restart always --name final no-such-image-anywhere:1\n", "no-such-image-anywhere"),
+        ("docker run -d --restart always --name final -p 9999:80 nginx\n", "port is already allocated"),
+    ],
+    ids=["no such image", "port taken"],
+)
+def test_a_final_error_stops_the_run(deployed: Deployed, text: str, reason: str) -> None:
+    docker(deployed.mac, "rm", "-f", "taken", check=False)
+    docker(deployed.mac, "run", "-d", "--name", "taken", "-p", "9999:80", "nginx")
+    deployed.checkout.installer("final", text)
+    deployed.checkout.installer("later", LONG.format("later"))
+    run = deployed.run("-y")
+    assert run.status == 1
+    assert reason in run.output
+    assert "containers/final failed" in run.output
+    assert "later" not in docker(deployed.mac, "ps", "-a", "--format", "{{.Names}}").split()
+
+
+def test_a_detached_container_that_exits_at_once_is_a_failure(deployed: Deployed) -> None:
+    text = "docker run -d --name brief busybox sh -c 'echo last words; exit 3'\n"
+    deployed.checkout.installer("brief", text)
+    run = deployed.run("-y")
+    assert run.status == 1
+    assert "brief is exited (exit code 3)" in run.output
+    assert "last words" in run.output
+    assert "will not return after a reboot" in run.output
+
+
+def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    secrets = checkout.installer(".env", f"TOKEN={SECRET}\n")
+    secrets.chmod(0o644)
+    checkout.installer(
+        "bot", "sleep 2\ndocker run -d --restart always --name bot -e TOKEN busybox sleep 1000\n"
+    )
+    assert "chmod 600" in checkout.ssh("--dry").output
+    secrets.chmod(0o600)
+
+    seen: list[str] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.extend(each.command for each in mac.processes() if SECRET in each.command)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        run = checkout.ssh("-y", "-vvv", "--debug", "--diff")
+    finally:
+        done.set()
+        watcher.join()
+
+    assert run.status == 0, run.output
+    environment = json.loads(json.dumps(container(mac, "bot", "Config.Env")))
+    assert f"TOKEN={SECRET}" in environment
+    assert SECRET not in run.output
+    assert seen == []
+    assert SECRET not in checkout.ssh("-y", "--json").output
+    assert not any(SECRET in command for command in mac.ssh_commands() + mac.commands())
+    found = mac.run(
+        [
+            "/usr/bin/grep",
+            "-rlsF",
+            SECRET,
+            "/Users",
+            "/Library",
+            "/private/var/log",
+            "/private/tmp",
+            "/private/var/root",
+        ],
+        check=False,
+    )
+    assert found.stdout == ""
+    fact = checkout.ssh("fact", "facts.docker.DockerEngine", "user=alice", "-vvv", "--json", deploy=None)
+    assert "bot" in fact.output
+    assert SECRET not in fact.output
+
+
+def test_the_users_docker_host_and_context_do_not_count(
+    make_mac: Callable[..., Mac], make_checkout: Callable[..., Checkout]
+) -> None:
+    mac = make_mac()
+    for name, user in (("/Users/alice", 502), ("/Users/admin", 501)):
+        for file in (".zshenv", ".profile", ".bashrc", ".bash_profile"):
+            path = mac.path(f"{name}/{file}")
+            path.write_text(
+                "export DOCKER_HOST=unix:///nowhere DOCKER_CONTEXT=elsewhere XDG_CONFIG_HOME=/nowhere\n"
+            )
+            mac.run(["/usr/sbin/chown", str(user), f"{name}/{file}"])
+    checkout = make_checkout(mac, installers={"hello": "docker run --rm --name hello hello-world\n"})
+    run = checkout.ssh("-y")
+    assert run.status == 0, run.output
+    assert "Hello from Docker!" in run.output

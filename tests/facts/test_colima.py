@@ -1,0 +1,137 @@
+"""What limactl says of an instance, and what the fact makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pyinfra.api import FactProcessError
+
+from facts.colima import ColimaProfile, Log, LogPart, ProfileState
+
+HOME = "/Users/pulse"
+LIMA = f"{HOME}/.colima/_lima"
+RUNNING = {
+    "name": "colima",
+    "hostname": "lima-colima",
+    "status": "Running",
+    "dir": f"{LIMA}/colima",
+    "vmType": "qemu",
+    "arch": "x86_64",
+    "cpus": 1,
+    "memory": 2147483648,
+    "disk": 21474836480,  # the root disk; the data disk's size is Colima's to say
+    "sshLocalPort": 37867,
+    "hostAgentPID": 10099,
+    "driverPID": 10120,
+    "config": {"vmType": "qemu"},
+}
+STOPPED = {key: value for key, value in RUNNING.items() if not key.endswith("PID")} | {"status": "Stopped"}
+BROKEN = STOPPED | {
+    "status": "Broken",
+    "driverPID": 21829,
+    "errors": ["qemu driver is running but host agent is not"],
+}
+WORK = RUNNING | {"name": "colima-work", "vmType": "vz", "cpus": 8}
+
+
+def answer(*instances: dict[str, Any] | str, lima: str = "0", **changed: str) -> list[str]:
+    """What files/observe-profile prints."""
+    values = {
+        "home": HOME,
+        "instance": "colima",
+        "state_dir": "yes",
+        "config_dir": "no",
+        "instance_dir": "yes",
+        "data_disk": "yes",
+        "provisioned": "yes",
+        "disk": "10",
+        "runtime": "docker",
+    } | changed
+    lines = [each if isinstance(each, str) else json.dumps(each) for each in instances]
+    return [
+        *(f"{key}={value}" for key, value in values.items()),
+        f"lima={lima}",
+        *(f"|{line}" for line in lines),
+        "end",
+    ]
+
+
+def profile(*instances: dict[str, Any] | str, **changed: str) -> ProfileState:
+    found = ColimaProfile().process(answer(*instances, **changed))
+    assert found is not None
+    return found
+
+
+def test_running() -> None:
+    assert profile(WORK, RUNNING) == ProfileState(
+        home=HOME,
+        instance="colima",
+        state_dir=True,
+        config_dir=False,
+        data_disk=True,
+        provisioned=True,
+        status="Running",
+        vm_type="qemu",
+        runtime="docker",
+        cpus=1,
+        memory=2147483648,
+        disk=10,
+        host_agent_pid=10099,
+        driver_pid=10120,
+    )
+
+
+def test_another_profile() -> None:
+    found = profile(RUNNING, WORK, instance="colima-work")
+    assert (found.instance, found.vm_type, found.cpus) == ("colima-work", "vz", 8)
+
+
+def test_broken() -> None:
+    found = profile(BROKEN)
+    assert (found.status, found.host_agent_pid, found.driver_pid) == ("Broken", None, 21829)
+    assert found.errors == ("qemu driver is running but host agent is not",)
+
+
+def test_stopped() -> None:
+    found = profile(STOPPED, provisioned="no", disk="", runtime="")
+    assert (found.exists, found.status, found.provisioned) == (True, "Stopped", False)
+    assert (found.disk, found.runtime) == (None, None)
+
+
+@pytest.mark.parametrize("status", ["", None])
+def test_a_status_that_lima_cannot_tell(status: str | None) -> None:
+    found = profile(RUNNING | {"status": status})
+    assert found.exists
+    assert found.status not in ("Running", "Stopped", "")
+
+
+@pytest.mark.parametrize("output", [answer(lima="absent"), answer(WORK), answer("", lima="0")])
+def test_absent(output: list[str]) -> None:
+    found = ColimaProfile().process(output)
+    assert found is not None
+    assert not found.exists
+    assert found.vm_type is None
+
+
+@pytest.mark.parametrize("lima", ["1", "124", "127", "missing", ""])
+def test_no_answer_is_not_absent(lima: str) -> None:
+    assert ColimaProfile().process(answer(RUNNING, lima=lima)) is None
+
+
+def test_no_home() -> None:
+    assert ColimaProfile().process(answer(RUNNING, home="")) is None
+
+
+@pytest.mark.parametrize("garbage", ['time="x" level=fatal msg="no"', "[]", '"Running"', '{"name":'])
+def test_garbage(garbage: str) -> None:
+    with pytest.raises(FactProcessError):
+        ColimaProfile().process(answer(RUNNING, garbage))
+
+
+def test_log() -> None:
+    lines = ['time="x" level=info msg=a=b', "", "|behind a bar", "end"]
+    output = ["size=2048", *(f"|{line}" for line in lines), "", "end"]
+    assert Log().process(output) == LogPart(2048, tuple(lines))
+    assert Log().process(["size=0", "end"]) == LogPart(0, ())

@@ -1,0 +1,95 @@
+"""What Docker answers behind a socket, and what the fact makes of silence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pyinfra.api import FactProcessError
+
+from facts.docker import Container, DockerEngine, EngineState
+
+SOCKET = "/Users/pulse/.colima/default/docker.sock"
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+WEB = {
+    "name": "/web",
+    "state": "running",
+    "exit_code": 0,
+    "started_at": "2026-11-21T23:45:45.677044599Z",
+    "restart": "unless-stopped",
+    "spec": DIGEST,
+}
+OTHER = WEB | {"name": "/other", "state": "exited", "exit_code": 137, "restart": "", "spec": ""}
+
+
+def answer(ping: str, *rest: str, exists: str = "yes") -> list[str]:
+    """What files/observe-docker prints."""
+    return [f"socket={SOCKET}", f"exists={exists}", f"ping={ping}", *rest, "end"]
+
+
+def good(*containers: dict[str, object]) -> list[str]:
+    lines = [f"|{json.dumps(each)}" for each in containers]
+    return answer("200", "version=28.4.0", "listed=0", *lines)
+
+
+def test_good() -> None:
+    assert DockerEngine().process(good(WEB, OTHER)) == EngineState(
+        socket=SOCKET,
+        socket_exists=True,
+        silence=None,
+        version="28.4.0",
+        containers={
+            "web": Container("running", 0, "2026-11-21T23:45:45.677044599Z", "unless-stopped", DIGEST),
+            "other": Container("exited", 137, "2026-11-21T23:45:45.677044599Z", "no", None),
+        },
+    )
+
+
+def test_no_containers() -> None:
+    found = DockerEngine().process(good())
+    assert found is not None
+    assert found.answers
+    assert found.containers == {}
+
+
+@pytest.mark.parametrize(
+    ("ping", "exists", "says"),
+    [
+        ("curl: (7) Failed to connect to localhost port 80 after 0 ms: 000", "yes", "Failed to connect"),
+        ("curl: (52) Empty reply from server 000", "yes", "Empty reply"),  # EOF: the forward is up, docker not
+        ("curl: (28) Operation timed out after 5002 milliseconds with 0 bytes received 000", "yes", "timed out"),
+        ("503", "yes", "503"),
+        ("500", "yes", "500"),
+        ("", "yes", "no answer"),
+        ("000", "yes", "no answer"),
+        ("curl: (7) Couldn't connect to server 000", "no", "no socket"),
+    ],
+)
+def test_silence(ping: str, exists: str, says: str) -> None:
+    found = DockerEngine().process(answer(ping, exists=exists))
+    assert found is not None
+    assert not found.answers
+    assert says in str(found.silence)
+    assert not str(found.silence).endswith("000")
+    assert found.socket_exists is (exists == "yes")
+    assert found.containers is None
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        ["version=", "listed=124"],  # it hung
+        ["version=28.4.0", "listed=1"],
+        ["version=28.4.0"],
+    ],
+)
+def test_unlisted(rest: list[str]) -> None:
+    found = DockerEngine().process(answer("200", *rest))
+    assert found is not None
+    assert found.answers
+    assert found.containers is None
+
+
+def test_garbage() -> None:
+    with pytest.raises(FactProcessError):
+        DockerEngine().process(answer("200", "version=28", "listed=0", "|Error: no such object"))

@@ -1,0 +1,98 @@
+"""What holds for every fact: quoted arguments, JSON, and an answer cut off anywhere is never taken for one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import FactBase, FactProcessError
+from pyinfra_cli.util import json_encode
+
+from facts.colima import ColimaProfile, Log
+from facts.docker import DockerEngine
+from facts.launchd import LaunchdJob, Milestones
+from facts.mac import Homebrew, Mac, User
+from tests.facts import test_colima, test_docker, test_launchd, test_mac
+
+NASTY = "a b; $(touch /tmp/x) `id` 'q' \"d\" \\ \n*"
+FILES = {
+    "owner": (0, "Regular File 0 0 644"),
+    "plist": (0, "<plist/>"),
+    "owner-launch": (0, "Regular File 0 0 755"),
+    "launch": (0, "#!/bin/sh"),
+}
+ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
+    (Mac, test_mac.MINI),
+    (Homebrew, test_mac.BREW),
+    (User, ["status=0", "NFSHomeDirectory: /x", "PrimaryGroupID: 20", "UniqueID: 5", "present=yes", "end"]),
+    (User, ["status=56", "<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)", "present=no", "end"]),
+    (LaunchdJob, test_launchd.answer(test_launchd.RUNNING, files=FILES)),
+    (LaunchdJob, test_launchd.answer(test_launchd.ABSENT, status=113)),
+    (Milestones, ["log-offset=10", "verified=5", "end"]),
+    (ColimaProfile, test_colima.answer(test_colima.RUNNING, test_colima.BROKEN)),
+    (ColimaProfile, test_colima.answer(lima="absent")),
+    (Log, ["size=10", "|a", "|b", "", "end"]),
+    (DockerEngine, test_docker.good(test_docker.WEB, test_docker.OTHER)),
+    (DockerEngine, test_docker.answer("503")),
+]
+IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
+
+
+@pytest.mark.parametrize(
+    ("fact", "arguments", "words"),
+    [
+        (User, {"user": NASTY}, ["observe-user", NASTY]),
+        (ColimaProfile, {"user": NASTY, "profile": NASTY}, ["observe-profile", NASTY, NASTY]),
+        (DockerEngine, {"user": NASTY, "profile": NASTY}, ["observe-docker", NASTY, NASTY]),
+        (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
+        (Milestones, {"label": NASTY}, ["observe-milestones", f"/Library/ColimaPulse/{NASTY}"]),
+        (
+            LaunchdJob,
+            {"label": NASTY},
+            ["observe-job", NASTY, f"/Library/LaunchDaemons/{NASTY}.plist", "/Library/ColimaPulse/launch"],
+        ),
+    ],
+)
+def test_arguments_are_quoted(
+    fact: type[FactBase[Any]], arguments: dict[str, object], words: list[str]
+) -> None:
+    command = fact().command(**arguments)
+    assert shlex.split(command.get_raw_value())[3:] == words
+
+
+@pytest.mark.parametrize(("fact", "output"), ANSWERS, ids=IDS)
+def test_json(fact: type[FactBase[Any]], output: list[str]) -> None:
+    found = fact().process(output)
+    assert isinstance(json.loads(json.dumps(found, default=json_encode)), dict)
+
+
+@pytest.mark.parametrize(("fact", "output"), ANSWERS, ids=IDS)
+def test_an_answer_cut_off_is_none(fact: type[FactBase[Any]], output: list[str]) -> None:
+    for end in range(len(output)):
+        with pytest.raises(FactProcessError):
+            fact().process(output[:end])
+
+
+@pytest.mark.parametrize(("fact", "output"), ANSWERS, ids=IDS)
+def test_a_lost_line_raises_nothing_else(fact: type[FactBase[Any]], output: list[str]) -> None:
+    """Any other exception would end the run for every host."""
+    for lost in range(len(output)):
+        try:
+            fact().process(output[:lost] + output[lost + 1 :])
+        except FactProcessError:
+            pass
+
+
+@pytest.mark.parametrize("fact", {fact for fact, _ in ANSWERS})
+def test_no_answer_is_unreadable(fact: type[FactBase[Any]]) -> None:
+    assert fact().default() is None
+
+
+def test_scripts_exist() -> None:
+    files = Path(__file__).parents[2] / "files"
+    for fact, _ in ANSWERS:
+        arguments = {name: "x" for name in fact.command.__annotations__ if name not in ("return", "offset")}
+        assert (files / shlex.split(fact().command(**arguments).get_raw_value())[3]).is_file()

@@ -1,0 +1,98 @@
+"""stop-instance, sweep-profile, delete-instance and container-log: the small ones, each with its deadline."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.files.conftest import Mac, is_gone
+from tests.files.test_lib import HOSTILE
+
+QUICK = {"gone 20": "gone 1", "gone 10": "gone 1"}
+CALLERS = pytest.mark.parametrize("caller", ["root", "alice"])
+
+
+def hostagent(mac: Mac, name: str = "colima") -> subprocess.Popen[bytes]:
+    return mac.start(f"limactl hostagent --pidfile {mac.home}/.colima/_lima/{name}/ha.pid --socket x")
+
+
+@CALLERS
+def test_an_instance_that_runs_is_stopped_colimas_way(mac: Mac, caller: str) -> None:
+    mac.become(caller)
+    hostagent(mac, "colima-web")
+    mac.brewed("colima", "cat; echo stopping; echo done >&2")
+    done = mac.run("stop-instance", "alice", "web", 10, stdin="y\n", env=HOSTILE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopping\ndone\n", "")
+    assert mac.calls("colima") == [["stop", "--profile=web"]]
+    assert mac.env("colima")["COLIMA_HOME"] == f"{mac.home}/.colima"
+    assert "LIMA_HOME" not in mac.env("colima")
+
+
+def test_where_nothing_runs_colima_is_not_called(mac: Mac) -> None:
+    hostagent(mac, "colima-foo")
+    mac.brewed("colima", ":")
+    for name, more in (("stop-instance", ["10"]), ("sweep-profile", [])):
+        done = mac.run(name, "alice", "default", *more)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert mac.calls("colima") == []
+
+
+@pytest.mark.parametrize("body, status", [("exit 1", 1), ("exec sleep 300", 124)])
+def test_a_stop_that_fails_or_hangs_is_said_and_is_no_error(mac: Mac, body: str, status: int) -> None:
+    agent = hostagent(mac)
+    mac.brewed("colima", body)
+    done = mac.run("stop-instance", "alice", "default", 1)
+    assert (done.returncode, done.stdout) == (0, f"colima stop: exit status {status}\n")
+    assert not is_gone(agent.pid), "the sweep is another's"
+
+
+def test_sweep_profile_stops_then_ends_what_is_left(mac: Mac) -> None:
+    agent = hostagent(mac)
+    mac.brewed("colima", "exec sleep 300")
+    done = mac.run("sweep-profile", "alice", "default", edits={" 60 ": " 1 "})
+    assert (done.returncode, done.stdout) == (0, "colima stop: exit status 124\n")
+    assert mac.calls("colima") == [["stop", "--profile=default"]]
+    assert agent.poll() is not None
+
+
+def test_sweep_profile_fails_when_something_stays(mac: Mac) -> None:
+    agent = hostagent(mac)
+    mac.brewed("colima", "exit 1")
+    mac.tool("/bin/kill", "exit 1")
+    done = mac.run("sweep-profile", "alice", "default", edits=QUICK)
+    assert done.returncode == 1
+    assert str(agent.pid) in done.stderr
+
+
+def test_sweep_profile_of_nobody_fails(mac: Mac) -> None:
+    done = mac.run("sweep-profile", "nobody", "default")
+    assert done.returncode == 1
+
+
+@CALLERS
+def test_delete_instance_keeps_the_data(mac: Mac, caller: str) -> None:
+    mac.become(caller)
+    mac.brewed("colima", "cat; echo deleted; echo done >&2; exit 3")
+    done = mac.run("delete-instance", "alice", "web", stdin="y\n", env=HOSTILE)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "deleted\ndone\n", "")
+    assert mac.calls("colima") == [["delete", "--force", "--profile=web"]], "no --data"
+
+
+@CALLERS
+def test_container_log(mac: Mac, caller: str) -> None:
+    mac.become(caller)
+    mac.brewed("docker", "cat; echo one; echo two >&2; exit 3")
+    done = mac.run("container-log", "alice", "web", "a-name", 20, stdin="y\n", env=HOSTILE)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "one\ntwo\n", "")
+    host = f"unix://{mac.home}/.colima/web/docker.sock"
+    assert mac.calls("docker") == [["--host", host, "logs", "--tail", "20", "a-name"]]
+
+
+@pytest.mark.parametrize(
+    "name, arguments, seconds", [("delete-instance", ["default"], 60), ("container-log", ["default", "web", "9"], 20)]
+)
+def test_what_hangs_has_a_deadline(mac: Mac, name: str, arguments: list[str], seconds: int) -> None:
+    mac.brewed("colima", "exec sleep 300")
+    mac.brewed("docker", "exec sleep 300")
+    assert mac.run(name, "alice", *arguments, edits={f" {seconds} ": " 1 "}).returncode == 124

@@ -1,0 +1,401 @@
+"""observe-mac, -homebrew, -user, -job, -profile and -log, read by the facts they are for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import files
+from facts.colima import ColimaProfile, Log, LogPart, ProfileState
+from facts.launchd import JobState, LaunchdJob
+from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
+from facts.mac import Mac as MacFact
+from tests.files.conftest import Mac, lines
+from tests.files.test_lib import HOSTILE
+
+NEVER = "PATH=/usr/bin:/bin; sleep 0; exit 1"
+
+
+def record(mac: Mac, home: str, code: int = 0, text: str | None = None) -> None:
+    """Let dscl know alice, with this home."""
+    where = f"NFSHomeDirectory:\n {home}" if " " in home else f"NFSHomeDirectory: {home}"
+    shown = text if text is not None else f"{where}\nPrimaryGroupID: 20\nUniqueID: 501\nUserShell: /bin/zsh"
+    (mac.root / "record").write_text(shown + "\n")
+    (mac.root / "home").write_text(where + "\n")
+    mac.tool("/usr/bin/dscl", f"[ $# = 4 ] && exec cat '{mac.root}/home'; cat '{mac.root}/record'; exit {code}")
+
+
+# --- the Mac
+
+
+def test_a_mac_on_which_nothing_works_is_still_a_whole_answer(mac: Mac) -> None:
+    for name in ("sysctl", "dscl", "id", "sudo"):
+        mac.remove(name)
+    done = mac.run("observe-mac")
+    state = MacFact().process(lines(done))
+    assert state == MacState(
+        kernel="", macos=None, arch="", rosetta=False, cpus=None, memory=None, volume_size=None,
+        volume_free=None, homebrew=HomebrewState(f"{mac.root}/usr/local", None, None, ()), filevault=None,
+        sleep_minutes=None, auto_restart=None, boot_time=None, console_user=None,
+    )  # fmt: skip
+    assert done.returncode == 0
+
+
+def test_a_mac(mac: Mac) -> None:
+    mac.tool("/usr/bin/uname", "case $1 in -s) echo Darwin ;; -m) echo x86_64 ;; esac")
+    mac.tool(
+        "/usr/sbin/sysctl",
+        """case "$1 $2" in
+        '-n hw.optional.arm64' | '-n sysctl.proc_translated') echo 1 ;;
+        '-n hw.ncpu') echo 8 ;; '-n hw.memsize') echo 17179869184 ;;
+        '-n kern.boottime') echo '{ sec = 1750000000, usec = 42 } Sun Jun 15 15:06:40 2025' ;;
+        *) echo "sysctl: unknown oid '$2'" >&2; exit 1 ;;
+        esac""",
+    )
+    mac.tool("/usr/bin/sw_vers", '[ "$*" = -productVersion ] && echo 15.5')
+    mac.tool(
+        "/usr/bin/stat",
+        """case "$*" in
+        '-f %Su /dev/console') echo root ;;
+        "-L -f %Su "*/bin/brew) echo 'al=ice' ;;
+        *) exit 1 ;;
+        esac""",
+    )
+    mac.tool("/usr/bin/fdesetup", "printf 'FileVault is On.\\nEncryption in progress: Percent = 5\\nend\\n'")
+    mac.tool(
+        "/bin/df",
+        """[ "$*" = '-k /Users' ] && printf '%s\\n' \
+        'Filesystem   1024-blocks      Used Available Capacity iused ifree %iused  Mounted on' \
+        '/dev/disk3s5   482797652 123456789 340000000    27%  1000000  3400000    0%  /System/Volumes/Data'""",
+    )
+    mac.tool(
+        "/usr/bin/pmset",
+        """printf '%s\\n' 'System-wide power settings:' ' SleepDisabled\t\t0' 'Currently in use:' ' standby              1' \
+        ' Sleep On Power Button 1' ' autorestart          1' ' disksleep            10' \
+        ' sleep                0 (sleep prevented by caffeinate, powerd)' ' displaysleep         5'""",
+    )
+    for tool in ("brew", "colima", "docker", "wget"):
+        mac.brewed(tool, "echo called")
+    (mac.prefix / "bin/limactl").write_text("not a program")
+    done = mac.run("observe-mac")
+    assert done.stderr == ""
+    assert MacFact().process(lines(done)) == MacState(
+        kernel="Darwin", macos="15.5", arch="arm64", rosetta=True, cpus=8, memory=17179869184,
+        volume_size=482797652 * 1024, volume_free=340000000 * 1024,
+        homebrew=HomebrewState(str(mac.prefix), f"{mac.prefix}/bin/brew", "al=ice", ("colima", "docker")),
+        filevault=True, sleep_minutes=0, auto_restart=True, boot_time=1750000000, console_user=None,
+    )  # fmt: skip
+    assert [mac.calls(tool) for tool in ("brew", "colima", "docker")] == [[], [], []], "only looked at"
+
+
+def test_homebrew_of_an_intel_mac_on_apple_silicon_is_found(mac: Mac) -> None:
+    mac.tool("/usr/bin/stat", "echo bob")
+    (mac.root / "usr/local/bin").mkdir(parents=True)
+    mac.tool("/usr/local/bin/brew", ":")
+    done = mac.run("observe-homebrew")
+    local = f"{mac.root}/usr/local/bin/brew"
+    assert Homebrew().process(lines(done)) == HomebrewState(str(mac.prefix), local, "bob", ())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- a user
+
+
+@pytest.mark.parametrize("home", ["Users/al ice", "Users/bob", "Users/a=b|c [end]"])
+def test_a_user(mac: Mac, home: str) -> None:
+    directory = mac.root / home
+    record(mac, str(directory))
+    for present in (directory.is_dir(), True):
+        done = mac.run("observe-user", "alice")
+        assert User().process(lines(done)) == UserState(501, 20, "staff", str(directory), present, "/bin/zsh")
+        directory.mkdir(exist_ok=True)
+    assert done.stderr == ""
+
+
+def test_a_user_who_is_not_there(mac: Mac) -> None:
+    assert User().process(lines(mac.run("observe-user", "nobody"))) == NoUser()
+
+
+@pytest.mark.parametrize("name", ["", "al ice", "$(touch x)", "-n", "a'b\"c", "end\nend"])
+def test_any_name_is_one_word_and_gives_a_whole_answer(mac: Mac, name: str) -> None:
+    assert isinstance(User().process(lines(mac.run("observe-user", name))), NoUser)
+    assert mac.calls("dscl")[0][:3] == [".", "-read", f"/Users/{name}"]
+
+
+@pytest.mark.parametrize("code, text", [(185, "eDSUnknownNodeName"), (0, "No such key: UniqueID")])
+def test_a_directory_service_that_fails_is_unknown(mac: Mac, code: int, text: str) -> None:
+    record(mac, "/Users/alice", code, text)
+    assert User().process(lines(mac.run("observe-user", "alice"))) is None
+
+
+def test_without_a_directory_service_a_user_is_unknown(mac: Mac) -> None:
+    mac.remove("dscl", "id")
+    assert User().process(lines(mac.run("observe-user", "alice"))) is None
+
+
+# --- a job
+
+LABEL = "a b.label"
+PRINT = """system/a b.label = {
+	active count = 1
+	path = /Library/LaunchDaemons/a b.label.plist
+	state = running
+
+	arguments = {
+		/bin/echo
+		}
+		|state = forged
+		[print 113]
+		[end 0]
+		end
+	}
+
+	environment = {
+		A => b=c
+	}
+
+	runs = 1
+	pid = 77
+	last exit code = (never exited)
+}
+"""
+
+
+@pytest.fixture
+def launchctl(mac: Mac) -> Mac:
+    (mac.root / "print").write_text(PRINT)
+    mac.tool(
+        "/bin/launchctl",
+        f"""case "$1 $2" in
+        'print system/{LABEL}') cat '{mac.root}/print' ;;
+        'print-disabled system') printf '\\tdisabled services = {{\\n\\t\\t"{LABEL}" => disabled\\n\\t}}\\n' ;;
+        *) echo 'Unrecognized subcommand' >&2; exit 64 ;;
+        esac""",
+    )
+    # BSD's stat: %HT is the file's type in words, %Lp its mode.
+    mac.tool(
+        "/usr/bin/stat",
+        """[ "$1 $2 $#" = '-f %HT %u %g %Lp 3' ] || exit 1
+        case $(stat -c %F "$3") in 'symbolic link') type='Symbolic Link' ;; 'directory') type=Directory ;; *) type='Regular File' ;; esac
+        echo "$type 0 0 $(stat -c %a "$3")" """,
+    )
+    mac.tool("/usr/bin/plutil", '[ "$1 $2 $3 $4" = "-convert xml1 -o -" ] && cat "$5" || { echo "$5: no"; exit 1; }')
+    return mac
+
+
+def job(mac: Mac, plist: Path, launch: Path) -> JobState | None:
+    done = mac.run("observe-job", LABEL, plist, launch)
+    assert (done.returncode, done.stderr) == (0, "")
+    return LaunchdJob().process(lines(done))
+
+
+def test_a_job_and_its_files(launchctl: Mac) -> None:
+    plist, launch = launchctl.root / "a b.plist", launchctl.root / "launch"
+    plist.write_text("<plist>\n<!--\n[end 0]\n|\n=-->\n\n<dict/></plist>\n")
+    plist.chmod(0o644)
+    launch.write_text(files.text("launch"))
+    launch.chmod(0o755)
+    state = job(launchctl, plist, launch)
+    assert state is not None
+    assert (state.loaded, state.disabled, state.state, state.pid) == (True, True, "running", 77)
+    assert state.arguments == ("/bin/echo", "}", "|state = forged", "[print 113]", "[end 0]", "end")
+    assert state.environment == {"A": "b=c"}
+    assert state.plist_file is not None
+    assert state.launch_file is not None
+    assert (state.plist_file.kind, state.plist_file.mode, state.plist) == ("Regular File", "644", {})
+    assert (state.launch_file.mode, state.launch_file.text) == ("755", files.text("launch"))
+
+
+def test_a_job_without_files(launchctl: Mac) -> None:
+    state = job(launchctl, launchctl.root / "absent", launchctl.root / "absent too")
+    assert state is not None
+    assert (state.plist_file, state.launch_file) == (None, None)
+
+
+@pytest.mark.parametrize("target", ["absent", "tools"])
+def test_a_plist_that_is_no_file_is_seen_as_what_it_is(launchctl: Mac, target: str) -> None:
+    plist = launchctl.root / "job.plist"
+    plist.symlink_to(launchctl.root / target)
+    state = job(launchctl, plist, launchctl.root / "absent")
+    assert state is not None
+    assert state.plist_file is not None
+    assert (state.plist_file.kind, state.plist_file.text) == ("Symbolic Link", None)
+
+
+def test_a_job_that_launchd_does_not_know(launchctl: Mac) -> None:
+    text = f'Bad request.\\nCould not find service "{LABEL}" in domain for system\\n'
+    launchctl.tool("/bin/launchctl", f"[ $1 = print-disabled ] || {{ printf '{text}' >&2; exit 113; }}")
+    state = job(launchctl, launchctl.root / "absent", launchctl.root / "absent")
+    assert state == JobState(loaded=False, disabled=False)
+
+
+@pytest.mark.parametrize("code", [1, 5, 127])
+def test_a_launchctl_that_fails_otherwise_is_unknown_and_not_absent(launchctl: Mac, code: int) -> None:
+    launchctl.tool("/bin/launchctl", f"[ $1 = print-disabled ] || exit {code}")
+    assert job(launchctl, launchctl.root / "absent", launchctl.root / "absent") is None
+
+
+def test_without_a_launchctl_a_job_is_unknown(mac: Mac) -> None:
+    assert job(mac, mac.root / "absent", mac.root / "absent") is None
+
+
+# --- a profile
+
+
+def instance(mac: Mac, name: str = "colima") -> Path:
+    directory = mac.home / ".colima/_lima" / name
+    directory.mkdir(parents=True)
+    return directory
+
+
+def profile(
+    mac: Mac, name: str = "default", edits: dict[str, str] | None = None
+) -> ProfileState | None:
+    done = mac.run("observe-profile", "alice", name, env=HOSTILE, edits=edits, stdin="input\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    return ColimaProfile().process(lines(done))
+
+
+def test_where_nothing_was_made_limactl_is_not_called_and_nothing_is_made(mac: Mac) -> None:
+    mac.brewed("limactl", "echo called")
+    before = sorted(mac.root.rglob("*"))
+    state = profile(mac)
+    assert state == ProfileState(str(mac.home), "colima", False, False, False)
+    assert mac.calls("limactl") == []
+    made = set(mac.root.rglob("*")) - set(before)
+    assert all(mac.root / "calls" in path.parents for path in made)
+
+
+def test_what_lies_in_the_home_is_seen(mac: Mac) -> None:
+    (mac.home / ".config/colima").mkdir(parents=True)
+    (mac.home / ".colima/_lima/_disks/colima-web").mkdir(parents=True)
+    assert profile(mac, "web") == ProfileState(str(mac.home), "colima-web", True, True, True)
+    state = profile(mac)
+    assert state is not None
+    assert not state.data_disk, "colima is a prefix of colima-web"
+
+
+@pytest.mark.parametrize("caller", ["root", "alice"])
+def test_an_instance(mac: Mac, caller: str) -> None:
+    mac.become(caller)
+    directory = instance(mac, "colima-web")
+    directory.joinpath("colima.yaml").write_text('cpu: 2\ndisk: 60\nruntime: "docker"\nrootDisk: 20\n')
+    error = 'a=b | [end 0]\n"end"\nend'
+    found = {
+        "name": "colima-web", "status": "Running", "vmType": "qemu", "cpus": 2, "memory": 4294967296,
+        "disk": 20, "hostAgentPID": 12, "driverPID": 13, "errors": [error],
+    }  # fmt: skip
+    answer = [{"name": "colima", "status": "Stopped"}, found, {"name": "colima-web-2", "status": "Broken"}]
+    (mac.root / "list").write_text("".join(json.dumps(each) + "\n" for each in answer))
+    mac.brewed("limactl", f"cat; echo 'end' >&2; cat '{mac.root}/list'")
+    assert profile(mac, "web") == ProfileState(
+        home=str(mac.home), instance="colima-web", state_dir=True, config_dir=False, data_disk=False,
+        provisioned=True, status="Running", vm_type="qemu", runtime="docker", cpus=2, memory=4294967296,
+        disk=60, host_agent_pid=12, driver_pid=13, errors=(error,),
+    )  # fmt: skip
+    assert mac.env("limactl")["LIMA_HOME"] == f"{mac.home}/.colima/_lima"
+    assert "XDG_CONFIG_HOME" not in mac.env("limactl")
+
+
+@pytest.mark.parametrize("body", ["exit 1", "echo '{}'; exit 1", "exec sleep 300"])
+def test_a_limactl_that_fails_or_hangs_is_unknown_and_not_absent(mac: Mac, body: str) -> None:
+    instance(mac)
+    mac.brewed("limactl", body)
+    start = time.monotonic()
+    assert profile(mac, edits={'"$2" 30 ': '"$2" 1 '}) is None
+    assert time.monotonic() - start < 5
+
+
+def test_without_a_limactl_an_instance_is_unknown(mac: Mac) -> None:
+    instance(mac)
+    assert profile(mac) is None
+
+
+def test_a_half_made_instance_that_lima_does_not_list_is_none(mac: Mac) -> None:
+    instance(mac)
+    mac.brewed("limactl", ":")
+    state = profile(mac)
+    assert state is not None
+    assert not state.exists
+
+
+def test_the_profile_of_nobody_is_unknown(mac: Mac) -> None:
+    assert ColimaProfile().process(lines(mac.run("observe-profile", "nobody", "default"))) is None
+
+
+# --- a log
+
+
+@pytest.fixture
+def log(mac: Mac) -> Path:
+    mac.tool("/usr/bin/stat", '[ "$1 $2 $3 $#" = "-L -f %z 4" ] && exec stat -L -c %s "$4"')
+    return mac.root / "a log"
+
+
+def part(mac: Mac, log: Path, offset: int = 0, env: dict[str, str] | None = None) -> LogPart:
+    done = mac.run("observe-log", log, offset, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    return Log().process(lines(done))
+
+
+def test_a_log_that_is_not_there(mac: Mac, log: Path) -> None:
+    assert part(mac, log) == LogPart(0, ())
+
+
+@pytest.mark.parametrize("text", ["", "one\n", "one\n\ntwo", "end\n|end\nsize=7\n[end 0]\n a=b\n"])
+def test_a_logs_lines_come_back_as_they_are(mac: Mac, log: Path, text: str) -> None:
+    log.write_text(text)
+    assert part(mac, log) == LogPart(len(text), tuple(text.removesuffix("\n").split("\n")) if text else ())
+
+
+def test_a_log_is_read_from_where_one_was(mac: Mac, log: Path) -> None:
+    log.write_text("one\n")
+    size = part(mac, log).size
+    assert part(mac, log, size) == LogPart(4, ())
+    log.write_text("one\ntwo\nthree\n")
+    assert part(mac, log, size) == LogPart(14, ("two", "three"))
+
+
+def test_a_log_that_became_shorter_is_read_from_its_beginning(mac: Mac, log: Path) -> None:
+    log.write_text("new\n")
+    assert part(mac, log, 5000) == LogPart(4, ("new",))
+
+
+def test_of_a_long_log_the_end_is_read(mac: Mac, log: Path) -> None:
+    log.write_text("".join(f"{number:099}\n" for number in range(2000)))
+    found = part(mac, log)
+    assert found.size == 200_000
+    assert found.lines[-1] == f"{1999:099}"
+    assert 60_000 < sum(len(line) + 1 for line in found.lines) <= 65_536 + 1
+    assert all(re.fullmatch(r"\d+", line) for line in found.lines)
+
+
+@pytest.mark.parametrize("locale", ["", "en_US.UTF-8"])
+def test_a_log_cut_within_a_character_is_still_text(mac: Mac, log: Path, locale: str) -> None:
+    # pyinfra reads UTF-8 and nothing else, and a Mac's sed wants it too, where the locale says so.
+    gnu = shutil.which("sed")
+    mac.tool(
+        "/usr/bin/sed",
+        f"""case ${{LC_ALL:-${{LC_CTYPE:-${{LANG:-}}}}}} in *UTF-8) exec {sys.executable} -ISc '
+import subprocess, sys
+text = sys.stdin.buffer.read()
+try: text.decode()
+except UnicodeDecodeError: sys.exit("sed: RE error: illegal byte sequence")
+sys.exit(subprocess.run(["{gnu}", *sys.argv[1:]], input=text).returncode)' "$@" ;; esac
+        exec {gnu} "$@" """,
+    )
+    log.write_bytes("ü".encode() * 40_000 + b"\nlast\n")
+    assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1] == "last"
+    log.write_bytes("ü".encode() * 40_001 + b"last\n")
+    assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1].endswith("ülast")
+
+
+def test_a_log_that_is_not_text_is_still_an_answer(mac: Mac, log: Path) -> None:
+    log.write_bytes(b"\xff\xfe\nlast\n")
+    assert part(mac, log).lines[-1] == "last"

@@ -1,0 +1,479 @@
+"""What is done to a daemon and why, exactly; and how launchctl's answers are taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pyinfra.api import FunctionCommand, OperationError, StringCommand
+
+from facts.launchd import LAUNCH, FileState, JobState, LaunchdJob, milestones_path, plist_path
+from files import text
+from operations.launchd import Convergence, converge, daemon, describe, load_job, unload_job
+from operations.util.plist import daemon_plist, to_xml
+from operations.util.remote import LiveCommand
+from settings import Settings
+from tests.conftest import RunOperation
+from tests.fakes import Clock, FakeHost, fake_state, words
+
+LABEL = "homebrew.mrcee.colima-pulse"
+PATH = plist_path(LABEL)
+LAUNCHER = text("launch")
+ABSENT = JobState(loaded=False, disabled=False)
+
+
+def plist(**options: Any) -> dict[str, Any]:
+    settings, faults = Settings.parse({"homebrew_user": "alice", **options})
+    assert not faults
+    return daemon_plist(settings, "/Users/alice", "/opt/homebrew")
+
+
+PLIST = plist()
+
+
+def job_of(plist: dict[str, Any], **changes: Any) -> JobState:
+    """A job that runs, loaded from `plist`, with the files it was made from."""
+    job = JobState(
+        loaded=True,
+        disabled=False,
+        state="running",
+        pid=312,
+        path=PATH,
+        program=plist["ProgramArguments"][0],
+        arguments=tuple(plist["ProgramArguments"]),
+        # launchd adds variables of its own.
+        environment={"XPC_SERVICE_NAME": LABEL, **plist.get("EnvironmentVariables", {})},
+        username=plist.get("UserName"),
+        runs=1,
+        exit_timeout=plist["ExitTimeOut"],
+        minimum_runtime=plist["ThrottleInterval"],
+        stdout_path=plist["StandardOutPath"],
+        spawn_type="interactive (4)",
+        properties=("keepalive", "runatload", "inferred program"),
+        plist_file=FileState("Regular File", 0, 0, "644", to_xml(plist)),
+        launch_file=FileState("Regular File", 0, 0, "755", LAUNCHER),
+    )
+    return replace(job, **changes)
+
+
+RUNNING = job_of(PLIST)
+NOT_RUNNING = {"state": "not running", "pid": None}
+
+
+def file(**changes: Any) -> FileState:
+    assert RUNNING.plist_file is not None
+    return replace(RUNNING.plist_file, **changes)
+
+
+def launcher(**changes: Any) -> FileState:
+    assert RUNNING.launch_file is not None
+    return replace(RUNNING.launch_file, **changes)
+
+
+# The decision
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        RUNNING,
+        replace(RUNNING, last_exit="0", runs=10),
+        replace(RUNNING, state="spawning"),
+        # macOS 27 clamps the exit timeout; a job is not reloaded for ever because of it.
+        replace(RUNNING, exit_timeout=60),
+        # A line that `launchctl print` did not show says nothing.
+        replace(RUNNING, exit_timeout=None),
+        replace(RUNNING, plist_file=file(mode="600")),
+    ],
+)
+def test_converged(job: JobState) -> None:
+    decision = converge(job, PLIST, LAUNCHER)
+    assert decision == Convergence()
+    assert not decision.needed
+
+
+FRESH = {"write_launch": True, "write_plist": True, "load": True}
+RELOAD = {"unload": True, "load": True}
+DECISIONS: list[tuple[str, JobState, dict[str, bool], list[str]]] = [
+    ("fresh", ABSENT, FRESH, ["not loaded"]),
+    ("fresh, disabled", replace(ABSENT, disabled=True), FRESH | {"enable": True}, ["not loaded", "disabled"]),
+    (
+        "booted out by hand",
+        replace(RUNNING, **NOT_RUNNING, loaded=False),
+        {"load": True},
+        ["not loaded"],
+    ),
+    (
+        "memory",
+        job_of(plist(colima_memory=4)),
+        {"write_plist": True, **RELOAD},
+        ["memory 4 -> 2 GiB"],
+    ),
+    ("disk", job_of(plist(colima_disk=10)), {"write_plist": True, **RELOAD}, ["disk 10 -> 20 GiB"]),
+    (
+        "a half-done run: the file is new, what is loaded is not",
+        job_of(plist(colima_memory=4), plist_file=file()),
+        RELOAD,
+        ["other arguments"],
+    ),
+    ("another path", replace(RUNNING, path="/tmp/x.plist"), RELOAD, ["/tmp/x.plist"]),
+    ("other arguments", replace(RUNNING, arguments=("/bin/true",)), RELOAD, ["other arguments"]),
+    ("root", replace(RUNNING, username=None), RELOAD, ["root"]),
+    ("environment", replace(RUNNING, environment={"HOME": "/x"}), RELOAD, ["environment"]),
+    ("exit timeout", replace(RUNNING, exit_timeout=5), RELOAD, ["exit timeout"]),
+    ("output", replace(RUNNING, stdout_path="/dev/null"), RELOAD, ["/dev/null"]),
+    ("no KeepAlive", replace(RUNNING, properties=("runatload",)), RELOAD, ["KeepAlive"]),
+    ("draining", replace(RUNNING, state="SIGTERMed"), RELOAD, ["on its way out"]),
+    ("user-owned", replace(RUNNING, plist_file=file(uid=501)), {"write_plist": True}, ["501"]),
+    ("group-writable", replace(RUNNING, plist_file=file(mode="664")), {"write_plist": True}, ["664"]),
+    (
+        "a link",
+        replace(RUNNING, plist_file=file(kind="Symbolic Link", mode="755")),
+        {"write_plist": True},
+        ["symbolic link"],
+    ),
+    ("file missing", replace(RUNNING, plist_file=None), {"write_plist": True}, ["plist missing"]),
+    ("file unreadable", replace(RUNNING, plist_file=file(text="{")), {"write_plist": True}, ["differs"]),
+    (
+        "file edited, not loaded",
+        replace(RUNNING, plist_file=file(text=to_xml(plist(colima_cpus=1)))),
+        {"write_plist": True},
+        ["plist differs"],
+    ),
+    ("disabled", replace(RUNNING, disabled=True), {"enable": True}, ["disabled"]),
+    (
+        "never spawned",
+        replace(RUNNING, **NOT_RUNNING, runs=0),
+        {"load": True},
+        ["never spawned"],
+    ),
+    (
+        "crash looping",
+        replace(RUNNING, state="spawn scheduled", pid=None, runs=5282, last_exit="1"),
+        {"load": True},
+        ["not running", "1"],
+    ),
+    ("launch missing", replace(RUNNING, launch_file=None), {"write_launch": True}, ["launch"]),
+    ("launch old", replace(RUNNING, launch_file=launcher(text="old\n")), {"write_launch": True}, ["launch"]),
+    ("launch not root's", replace(RUNNING, launch_file=launcher(uid=501)), {"write_launch": True}, ["launch"]),
+    ("launch mode", replace(RUNNING, launch_file=launcher(mode="644")), {"write_launch": True}, ["launch"]),
+]
+
+
+@pytest.mark.parametrize(("job", "does", "why"), [each[1:] for each in DECISIONS], ids=[d[0] for d in DECISIONS])
+def test_decisions(job: JobState, does: dict[str, bool], why: list[str]) -> None:
+    decision = converge(job, PLIST, LAUNCHER)
+    assert decision.needed
+    assert decision == Convergence(decision.reasons, **does)
+    assert all(any(word in reason for reason in decision.reasons) for word in why)
+    described = describe(job, LABEL, decision)
+    assert all(word in described for word in why)
+    assert described.startswith("Restart Colima") is (does.get("unload") is True)
+
+
+def test_a_decision_reached_is_kept() -> None:
+    """Whatever was wrong: once the job is loaded from the files as they ought to be, nothing is."""
+    for via in ("user", "su"):
+        wanted = plist(launch_via=via)
+        assert not converge(job_of(wanted), wanted, LAUNCHER).needed
+
+
+def test_restart() -> None:
+    decision = converge(RUNNING, PLIST, LAUNCHER, restart=True)
+    assert decision == Convergence(decision.reasons, unload=True, load=True)
+    assert "restart" in describe(RUNNING, LABEL, decision)
+    # What does not run is started, not restarted.
+    assert not converge(ABSENT, PLIST, LAUNCHER, restart=True).unload
+
+
+def test_from_user_to_su() -> None:
+    decision = converge(RUNNING, plist(launch_via="su"), LAUNCHER)
+    assert decision == Convergence(decision.reasons, write_plist=True, unload=True, load=True)
+    assert any("UserName" in reason for reason in decision.reasons)
+
+
+def test_describe() -> None:
+    assert LABEL in describe(None, LABEL, None)
+    assert LABEL in describe(RUNNING, LABEL, Convergence())
+    assert "at boot" in describe(ABSENT, LABEL, converge(ABSENT, PLIST, LAUNCHER))
+
+
+# The commands
+
+STOP = StringCommand("stop-colima")
+SWEEP = StringCommand("sweep-colima")
+WRITE_LAUNCH = ["install-file", LAUNCH, "0755"]
+WRITE_PLIST = ["install-file", PATH, "0644"]
+BEGIN = ["begin", milestones_path(LABEL), "/var/log/colima.log", "alice"]
+
+
+def told(commands: RunOperation, job: JobState, **arguments: Any) -> list[list[str]]:
+    got, _ = commands(
+        daemon,
+        {LaunchdJob: job},
+        **{"label": LABEL, "plist": PLIST, "before_unload": STOP, "after_unload": SWEEP} | arguments,
+    )
+    return [words(each) for each in got]
+
+
+def test_fresh(commands: RunOperation) -> None:
+    got, host = commands(daemon, {LaunchdJob: ABSENT}, label=LABEL, plist=PLIST, milestones=("first-start",))
+    assert [words(each) for each in got] == [WRITE_LAUNCH, WRITE_PLIST, [*BEGIN, "first-start"], ["load_job"]]
+    # Content travels by standard input, not on a command line.
+    assert [each.connector_arguments.get("_stdin") for each in got[:2] if isinstance(each, StringCommand)] == [
+        LAUNCHER,
+        to_xml(PLIST),
+    ]
+    assert not host.noops
+    assert "not loaded" in host.said
+
+
+def test_nothing_to_do(commands: RunOperation) -> None:
+    got, host = commands(daemon, {LaunchdJob: RUNNING}, label=LABEL, plist=PLIST, before_unload=STOP)
+    assert got == []
+    assert len(host.noops) == 1
+    assert "312" in host.noops[0]
+
+
+def test_reload(commands: RunOperation) -> None:
+    job = job_of(plist(colima_memory=4), exit_timeout=300)
+    got, _ = commands(
+        daemon, {LaunchdJob: job}, label=LABEL, plist=PLIST, before_unload=STOP, after_unload=SWEEP
+    )
+    assert [words(each) for each in got] == [
+        ["stop-colima"],
+        ["unload_job"],
+        ["sweep-colima"],
+        WRITE_PLIST,
+        BEGIN,
+        ["load_job"],
+    ]
+    assert isinstance(got[0], LiveCommand)
+    assert isinstance(got[2], LiveCommand)
+    # launchd kills at the exit timeout; it is waited for longer.
+    assert isinstance(got[1], FunctionCommand)
+    assert got[1].args[0] == LABEL
+    assert 300 < got[1].args[1] < 400
+
+
+def test_put_right_without_a_restart(commands: RunOperation) -> None:
+    assert told(commands, replace(RUNNING, plist_file=file(uid=501))) == [WRITE_PLIST]
+    assert told(commands, replace(RUNNING, launch_file=launcher(text="old\n"))) == [WRITE_LAUNCH]
+    assert told(commands, replace(RUNNING, disabled=True)) == [
+        ["/bin/launchctl", "enable", f"system/{LABEL}"]
+    ]
+
+
+def test_restarts(commands: RunOperation) -> None:
+    again = [["stop-colima"], ["unload_job"], ["sweep-colima"], BEGIN, ["load_job"]]
+    assert told(commands, RUNNING, restart=True) == again
+    assert told(commands, replace(RUNNING, state="SIGTERMed")) == again
+    assert told(commands, replace(RUNNING, path="/tmp/x")) == again
+    assert told(commands, RUNNING, restart=True, before_unload=None, after_unload=None) == [
+        ["unload_job"],
+        BEGIN,
+        ["load_job"],
+    ]
+
+
+def test_loaded_and_not_running(commands: RunOperation) -> None:
+    assert told(commands, replace(RUNNING, **NOT_RUNNING, runs=0)) == [BEGIN, ["load_job"]]
+
+
+def test_su_owns_the_log_as_root(commands: RunOperation) -> None:
+    got, _ = commands(daemon, {LaunchdJob: ABSENT}, label=LABEL, plist=plist(launch_via="su"))
+    assert words(got[2]) == [*BEGIN[:-1], "root"]
+
+
+def test_unreadable_is_refused(commands: RunOperation) -> None:
+    with pytest.raises(OperationError, match=f"launchctl print system/{LABEL}"):
+        commands(daemon, {LaunchdJob: None}, executing=False, label=LABEL, plist=PLIST)
+    got, _ = commands(daemon, {LaunchdJob: None}, label=LABEL, plist=PLIST)
+    assert len(got) == 1
+    assert isinstance(got[0], FunctionCommand)
+    assert got[0].execute(fake_state(), FakeHost(), {}) is False  # type: ignore[arg-type]
+
+
+def test_diff(commands: RunOperation, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        commands(daemon, {LaunchdJob: job_of(plist(colima_memory=4))}, diff=True, label=LABEL, plist=PLIST)
+    shown = [line for line in caplog.text.splitlines() if "--memory" in line]
+    assert any("--memory=4" in line for line in shown)
+    assert any("--memory=2" in line for line in shown)
+
+
+# launchctl's answers
+
+
+class Launchctl:
+    """A launchctl with scripted exit statuses (0 when they run out) and the job it leads to."""
+
+    def __init__(self, spawns: str | None = "bootstrap", loaded: bool = False, **codes: list[int]) -> None:
+        self.spawns = spawns
+        self.codes = codes
+        self.job = replace(RUNNING, **NOT_RUNNING, loaded=loaded, runs=0)
+        self.host: Any = FakeHost({LaunchdJob: lambda **_: self.job}, self.answer)
+
+    def answer(self, told: list[str]) -> tuple[bool, list[str]]:
+        assert told[0] == "/bin/launchctl"
+        verb = told[1]
+        code = self.codes[verb].pop(0) if self.codes.get(verb) else 0
+        if code == 0:
+            self.job = replace(self.job, loaded=verb != "bootout")
+            if verb == self.spawns:
+                self.job = replace(self.job, state="running", pid=312, runs=1)
+        return True, ["", f"{verb} failed: {code}: because", f"rc={code}"] if code else ["rc=0"]
+
+    @property
+    def verbs(self) -> list[list[str]]:
+        return [each[1 : each.index("2>&1;")] for each in self.host.told]
+
+    def count(self, verb: str) -> int:
+        return [each[0] for each in self.verbs].count(verb)
+
+    def load(self) -> bool:
+        return load_job(fake_state(), self.host, LABEL)
+
+    def unload(self, seconds: int = 315) -> bool:
+        return unload_job(fake_state(), self.host, LABEL, seconds)
+
+
+ENABLE = ["enable", f"system/{LABEL}"]
+BOOTSTRAP = ["bootstrap", "system", PATH]
+KICKSTART = ["kickstart", f"system/{LABEL}"]
+
+
+def test_load(clock: Clock) -> None:
+    launchctl = Launchctl()
+    assert launchctl.load()
+    assert launchctl.verbs == [ENABLE, BOOTSTRAP]  # enabled first, or bootstrap answers 119
+    assert clock.now == 1000
+    assert launchctl.host.logged == []
+
+
+@pytest.mark.parametrize("code", [5, 17, 36, 37])
+def test_load_while_it_drains(clock: Clock, code: int) -> None:
+    launchctl = Launchctl(bootstrap=[code, code, code])
+    assert launchctl.load()
+    assert launchctl.verbs == [ENABLE, *[BOOTSTRAP] * 4]
+
+
+@pytest.mark.parametrize("code", [5, 36])
+def test_load_for_ever(clock: Clock, code: int) -> None:
+    launchctl = Launchctl(bootstrap=[code] * 1000)
+    assert not launchctl.load()
+    assert clock.now - 1000 <= 30
+    assert all(each in launchctl.host.said for each in (str(code), f"system/{LABEL}", PATH))
+    assert launchctl.count("kickstart") == 0
+
+
+def test_loaded_meanwhile(clock: Clock) -> None:
+    """5 means "already loaded" as well, if it is ours that is."""
+    launchctl = Launchctl(bootstrap=[5] * 1000)
+
+    def answer(told: list[str]) -> tuple[bool, list[str]]:
+        if told[1] == "bootstrap":
+            launchctl.job = RUNNING
+        return Launchctl.answer(launchctl, told)
+
+    launchctl.host.answer = answer
+    assert launchctl.load()
+    assert launchctl.count("bootstrap") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (119, "119"),
+        (122, "root:wheel"),
+        (155, "xattr -d com.apple.quarantine"),
+        (161, "Login Items"),
+        (3, "because"),
+        (2, "because"),
+        (111, "because"),
+    ],
+)
+def test_load_refused(clock: Clock, code: int, says: str) -> None:
+    launchctl = Launchctl(bootstrap=[code] * 1000)
+    assert not launchctl.load()
+    assert launchctl.count("bootstrap") <= 2
+    assert clock.now - 1000 < 5
+    assert str(code) in launchctl.host.said
+    assert says in launchctl.host.said
+    assert launchctl.count("kickstart") == 0
+
+
+def test_enable_refused(clock: Clock) -> None:
+    launchctl = Launchctl(enable=[150])
+    assert not launchctl.load()
+    assert launchctl.verbs == [ENABLE]
+    assert "150" in launchctl.host.said
+
+
+def test_never_spawned_is_kicked_once(clock: Clock) -> None:
+    launchctl = Launchctl(spawns="kickstart")
+    assert launchctl.load()
+    assert launchctl.verbs == [ENABLE, BOOTSTRAP, KICKSTART]  # without -k
+    launchctl = Launchctl(spawns=None)
+    assert not launchctl.load()
+    assert launchctl.count("kickstart") == 1
+    assert clock.now - 1000 < 60
+    assert f"launchctl print system/{LABEL}" in launchctl.host.said
+
+
+def test_gone_at_kickstart(clock: Clock) -> None:
+    launchctl = Launchctl(spawns=None, kickstart=[113] * 1000)
+    assert not launchctl.load()
+    assert launchctl.count("kickstart") == 1
+
+
+def test_between_two_attempts_it_is_kicked_at_once(clock: Clock) -> None:
+    launchctl = Launchctl(spawns="kickstart", loaded=True)
+    assert launchctl.load()
+    assert launchctl.verbs == [ENABLE, KICKSTART]
+    assert clock.now == 1000
+
+
+def test_a_shell_that_says_nothing(clock: Clock) -> None:
+    launchctl = Launchctl()
+    launchctl.host.answer = lambda told: (False, ["sudo: a password is required"])
+    assert not launchctl.load()
+    assert not launchctl.unload()
+    assert "a password is required" in launchctl.host.said
+
+
+@pytest.mark.parametrize("code", [0, 3, 36, 113])
+def test_unload(clock: Clock, code: int) -> None:
+    launchctl = Launchctl(loaded=True, bootout=[code])
+    launchctl.job = replace(launchctl.job, loaded=False)
+    assert launchctl.unload()
+    assert launchctl.verbs == [["bootout", f"system/{LABEL}"]]
+
+
+def test_unload_waits_for_the_end(clock: Clock) -> None:
+    launchctl = Launchctl(loaded=True)
+    draining = replace(RUNNING, state="SIGTERMed")
+    unreadable = None
+    states = [draining] * 100 + [unreadable] + [draining]
+    launchctl.host.facts = {LaunchdJob: lambda **_: states.pop(0) if states else ABSENT}
+    assert launchctl.unload()
+    assert states == []  # what cannot be read is not gone
+    assert clock.now - 1000 > 20
+    assert launchctl.count("bootout") == 1
+
+
+def test_unload_for_ever(clock: Clock) -> None:
+    launchctl = Launchctl(loaded=True)
+    launchctl.host.facts = {LaunchdJob: RUNNING}
+    assert not launchctl.unload(seconds=20)
+    assert 20 <= clock.now - 1000 < 25
+    assert f"launchctl print system/{LABEL}" in launchctl.host.said
+
+
+@pytest.mark.parametrize("code", [1, 5, 125, 150])
+def test_unload_refused(clock: Clock, code: int) -> None:
+    launchctl = Launchctl(loaded=True, bootout=[code])
+    assert not launchctl.unload()
+    assert str(code) in launchctl.host.said
+    assert clock.now == 1000

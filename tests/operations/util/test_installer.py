@@ -1,0 +1,323 @@
+"""Installers: what is cleaned, what is refused and where, and what is run."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from operations.util.installer import Installer, Installers, is_transient, parse, read
+
+SPEC = "colima-pulse.spec"
+# A `docker` that prints its words, one a line, and what it finds in its environment.
+PRINT_WORDS = 'docker() { printf "%s\\n" "$@"; }\n'
+
+
+def good(text: str | bytes, known: tuple[str, ...] = ()) -> Installer:
+    installer, faults = parse("web", text.encode() if isinstance(text, str) else text, known)
+    assert faults == []
+    assert installer is not None
+    return installer
+
+
+def faults(text: str | bytes) -> list[str]:
+    installer, found = parse("web", text.encode() if isinstance(text, str) else text)
+    assert installer is None
+    return found
+
+
+def told(installer: Installer, secrets: dict[str, str] | None = None) -> list[str]:
+    """What docker is told when the installer runs, its label left out."""
+    script = PRINT_WORDS + installer.script(SPEC, secrets or {})
+    done = subprocess.run(["/bin/sh", "-e", "-c", script], capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    assert words[:3] == ["run", "--label", f"{SPEC}={installer.digest}"]
+    return ["run", *words[3:]]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (b"", 1, "no command"),
+        (b"\n  \n\n", 1, "no command"),
+        (b"# docker run --name web nginx\n", 1, "no command"),
+        (b"\x00\x01\x02docker run --name web nginx", 1, "not text"),
+        (b"docker run --name web ngin\xff\xfe", 1, "UTF-8"),
+        ("docker run --name web nginx".encode("utf-16"), 1, "not"),
+        ("echo hello\n", 1, "no `docker run`"),
+        ("mydocker run --name web x\n", 1, "no `docker run`"),
+        ("echo 'docker run --name web nginx'\n", 1, "no `docker run`"),
+        ("docker runner --name web nginx\n", 1, "no `docker run`"),
+        ("# first\n\ndocker run -d nginx\n", 3, "--name"),
+        ("docker run -d nginx --name web\n", 1, "--name"),  # the image's argument, not Docker's
+        ("docker run --env --name web\n", 1, "--name"),
+        ("docker run --name\n", 1, "--name"),
+        ("docker run --name= nginx\n", 1, "--name"),
+        ("docker run --name a/b nginx\n", 1, "a/b"),
+        ("docker run --name '$(id)' nginx\n", 1, "$(id)"),
+        ('docker run --name "$NAME" nginx\n', 1, "$NAME"),
+        ("docker run --name web\n", 1, "image"),
+        ("docker run --name web # nginx\n", 1, "image"),
+        ("echo a\ndocker run --name web 'nginx\n", 2, "quote"),
+        ('docker run --name web nginx\necho "it\n\n', 2, "quote"),
+        ("docker run \\\n  --name a \\\n  nginx\n# c\ndocker run --name b nginx\n", 5, "second"),
+        ("docker run --name a x; docker container run --name b x\n", 1, "second"),
+    ],
+)
+def test_faults(text: str | bytes, line: int, says: str) -> None:
+    (fault,) = faults(text)
+    assert fault.startswith(f"containers/web:{line}: ")
+    assert says in fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker run -d --name web nginx\n",
+        "docker run -d --name web nginx",
+        "\ufeffdocker run -d --name web nginx\r\n",
+        "docker run -d --name web nginx\r",
+        "$ docker run -d --name web nginx\n",
+        "  \u276f docker run -d --name web nginx\n",
+        "\u279c  docker run -d --name web nginx\n",
+        "> docker run -d --name web nginx\n",
+        "% docker run -d --name web nginx\n",  # macOS's own prompt
+        "\u250c\u2500\u2500\u2500\u2510\n\u2502 docker run -d --name web nginx \u2502\n\u2514\u2500\u2500\u2518\n",
+        "docker run -d \\\n  --name web \\\n  nginx\n",
+        "docker run -d \\  \n  --name web \\\t\n  nginx\n",
+        "docker run -d \\\r\n  --name web \\\r\n  nginx\r\n",
+        "$ docker run -d \\\n> --name web \\\n> nginx\n",
+        "docker run -d --name web nginx \\\n",
+        "# a comment that goes on \\\ndocker run -d --name web nginx\n",
+        "docker run -d --name web nginx # it's a comment\n",
+        "# docker run --name old nginx\ndocker run -d --name web nginx\n",
+    ],
+)
+def test_cleaned(text: str) -> None:
+    installer = good(text)
+    assert installer.container == "web"
+    assert installer.detached
+    assert told(installer) == ["run", "-d", "--name", "web", "nginx"]
+
+
+@pytest.mark.parametrize(
+    "name", ["--name web", "--name=web", "--name 'web'", '--name="web"', "'--name=web'", "--na\\me we\\b"]
+)
+@pytest.mark.parametrize("before", ["", "-it ", "-p 80:80 ", "-e A=b ", "-eA=b ", "--rm ", "-v '/a b:/c' "])
+def test_name(name: str, before: str) -> None:
+    installer = good(f"docker run {before}{name} nginx --name other -d --rm\n")
+    assert installer.container == "web"
+    assert not installer.detached
+    assert told(installer) == ["run", *shlex.split(f"{before}{name}"), "nginx", "--name", "other", "-d", "--rm"]
+
+
+@pytest.mark.parametrize(
+    ("options", "detached", "removed"),
+    [
+        ("", False, False),
+        ("-d", True, False),
+        ("--detach", True, False),
+        ("--detach=true", True, False),
+        ("--detach=false", False, False),
+        ("-d=false", False, False),
+        ("-d=true", True, False),
+        ("-itd", True, False),
+        ("-dit", True, False),
+        ("-it", False, False),
+        ("-dp 80:80", True, False),
+        ("-dp80:80", True, False),
+        ("-p 80:80 -d", True, False),
+        ("-de A=b", True, False),
+        ("-e -d", False, False),  # the variable's name
+        ("-v/data:/data", False, False),
+        ("--rm", False, True),
+        ("--rm=false", False, False),
+        ("--rm -d", True, True),
+        ("--entrypoint -d", False, False),
+        ("--init --privileged --read-only -P -d", True, False),
+    ],
+)
+def test_options(options: str, detached: bool, removed: bool) -> None:
+    installer = good(f"docker run {options} --name web nginx -d --rm\n")
+    assert (installer.detached, installer.removed) == (detached, removed)
+    assert installer.smoke_test is (removed and not detached)
+
+
+def test_the_rest_of_the_file_stays() -> None:
+    text = """\
+# docker run in a comment, 'not closed
+docker network create "web net" || true
+docker run --name web -e "A=x; docker run" -e 'B=#no comment' \\
+  nginx && echo "docker run"; echo done
+"""
+    script = PRINT_WORDS + good(text).script(SPEC, {})
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        *["network", "create", "web net"],
+        *["run", "--label", f"{SPEC}={good(text).digest}", "--name", "web"],
+        *["-e", "A=x; docker run", "-e", "B=#no comment", "nginx", "docker run", "done"],
+    ]
+
+
+def test_line_breaks_in_quotes_stay() -> None:
+    assert told(good("docker run --name web -e 'A=1\n2' nginx\n")) == [
+        *["run", "--name", "web", "-e", "A=1", "2", "nginx"]
+    ]
+
+
+def test_a_continuation_in_quotes_adds_nothing() -> None:
+    assert "A=/x:/y" in told(good('docker run --name web -e "A=/x:\\\n/y" nginx\n'))
+
+
+def test_digest_is_the_cleaned_text() -> None:
+    plain = good("docker run --name web nginx\n")
+    assert good("\ufeff$ docker run --name web nginx  \r\n\r\n").digest == plain.digest
+    assert good("docker run --name web nginx:2\n").digest != plain.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("#\ndocker run -d --name web nginx\n", 2, "--restart"),
+        ("docker run -d --restart=no --name web nginx\n", 1, "--restart"),
+        ("docker run --name web -e TOKEN=$TOKEN nginx\n", 1, "-e TOKEN"),
+        ("docker run --name web --env=TOKEN=${TOKEN} nginx\n", 1, "-e TOKEN"),
+        ("#\n\ndocker run --name web nginx $NOWHERE\n", 3, "$NOWHERE"),
+        ("#\n\ndocker run --name web nginx ${NOWHERE}\n", 3, "$NOWHERE"),
+    ],
+)
+def test_warnings(text: str, line: int, says: str) -> None:
+    (warning,) = good(text, ("TOKEN",)).warnings
+    assert warning.startswith(f"containers/web:{line}: ")
+    assert says in warning
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker run -d --restart always --name web nginx\n",
+        "docker run -d --restart=unless-stopped --name web nginx\n",
+        "docker run -d --rm --name web nginx\n",
+        "docker run --name web nginx\n",
+        "docker run --name web -e TOKEN nginx\n",
+        "docker run --name web -v $HOME/a:/b -v \"$PWD\":/c nginx\n",
+        "DATA=/data\ndocker run --name web -v $DATA:/b nginx\n",
+        "docker run --name web nginx sh -c 'echo $NOWHERE' ${PORT:-80} \\$NOWHERE\n",
+    ],
+)
+def test_no_warnings(text: str) -> None:
+    assert good(text, ("TOKEN",)).warnings == ()
+
+
+# Secrets
+
+HIDDEN = "hunter2 '$(id)\" \\ \n`x`"
+
+
+def test_secrets_reach_docker_and_nothing_else() -> None:
+    installer = good("docker run --name web -e TOKEN nginx \"$TOKEN\"\n", ("TOKEN", "OTHER"))
+    script = installer.script(SPEC, {"TOKEN": HIDDEN, "OTHER": "unused"})
+    assert "OTHER" not in script
+    assert told(installer, {"TOKEN": HIDDEN})[-3:] == [*"nginx".split(), *HIDDEN.split("\n")]
+
+
+def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
+    (tmp_path / "web").write_text("docker run --name web -e PASSWORD=hunter2 -e TOKEN nginx\n")
+    (tmp_path / ".env").write_text("TOKEN=hunter3\n")
+    (tmp_path / ".env").chmod(0o600)
+    found = read(tmp_path)
+    assert found.secrets == {"TOKEN": "hunter3"}
+    for shown in (repr(found), str(found), repr(found.all[0]), *found.warnings):
+        assert "hunter" not in shown
+
+
+def test_a_fault_shows_no_secret() -> None:
+    for text in ("docker run -e PASSWORD=hunter2 nginx\n", "docker run --name web -e 'PASSWORD=hunter2 nginx\n"):
+        assert "hunter2" not in str(faults(text))
+
+
+# The directory
+
+
+def directory(path: Path, **texts: str) -> Installers:
+    for name, text in texts.items():
+        (path / name).write_text(text)
+    return read(path)
+
+
+def run(name: str) -> str:
+    return f"docker run --name {name} nginx\n"
+
+
+def test_read_in_name_order(tmp_path: Path) -> None:
+    for name in ("b", "a.sh", "C", "10-x"):
+        (tmp_path / name).write_text(run(f"from-{name}"))
+    for name in ("README.md", "NOTES.MD", ".env", ".DS_Store", "example-web", "template-db"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "data").mkdir()
+    assert [each.file for each in read(tmp_path).all] == ["10-x", "C", "a.sh", "b"]
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    assert read(tmp_path / "missing") == read(tmp_path) == Installers((), (), ())
+
+
+def test_every_fault_of_every_file(tmp_path: Path) -> None:
+    found = directory(tmp_path, a=run("web"), b="", c=run("web"), d="docker run nginx\n", e=run("other"))
+    assert [each.container for each in found.all if each.file in "ae"] == ["web", "other"]
+    assert len(found.faults) == 3
+    assert "containers/b:1" in found.faults[0]
+    assert all(each in found.faults[1] for each in ("containers/c", "containers/a", "web"))
+    assert "containers/d:1" in found.faults[2]
+
+
+def test_secrets_that_others_can_read(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text("export TOKEN='a b' # c\nEMPTY=\nHOME2=${HOME}\n")
+    env.chmod(0o644)
+    found = read(tmp_path)
+    assert found.secrets == {"TOKEN": "a b", "EMPTY": "", "HOME2": "${HOME}"}
+    assert any("chmod 600" in warning for warning in found.warnings)
+    env.chmod(0o600)
+    assert read(tmp_path).warnings == ()
+
+
+def test_the_repositorys_own_installers() -> None:
+    containers = Path(__file__).resolve().parents[3] / "containers"
+    for path in containers.glob("*-*"):
+        installer, found = parse(path.name, path.read_bytes())
+        assert found == []
+        assert installer is not None
+        assert installer.warnings == ()
+    hello, _ = parse("hello-world", (containers / "hello-world").read_bytes())
+    assert hello is not None
+    assert hello.smoke_test
+
+
+@pytest.mark.parametrize(
+    ("line", "transient"),
+    [
+        ("Error response from daemon: Get \"https://registry-1.docker.io/v2/\": EOF", True),
+        ("net/http: TLS handshake timeout", True),
+        ("read tcp 10.0.2.15:53: read: connection reset by peer", True),
+        ("dial tcp 127.0.0.1:443: connect: connection refused", True),
+        ("write: broken pipe", True),
+        ("dial tcp: lookup registry: i/o timeout", True),
+        ("context canceled", True),
+        ("error during connect: http2: server sent GOAWAY", True),
+        ("use of closed network connection", True),
+        ("the connection is closing", True),
+        ("dial unix /Users/a/.colima/default/docker.sock: connect: no such file or directory", True),
+        ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", True),
+        ("pull access denied for nope, repository does not exist", False),
+        ("manifest for nginx:nope not found: manifest unknown", False),
+        ("Bind for 0.0.0.0:80 failed: port is already allocated", False),
+        ("docker: invalid reference format", False),
+        ("GEOFENCE", False),
+        ("exec: \"nope\": stat nope: no such file or directory", False),
+    ],
+)
+def test_transient(line: str, transient: bool) -> None:
+    assert is_transient(["Unable to find image locally", line, "see 'docker run --help'"]) is transient

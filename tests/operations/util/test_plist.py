@@ -1,0 +1,170 @@
+"""The LaunchDaemon's property list, exactly, and how two of them differ."""
+
+from __future__ import annotations
+
+import plistlib
+import shlex
+from typing import Any
+
+import pytest
+
+from operations.util.plist import changes, daemon_plist, to_xml
+from settings import Settings
+
+HOME = "/Users/alice"
+PREFIX = "/opt/homebrew"
+START = [
+    "/opt/homebrew/bin/colima",
+    "start",
+    "--profile=default",
+    "--runtime=docker",
+    "--vm-type=qemu",
+    "--cpu=2",
+    "--memory=2",
+    "--disk=20",
+    "--foreground",
+]
+ENVIRONMENT = {
+    "COLIMA_HOME": "/Users/alice/.colima",
+    "HOME": "/Users/alice",
+    "LOGNAME": "alice",
+    "PATH": "/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin",
+    "SHELL": "/bin/sh",
+    "TMPDIR": "/Users/alice/Library/Caches/colima-pulse",
+    "USER": "alice",
+}
+COMMON = {
+    "Label": "homebrew.mrcee.colima-pulse",
+    "RunAtLoad": True,
+    "KeepAlive": True,
+    "ThrottleInterval": 60,
+    "ExitTimeOut": 300,
+    "ProcessType": "Interactive",
+    "SoftResourceLimits": {"NumberOfFiles": 10240},
+    "WorkingDirectory": "/",
+    "StandardOutPath": "/var/log/colima.log",
+    "StandardErrorPath": "/var/log/colima.log",
+}
+BY_USER = COMMON | {
+    "UserName": "alice",
+    "ProgramArguments": ["/Library/ColimaPulse/launch", *START],
+    "EnvironmentVariables": ENVIRONMENT,
+}
+
+
+def plist(home: str = HOME, **options: Any) -> dict[str, Any]:
+    settings, faults = Settings.parse({"homebrew_user": "alice"} | options)
+    assert not faults
+    return daemon_plist(settings, home, PREFIX)
+
+
+def test_by_user() -> None:
+    assert plist() == BY_USER
+
+
+def test_by_su() -> None:
+    """launchd supervises su then; what su runs is the same program in the same environment."""
+    found = plist(launch_via="su")
+    su = found.pop("ProgramArguments")
+    assert found == COMMON
+    assert su[:4] == ["/usr/bin/su", "-", "alice", "-c"]
+    assert shlex.split(su[4]) == [
+        *["exec", "/usr/bin/env", "-i"],
+        *(f"{key}={value}" for key, value in ENVIRONMENT.items()),
+        *["/Library/ColimaPulse/launch", *START],
+    ]
+
+
+def test_options() -> None:
+    found = plist(
+        colima_profile="work",
+        colima_cpus=8,
+        colima_memory="2.5",
+        colima_disk=100,
+        colima_extra_args="--dns=1.1.1.1 --env='A=b c'",
+        label="com.example.x",
+        log_path="/Users/a b/x.log",
+    )
+    assert found["ProgramArguments"][3:] == [
+        "--profile=work",
+        "--runtime=docker",
+        "--vm-type=qemu",
+        "--cpu=8",
+        "--memory=2.5",
+        "--disk=100",
+        "--dns=1.1.1.1",
+        "--env=A=b c",
+        "--foreground",
+    ]
+    assert found["Label"] == "com.example.x"
+    assert found["StandardOutPath"] == found["StandardErrorPath"] == "/Users/a b/x.log"
+
+
+@pytest.mark.parametrize("home", ["/Volumes/Data Disk/al ice", "/Users/o'brien", '/Users/$(id) "<&>"'])
+@pytest.mark.parametrize("via", ["user", "su"])
+def test_homes(home: str, via: str) -> None:
+    found = plist(home, launch_via=via)
+    words = found["ProgramArguments"] if via == "user" else shlex.split(found["ProgramArguments"][4])
+    variables = found.get("EnvironmentVariables") or dict(each.split("=", 1) for each in words[3:10])
+    assert variables["HOME"] == home
+    assert variables["COLIMA_HOME"] == f"{home}/.colima"
+    assert plistlib.loads(to_xml(found).encode()) == found
+
+
+def test_equal_values_are_equal_texts() -> None:
+    assert to_xml(BY_USER) == to_xml(dict(reversed(list(BY_USER.items()))))
+
+
+def test_no_changes() -> None:
+    assert changes(BY_USER, plist()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"colima_memory": 4}, ["memory 2 -> 4 GiB"]),
+        ({"colima_disk": 40}, ["disk 20 -> 40 GiB"]),
+        ({"colima_cpus": 4, "colima_memory": "2.5"}, ["memory 2 -> 2.5 GiB", "CPUs 2 -> 4"]),
+        ({"colima_profile": "work"}, ["profile default -> work"]),
+        ({"colima_extra_args": "--dns=1.1.1.1"}, ["options of colima start"]),
+        (
+            {"log_path": "/x.log"},
+            ["StandardErrorPath /var/log/colima.log -> /x.log", "StandardOutPath /var/log/colima.log -> /x.log"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("via", ["user", "su"])
+def test_changes(options: dict[str, Any], words: list[str], via: str) -> None:
+    old, new = plist(launch_via=via), plist(launch_via=via, **options)
+    assert changes(old, new) == words
+
+
+def test_changed_keys() -> None:
+    old = {key: value for key, value in BY_USER.items() if key != "ThrottleInterval"} | {"ExitTimeOut": 5}
+    assert changes(old, BY_USER) == ["ExitTimeOut 5 -> 300", "ThrottleInterval unset -> 60"]
+
+
+def test_values_of_the_environment_are_not_told() -> None:
+    old = BY_USER | {"EnvironmentVariables": ENVIRONMENT | {"TOKEN": "hunter2"}}
+    assert changes(old, BY_USER) == ["EnvironmentVariables"]
+
+
+def test_another_form() -> None:
+    words = changes(plist(launch_via="su"), plist(launch_via="user"))
+    assert any("UserName" in word for word in words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["/usr/bin/su", "-", "alice", "-c", "unset XDG_CONFIG_HOME; export HOME='/x'; exec colima start --cpu 2"],
+        ["/usr/bin/su", "-", "alice", "-c", "echo 'not closed"],
+        [],
+        "/bin/true",
+        5,
+        [5, {"a": b"b"}],
+    ],
+)
+def test_what_others_wrote(arguments: object) -> None:
+    """Whatever an old file holds, the difference is told and nothing is raised."""
+    assert changes({"Label": "x", "ProgramArguments": arguments}, BY_USER)
