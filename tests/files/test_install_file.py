@@ -101,7 +101,7 @@ def test_the_running_file_is_replaced_and_never_written(mac: Mac) -> None:
 def test_it_is_never_seen_with_another_mode_or_owner(mac: Mac) -> None:
     # What is renamed into place has its owner and mode already.
     seen = mac.root / "seen"
-    mac.tool("/bin/mv", f"for file; do :; done; [ -e \"$file\" ] && echo early >>'{seen}'; exec mv \"$@\"")
+    mac.tool("/bin/mv", f'for file; do :; done; [ -e "$file" ] && echo early >>\'{seen}\'; exec mv "$@"')
     for tool in ("/usr/sbin/chown", "/bin/chmod"):
         mac.tool(tool, f"[ -e '{mac.root}/Library/ColimaPulse/launch' ] && echo early >>'{seen}'; :")
     assert mac.run("install-file", mac.root / "Library/ColimaPulse/launch", "0755", stdin="x").returncode == 0

@@ -90,7 +90,8 @@ def test_container_log(mac: Mac, caller: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, arguments, seconds", [("delete-instance", ["default"], 60), ("container-log", ["default", "web", "9"], 20)]
+    "name, arguments, seconds",
+    [("delete-instance", ["default"], 60), ("container-log", ["default", "web", "9"], 20)],
 )
 def test_what_hangs_has_a_deadline(mac: Mac, name: str, arguments: list[str], seconds: int) -> None:
     mac.brewed("colima", "exec sleep 300")

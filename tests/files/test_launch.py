@@ -24,9 +24,7 @@ def environment(mac: Mac, **more: str) -> dict[str, str]:
     }
 
 
-def launch(
-    mac: Mac, *line: str, edits: dict[str, str] | None = None, **more: str
-) -> subprocess.Popen[str]:
+def launch(mac: Mac, *line: str, edits: dict[str, str] | None = None, **more: str) -> subprocess.Popen[str]:
     colima = f"{mac.prefix}/bin/colima"
     return mac.installed(colima, *(line or LINE), env=environment(mac, **more), edits=edits)
 
@@ -152,7 +150,9 @@ def test_another_profiles_instance_is_left_alone(mac: Mac) -> None:
 
 
 def test_a_term_reaches_colima_itself(mac: Mac) -> None:
-    mac.brewed("colima", f"trap 'echo stopping; exit 0' TERM; : >'{mac.root}/up'; while :; do sleep 0.1; done")
+    mac.brewed(
+        "colima", f"trap 'echo stopping; exit 0' TERM; : >'{mac.root}/up'; while :; do sleep 0.1; done"
+    )
     process = launch(mac)
     until((mac.root / "up").exists)
     process.terminate()

@@ -48,7 +48,9 @@ def test_homebrew_prefix(mac: Mac, sysctl: str, prefix: str) -> None:
     assert mac.call("homebrew_prefix").stdout == f"{mac.root}{prefix}\n"
 
 
-@pytest.mark.parametrize("profile, name", [("default", "colima"), ("web", "colima-web"), ("a b", "colima-a b")])
+@pytest.mark.parametrize(
+    "profile, name", [("default", "colima"), ("web", "colima-web"), ("a b", "colima-a b")]
+)
 def test_instance_of(mac: Mac, profile: str, name: str) -> None:
     assert mac.call('instance_of "$1"', profile).stdout == f"{name}\n"
 
@@ -105,7 +107,9 @@ def test_the_deadline_holds_inside_sudos_own_session(mac: Mac) -> None:
 def test_words_reach_the_command_as_they_are(mac: Mac) -> None:
     mac.become("root")
     mac.brewed("colima", ":")
-    mac.call('as_user alice /h 10 "$(homebrew_prefix)/bin/colima" "$@"', "a b", "", "$(x)", "it's", "\n", "-e")
+    mac.call(
+        'as_user alice /h 10 "$(homebrew_prefix)/bin/colima" "$@"', "a b", "", "$(x)", "it's", "\n", "-e"
+    )
     assert mac.calls("colima") == [["a b", "", "$(x)", "it's", "\n", "-e"]]
 
 

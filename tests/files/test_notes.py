@@ -39,7 +39,9 @@ def test_a_round(mac: Mac) -> None:
     assert mac.calls("chown") == [["alice", str(log)]] * 2
 
 
-@pytest.mark.parametrize("text", ["a=b|c [end]", "end", " spaces ", "back\\slash\\n", "-n", "%s$(x)", "ü", ""])
+@pytest.mark.parametrize(
+    "text", ["a=b|c [end]", "end", " spaces ", "back\\slash\\n", "-n", "%s$(x)", "ü", ""]
+)
 def test_any_text_of_one_line_comes_back(mac: Mac, text: str) -> None:
     assert mac.run("note", mac.root / "label", "said", text).returncode == 0
     assert observed(mac, mac.root / "label") == {"said": text}

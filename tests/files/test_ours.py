@@ -112,7 +112,12 @@ def test_a_colima_start_that_names_no_profile_is_the_defaults(mac: Mac) -> None:
 
 @pytest.mark.parametrize(
     "start",
-    [*starts("foo"), "colima start --foreground foo", "colima start --cpu 2 foo", "colima start --cpu 2 -f foo"],
+    [
+        *starts("foo"),
+        "colima start --foreground foo",
+        "colima start --cpu 2 foo",
+        "colima start --cpu 2 -f foo",
+    ],
 )
 def test_anothers_colima_start_is_not_the_defaults(one_mac: Mac, start: str) -> None:
     assert listed(one_mac, "/Users/alice", "default", [start]) == []
@@ -154,8 +159,13 @@ def test_what_only_has_the_words_is_never_ours(mac: Mac, profile: str, name: str
 
 def test_the_asking_shell_and_its_forks_are_not_ours(mac: Mac) -> None:
     # The installed launch has `colima start` among its own words, and so has each of its subshells.
-    probe = mac.text("lib") + 'for turn in 1 2 3 4 5 6 7 8 9; do found=$(ours 501 "$HOME" web); printf %s "$found"; done'
-    process = mac.installed("/opt/homebrew/bin/colima", "start", "--profile=web", env={"HOME": str(mac.home)}, text=probe)
+    probe = (
+        mac.text("lib")
+        + 'for turn in 1 2 3 4 5 6 7 8 9; do found=$(ours 501 "$HOME" web); printf %s "$found"; done'
+    )
+    process = mac.installed(
+        "/opt/homebrew/bin/colima", "start", "--profile=web", env={"HOME": str(mac.home)}, text=probe
+    )
     out, err = process.communicate(timeout=15)
     assert (out, err) == ("", "")
 

@@ -37,7 +37,9 @@ def test_the_old_container_goes_and_the_text_runs(mac: Mac) -> None:
         ["--host", socket(mac), "rm", "--force", "web"],
         ["run", "-d", "--name", "web", "an image"],
     ]
-    assert (done.returncode, done.stdout, done.stderr) == (0, "out\nerr\n", ""), "the text's, in its order; not rm's"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out\nerr\n", ""), (
+        "the text's, in its order; not rm's"
+    )
 
 
 @pytest.mark.parametrize("caller", ["root", "alice"])
@@ -125,7 +127,7 @@ def test_a_long_text_is_no_argument(mac: Mac) -> None:
 def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac, caller: str) -> None:
     mac.become(caller)
     mac.tool("/bin/cat", 'cat "$@"; sleep 0.2')  # time to look while the text is on its way
-    mac.brewed("docker", f"[ \"$1\" = run ] && {{ : >'{mac.root}/runs'; printf %s \"$TOKEN\"; sleep 0.5; }}; :")
+    mac.brewed("docker", f'[ "$1" = run ] && {{ : >\'{mac.root}/runs\'; printf %s "$TOKEN"; sleep 0.5; }}; :')
     process = mac.popen(
         "-c", mac.text("run-installer"), "run-installer", "alice", "default", "web", "10",
         env={**HOSTILE, "TMPDIR": str(mac.root)},
@@ -154,4 +156,6 @@ def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac, caller: str) ->
     assert (mac.root / "runs").exists()
     assert (process.returncode, out) == (0, SECRET), "the text was not run"
     assert seen == []
-    assert all(SECRET not in word for name in ("sudo", "docker", "dscl") for call in mac.calls(name) for word in call)
+    assert all(
+        SECRET not in word for name in ("sudo", "docker", "dscl") for call in mac.calls(name) for word in call
+    )

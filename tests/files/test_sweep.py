@@ -50,7 +50,10 @@ def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
 
 
 def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(mac: Mac) -> None:
-    agent, net = mac.start(hostagent(mac, "colima"), ignores_term=True), mac.start(usernet(mac), ignores_term=True)
+    agent, net = (
+        mac.start(hostagent(mac, "colima"), ignores_term=True),
+        mac.start(usernet(mac), ignores_term=True),
+    )
     done = sweep(mac)
     assert (done.returncode, done.stderr) == (0, "")
     assert [end_of(agent), end_of(net)] == [signal.SIGKILL, signal.SIGKILL]

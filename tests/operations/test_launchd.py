@@ -320,7 +320,8 @@ class Launchctl:
         verb = told[1]
         code = self.codes[verb].pop(0) if self.codes.get(verb) else 0
         if code == 0:
-            self.job = replace(self.job, loaded=verb != "bootout")
+            if verb in ("bootstrap", "bootout"):
+                self.job = replace(self.job, loaded=verb == "bootstrap")
             if verb == self.spawns:
                 self.job = replace(self.job, state="running", pid=312, runs=1)
         return True, ["", f"{verb} failed: {code}: because", f"rc={code}"] if code else ["rc=0"]

@@ -1,0 +1,165 @@
+"""What can be told of the scripts without running them: POSIX sh, a Mac's tools, and each by its path."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import files
+
+SCRIPTS = sorted(path.name for path in files.HERE.iterdir() if path.is_file() and path.suffix != ".py")
+
+# Where macOS has the commands that the scripts may use (macOS 12 and newer).
+WHERE = {
+    "/bin": "cat chmod cp date dd df echo expr kill launchctl ln ls mkdir mv ps rm rmdir sh sleep stty sync",
+    "/sbin": "dmesg ifconfig md5 mount ping reboot shutdown umount",
+    "/usr/bin": "awk basename caffeinate cmp comm curl cut defaults diff dirname dscl du env false fdesetup file find fold "
+    "grep head hostname id install join lockf logger mktemp nc nice nohup od pgrep perl pkill plutil pmset printf "
+    "readlink sed shasum sort stat su sudo sw_vers tail tee touch tr true tty uname uniq uptime wait4path wc xargs xattr",
+    "/usr/sbin": "chown diskutil fdesetup ioreg lsof netstat scutil sysctl system_profiler systemsetup",
+}
+PLACES = {f"{directory}/{name}" for directory, names in WHERE.items() for name in names.split()}
+
+BUILTINS = set(
+    "! . : [ break case cd command continue do done echo elif else esac eval exec exit export false fi for getopts if in "
+    "kill printf pwd read return set shift test then times trap true type ulimit umask unset until wait while { }".split()
+)
+
+# What only GNU's or a newer Mac's tools know; to the end of that command.
+FOREIGN = {
+    r"sed\b.*? -(i(?! '')|r|z|-)": "sed -i needs an argument, -r is -E",
+    r"stat\b.*? (-c|--)": "stat -f",
+    r"readlink\b.*? -[fem]": "since 12.3",
+    r"grep\b.*? -\w*P": "no Perl expressions",
+    r"date\b.*? (-d|-I|--|\+\S*%N)": "no date -d, no nanoseconds",
+    r"ps\b.*? (--|-\w*(ef|C|H)\b)": "BSD's ps",
+    r"(mktemp|cp|mv|rm|ln|ls|mkdir|chmod|chown|cat|head|tail|sort|tr|cut|wc|df|du|touch|find|xargs|env)\b.*? --[a-z]": "none",
+    r"(ln|mv|cp)\b.*? -\w*T": "no -T",
+    r"(head|tail)\b.*? -[cn] ?['\"]?-": "no counts from the other end",
+    r"xargs\b.*? -\w*[rd]\b": "no -r, no -d",
+    r"find\b.*? -(printf|regextype|readable)": "no -printf",
+    r"sort\b.*? -\w*[hV]\b": "not in older ones",
+    r"df\b.*? -\w*[BT]\b": "no -B, no -T",
+    r"awk\b.*? --": "no long options",
+}
+GAWK = r"\b(gensub|strftime|systime|asorti?|PROCINFO|IGNORECASE)\b"
+BASH = [
+    r"\[\[", r"(?<![\w/.-])(local|declare|typeset|function|source|pipefail|let|select)(?=\s)", r"<<<|[<>]\(|&>|\|&|\$'",
+    r"\$\{\w+(\[|//|\^|,|:\d)", r"(?m)^\s*\w+\+?=\(", r"\becho -[ne]\b", r"\bread -[a-qs-z]", r"(?<![\w$])\(\(",
+]  # fmt: skip
+
+
+def program(name: str) -> str:
+    """The script as it is sent, without comments and continued lines."""
+    return re.sub(r"(?m)(^|(?<=\s))#.*$", "", files.text(name)).replace("\\\n", " ")
+
+
+def shell(name: str) -> str:
+    """The script's own words: comments, quoted text (and so perl, awk and sed programs) left out, "$(...)" kept."""
+    text = re.sub(r"\$\(\([^()$]*\)\)", "0", program(name))
+    out, inside, i = "", ["("], 0
+    while i < len(text):
+        char = text[i]
+        quoted = inside[-1] == '"'
+        if char == "\\":
+            i += 1
+        elif char == "'" and not quoted:
+            i = text.index("'", i + 1)
+            out += "''"
+        elif char == '"':
+            inside = inside[:-1] if quoted else [*inside, '"']
+            out += char
+        elif text.startswith("$(", i) and not text.startswith("$((", i):
+            inside.append("(")
+            out += "$("
+            i += 1
+        elif not quoted:
+            if char == ")" and len(inside) > 1:
+                inside.pop()
+            elif char == "(":
+                inside.append("(")
+            out += char
+        i += 1
+    return out
+
+
+def test_there_are_scripts() -> None:
+    assert {"lib", "launch", "install-file", "run-installer"} <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_shellcheck_finds_nothing_in_what_is_sent(name: str, tmp_path: Path) -> None:
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    sent = tmp_path / name
+    sent.write_text(files.text(name))
+    # SC2329: a script has all functions of lib, and calls some.
+    command = [shellcheck, "--norc", "--shell=sh", "--exclude=SC2329", sent]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout + done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_nothing_foreign_to_a_mac(name: str) -> None:
+    commands = re.findall(r"bin/([a-z][^|;&)\n]*)", program(name))
+    found = [(each, why) for each in commands for form, why in FOREIGN.items() if re.match(form, each)]
+    found += [(each, "gawk") for each in re.findall(GAWK, program(name))]
+    found += [(match[0], "bash") for form in BASH for match in re.finditer(form, shell(name))]
+    found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", program(name))]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_path_of_a_command_is_where_a_mac_has_it(name: str) -> None:
+    used = set(re.findall(r"(?<![\w/)}.])(?:/usr)?/s?bin/[\w-]+", program(name)))
+    assert used - PLACES == set()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_command_is_called_by_its_path(name: str) -> None:
+    text = shell(name)
+    functions = set(re.findall(r"(?m)^\s*(\w+)\(\)", text))
+    # A word where a command begins: after an operator or a reserved word, and after assignments.
+    text = re.sub(r"(?<![\w.$-])(then|do|else|elif|if|while|until|exec)(?=\s)", ";", text)
+    begins = r"(?:^|[;&|(!{])\s*(?:\w+=[^\s(;&|]*\s+)*"
+    words = set(re.findall(rf"(?m){begins}([a-z_][\w.-]*)(?=[\s;]|$)", text))
+    words |= set(re.findall(r"\$\(([a-z_][\w.-]*)\)", text))
+    assert words - functions - BUILTINS == set()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_says_what_it_is(name: str) -> None:
+    first, second, *_ = files.text(name).splitlines()
+    assert first == ("# shellcheck shell=sh" if name == "lib" else "#!/bin/sh")
+    assert second.startswith("# ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "timeout 5 cmd", "  ps -e | grep x", "x=$(date)", "if sudo -n true; then :; fi", "A=1 B=2 tail f", "exec docker ps",
+        'y="$(uname -s)"', "cmd() { colima stop; }", "while sleep 1; do :; done", "cat <f | sort",
+    ],
+)  # fmt: skip
+def test_the_check_of_paths_sees_a_bare_command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "text", lambda name: f"set -u\n{line}\n")
+    with pytest.raises(AssertionError):
+        test_every_command_is_called_by_its_path("any")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/usr/bin/sed -i s/a/b/ f", "/usr/bin/sed -n -r x", "/usr/bin/stat -c %s f", "/usr/bin/readlink -f x", "x < /proc/1/stat",
+        "/usr/bin/grep -oP x", "/bin/date -d @1", "/bin/date +%s%N", "[[ a ]]", "local x=1", "x=(a b)", "/usr/bin/head -n -1 f",
+        "/usr/bin/mktemp --suffix x", "echo -n x", "/bin/ps -ef", "/usr/bin/sort -V", "source lib", 'x="$(y)"; z=${y//a/b}',
+        "cat <<<x", "/bin/mv -fT a b", "/bin/rm --force x", "x=$(local y=1)", "/usr/bin/awk '{ print systime() }'", "((x = 1))",
+    ],
+)  # fmt: skip
+def test_the_check_of_foreign_things_sees_them(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "text", lambda name: f"set -u\n{line}\n")
+    with pytest.raises(AssertionError):
+        test_nothing_foreign_to_a_mac("any")
