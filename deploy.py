@@ -11,7 +11,7 @@ from pathlib import Path
 from pyinfra import host, logger
 from pyinfra.api import DeployError
 
-from operations import colima, containers, docker, forecast, homebrew, launchd, preflight
+from operations import colima, containers, docker, forecast, homebrew, launchd, preflight, rivals
 from operations.util import installer
 from operations.util.plist import daemon_plist
 
@@ -36,6 +36,18 @@ homebrew.formulae(
     _sudo_user=user,
     _env=target.homebrew_env,
     _chdir="/",
+)
+
+# 2  launchd hygiene: one owner only.
+rivals.removed(
+    name=names.hygiene,
+    user=user,
+    home=target.user.home,
+    profile=profile,
+    label=label,
+    clean=settings.clean_other_colima_daemons,
+    backup=target.backup_dir,
+    asks=forecast.is_read(),
 )
 
 # 5  Supervision: launchd owns Colima.

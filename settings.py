@@ -128,6 +128,14 @@ def _log_path(value: object) -> str:
     return path
 
 
+def _directory(value: object) -> str:
+    allowed = "a directory, absolute or relative to the home, without .. and line breaks"
+    path = _text(r"[^\n\r\0~][^\n\r\0]*", allowed)(value)
+    if ".." in Path(path).parts or Path(path) == Path("/"):
+        raise ValueError(allowed)
+    return path.rstrip("/")
+
+
 def _extra_args(value: object) -> tuple[str, ...]:
     """More flags of `colima start`, as one string in shell quoting, or a list of them."""
     try:
@@ -171,6 +179,12 @@ class Settings:
     colima_extra_args: tuple[str, ...] = option((), _extra_args, "more flags of colima start")
     label: str = option("homebrew.mrcee.colima-pulse", _label, "the LaunchDaemon's label")
     log_path: str = option("/var/log/colima.log", _log_path, "Colima's log")
+    clean_other_colima_daemons: str = option(
+        "prompt", _only("prompt", "true", "false"), "remove other jobs that start this profile"
+    )
+    backup_dir_base: str = option(
+        "colima-pulse-backups", _directory, "where what is removed goes; relative to the home"
+    )
     launch_via: str = option("user", _only("user", "su"), "UserName, or the original's su")
     wait_socket_max: int = option(180, _whole("seconds"), "for the profile's docker.sock")
     wait_docker_api_max: int = option(180, _whole("seconds"), "for the Docker API behind it")

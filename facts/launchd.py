@@ -267,3 +267,88 @@ class Milestones(FactBase["dict[str, str] | None"]):
     @override
     def process(self, output: list[str]) -> dict[str, str]:
         return read_lines(output).values
+
+
+@dataclass(frozen=True)
+class Definition(Record):
+    """A launchd job that mentions Colima or Lima: where it is defined, and what it runs.
+
+    `kind` is file, link (a symbolic link), unreadable, or loaded (without a file); `label` is None where it
+    cannot be read.
+    """
+
+    kind: str
+    domain: str
+    path: str | None
+    label: str | None
+    arguments: tuple[str, ...] = ()
+    username: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def _definition(values: dict[str, str], lines: list[str]) -> Definition:
+    kind, domain, path = values["kind"], values["domain"], values.get("path")
+    if kind == "loaded":
+        job = parse_print(f"{domain}/{values['label']}", lines) or {}
+        environment = dict(line.split(" => ", 1) for line in job.get("environment", ()) if " => " in line)
+        arguments = tuple(map(str, job.get("arguments", ())))
+        return Definition(kind, domain, None, values["label"], arguments, job.get("username"), environment)
+    try:
+        plist = plistlib.loads("\n".join(lines).encode())
+    except Exception:  # plistlib raises whatever expat, int() or base64 raise
+        plist = None
+    if not isinstance(plist, dict) or not isinstance(plist.get("Label"), str):
+        return Definition("link" if kind == "link" else "unreadable", domain, path, None)
+    words = plist.get("ProgramArguments")
+    arguments = tuple(map(str, words)) if isinstance(words, list) else ()
+    if isinstance(program := plist.get("Program"), str):
+        arguments = (program, *arguments[1:])
+    variables = plist.get("EnvironmentVariables")
+    environment = variables if isinstance(variables, dict) else {}
+    return Definition(
+        kind,
+        domain,
+        path,
+        plist["Label"],
+        arguments,
+        str(plist["UserName"]) if "UserName" in plist else None,
+        {str(key): str(value) for key, value in environment.items()},
+    )
+
+
+class Definitions(FactBase["list[Definition] | None"]):
+    """
+    Returns the launchd jobs that mention Colima or Lima: daemons and agents, of the system and of one user,
+    and what is loaded without a file; None when unreadable.
+
+    + user: whose agents to look at
+
+    .. code:: python
+
+        [Definition(kind="file", domain="gui/502", label="homebrew.mxcl.colima",
+                    path="/Users/alice/Library/LaunchAgents/homebrew.mxcl.colima.plist", ...)]
+    """
+
+    @override
+    def command(self, user: str) -> StringCommand:
+        return script("observe-rivals", user)
+
+    @override
+    @staticmethod
+    def default() -> list[Definition] | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> list[Definition]:
+        if not output or output[-1] != "end":
+            raise FactProcessError("the answer is incomplete")
+        found: list[tuple[dict[str, str], list[str]]] = []
+        for line in output[:-1]:
+            if line == "[job]":
+                found.append(({}, []))
+            elif found and line.startswith("|"):
+                found[-1][1].append(line[1:])
+            elif found:
+                key, _, value = line.partition("=")
+                found[-1][0][key] = value
+        return [_definition(values, lines) for values, lines in found]

@@ -165,33 +165,38 @@ def _follow(
     reason = last_fatal(log.lines)
     fail(host, f"Colima did not start: {result.failure}.", *([f"Colima says: {reason}"] if reason else []))
     if first or result.wrong_vm:
-        _undo(state, host, user, profile, label, delete=result.wrong_vm and first)
+        if _undo(state, host, user, profile, label, delete=result.wrong_vm and first):
+            fail(
+                host,
+                "The job is unloaded again and nothing of it runs. "
+                f"Colima's log: {log_path}. Remove the cause, then run this again.",
+            )
+    elif job is not None and job.running:
         fail(
             host,
-            "The job is unloaded again and nothing of it runs. "
-            f"Colima's log: {log_path}. Remove the cause, then run this again.",
+            f"Its process runs without a VM. Colima's log: {log_path}. "
+            "To restart it: run this again with --data restart=true",
         )
     else:
         fail(host, f"launchd goes on trying. Colima's log: {log_path}")
     return False
 
 
-def _undo(state: State, host: Host, user: str, profile: str, label: str, *, delete: bool) -> None:
+def _undo(state: State, host: Host, user: str, profile: str, label: str, *, delete: bool) -> bool:
     """Leave nothing of a start that failed: no job, no process, no plist that would try again at boot.
 
-    `delete` also removes the instance that this very start has made; Colima keeps its data disk.
+    `delete` also removes the instance that this very start has made; Colima keeps its data disk. Returns
+    False, having said why, when something stays.
     """
     run(state, host, stop_command(user, profile), live=True)
     if not unload_job(state, host, label, STOP_SECONDS + 75):
-        return
-    run(state, host, sweep_command(user, profile), live=True)
+        return False
+    if not run(state, host, sweep_command(user, profile), live=True)[0]:
+        return False
     if delete:
         run(state, host, script("delete-instance", user, profile), live=True)
-    run(
-        state,
-        host,
-        StringCommand("/bin/rm", "-rf", QuoteString(plist_path(label)), QuoteString(milestones_path(label))),
-    )
+    files = [QuoteString(plist_path(label)), QuoteString(milestones_path(label))]
+    return run(state, host, StringCommand("/bin/rm", "-rf", *files))[0]
 
 
 def describe(profile: ProfileState, starts: bool) -> str:

@@ -11,9 +11,9 @@ from pyinfra import state
 from pyinfra.api import Host
 
 from facts.docker import DockerEngine
-from facts.launchd import LaunchdJob, Milestones
+from facts.launchd import Definition, Definitions, LaunchdJob, Milestones
 from files import text
-from operations import colima, containers, docker, homebrew, launchd
+from operations import colima, containers, docker, homebrew, launchd, rivals
 from operations.preflight import Target
 from operations.util.installer import Installers
 
@@ -23,10 +23,16 @@ class Names:
     """The operations' names when nothing is forecast: the desired state alone."""
 
     dependencies: str = "Keep colima, docker and qemu installed"
+    hygiene: str = "Keep Colima started by nothing else"
     supervision: str = "Keep Colima supervised by launchd"
     provisioning: str = "Keep Colima's VM running"
     gates: str = "See Docker ready"
     containers: str = "Keep the containers of the installers"
+
+
+def is_read() -> bool:
+    """Whether someone reads the forecast and is asked before it happens: not with `-y`."""
+    return bool(state.should_check_for_changes())
 
 
 def names(host: Host, target: Target, plist: dict[str, Any], installers: Installers) -> Names:
@@ -34,16 +40,22 @@ def names(host: Host, target: Target, plist: dict[str, Any], installers: Install
 
     With `-y` nobody reads a name before it happens, so the facts are saved; the operations say what they do.
     """
-    if not state.should_check_for_changes():
+    if not is_read():
         return Names()
     settings = target.settings
+    user = settings.homebrew_user
+    definitions: list[Definition] = host.get_fact(Definitions, user=user) or []
     job = host.get_fact(LaunchdJob, label=settings.label)
-    engine = host.get_fact(DockerEngine, user=settings.homebrew_user, profile=settings.colima_profile)
+    engine = host.get_fact(DockerEngine, user=user, profile=settings.colima_profile)
     notes = host.get_fact(Milestones, label=settings.label)
     change = launchd.converge(job, plist, text("launch"), restart=settings.restart) if job else None
     starts = change is None or change.load
     return Names(
         dependencies=homebrew.describe(target.mac.homebrew),
+        hygiene=rivals.describe(
+            rivals.judged(definitions, settings.label, user, target.user.home, settings.colima_profile),
+            settings.clean_other_colima_daemons,
+        ),
         supervision=launchd.describe(job, settings.label, change),
         provisioning=colima.describe(target.profile, starts),
         gates=docker.describe(engine, notes, starts, settings.wait_stable_required),

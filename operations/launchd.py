@@ -149,7 +149,7 @@ def describe(job: JobState | None, label: str, decision: Convergence | None) -> 
     return f"Put right {label} without a restart: {why}"
 
 
-def _launchctl(state: State, host: Host, *arguments: str) -> tuple[int, str]:
+def launchctl(state: State, host: Host, *arguments: str) -> tuple[int, str]:
     """Run one launchctl verb: its exit status and what it said."""
     quoted = [QuoteString(each) for each in arguments]
     ok, lines = run(state, host, StringCommand("/bin/launchctl", *quoted, "2>&1; echo rc=$?"))
@@ -164,7 +164,7 @@ def unload_job(state: State, host: Host, label: str, seconds: int) -> bool:
     bootout(1) returns at once; the job drains, for `seconds` at most. Returns False, having said why, when it
     does not.
     """
-    status, said = _launchctl(state, host, "bootout", f"system/{label}")
+    status, said = launchctl(state, host, "bootout", f"system/{label}")
     if status not in (0, NO_SUCH_PROCESS, IN_PROGRESS, NOT_FOUND):
         return fail(host, f"launchctl bootout system/{label}: {status}: {said}")
 
@@ -188,12 +188,12 @@ def load_job(state: State, host: Host, label: str) -> bool:
     once, without -k. Returns False, having said why, when it does not spawn.
     """
     path = plist_path(label)
-    status, said = _launchctl(state, host, "enable", f"system/{label}")
+    status, said = launchctl(state, host, "enable", f"system/{label}")
     if status != 0:
         return fail(host, f"launchctl enable system/{label}: {status}: {said}")
 
     def look() -> tuple[int, str] | None:
-        status, said = _launchctl(state, host, "bootstrap", "system", path)
+        status, said = launchctl(state, host, "bootstrap", "system", path)
         if status in (IO_ERROR, FILE_EXISTS, IN_PROGRESS, ALREADY):
             job = host.get_fact(LaunchdJob, label=label)
             if job is not None and job.loaded and job.path == path and job.state != "SIGTERMed":
@@ -220,7 +220,7 @@ def load_job(state: State, host: Host, label: str) -> bool:
         return True if job is not None and (job.running or job.runs > 0) else None
 
     def kick() -> bool | None:
-        _launchctl(state, host, "kickstart", f"system/{label}")
+        launchctl(state, host, "kickstart", f"system/{label}")
         return wait(host, SPAWN_WAIT, spawned, f"launchd to spawn {label}", pause=0.5)
 
     # A job that ran before and is between two attempts is not made to wait out its throttle.

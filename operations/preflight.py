@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from pyinfra.api import DeployError, Host
@@ -36,6 +37,11 @@ class Target:
     mac: MacState
     user: UserState
     profile: ProfileState
+
+    @property
+    def backup_dir(self) -> str:
+        """Where what is removed goes, as an absolute path."""
+        return str(PurePosixPath(self.user.home) / self.settings.backup_dir_base)
 
     @property
     def homebrew_env(self) -> dict[str, str]:
@@ -153,7 +159,7 @@ def warnings(settings: Settings, mac: MacState) -> list[str]:
             "(or restarts with `sudo fdesetup authrestart`)"
         )
     if mac.sleep_minutes:
-        found.append(f"this Mac sleeps after {mac.sleep_minutes} minutes: sudo pmset -a sleep 0 disksleep 0")
+        found.append(f"this Mac sleeps after {mac.sleep_minutes} min: sudo pmset -a sleep 0 disksleep 0")
     if mac.auto_restart is False:
         found.append("it stays off after a power failure: sudo pmset -a autorestart 1")
     if settings.colima_memory < 2:

@@ -15,7 +15,13 @@ from tests.fakes import FakeHost, fake_state
 
 class RunOperation(Protocol):
     def __call__(
-        self, operation: Any, facts: dict[Any, Any], *, executing: bool = ..., diff: bool = ..., **arguments: Any
+        self,
+        operation: Any,
+        facts: dict[Any, Any],
+        *,
+        executing: bool = ...,
+        diff: bool = ...,
+        **arguments: Any,
     ) -> tuple[list[PyinfraCommand | str], FakeHost]: ...
 
 

@@ -44,7 +44,23 @@ DEFAULTS = {
 WHOLE = [name for name, default in DEFAULTS.items() if type(default) is int]
 YES_NO = [name for name, default in DEFAULTS.items() if type(default) is bool]
 NAMES = ["homebrew_user", "colima_profile", "label"]
-HOSTILE = ["a b", 'a"b', "a'b", "$(id)", "`id`", "a;b", "a\nb", "a\n", "-a", "a/b", "../a", "~", "*", " ", "\0"]
+HOSTILE = [
+    "a b",
+    'a"b',
+    "a'b",
+    "$(id)",
+    "`id`",
+    "a;b",
+    "a\nb",
+    "a\n",
+    "-a",
+    "a/b",
+    "../a",
+    "~",
+    "*",
+    " ",
+    "\0",
+]
 
 
 def parse(**data: Any) -> tuple[Settings, dict[str, str]]:
@@ -103,9 +119,16 @@ def test_every_option_has_a_good_value_here(name: str) -> None:
 
 BAD = [
     *((name, value) for name in NAMES for value in [*HOSTILE, ["a"], 1.5]),
-    *((name, value) for name in WHOLE for value in (0, "0", "-1", -1, "two", "1.5", 1.5, "1e3", "0x10", "1 2")),
+    *(
+        (name, value)
+        for name in WHOLE
+        for value in (0, "0", "-1", -1, "two", "1.5", 1.5, "1e3", "0x10", "1 2")
+    ),
     *((name, value) for name in WHOLE for value in (True, "1000001", "9" * 400, "1;id", "nan")),
-    *(("colima_memory", value) for value in (0, "0.0", "-2", "lots", "2GiB", "nan", "inf", "1e9", True, "2,5")),
+    *(
+        ("colima_memory", value)
+        for value in (0, "0.0", "-2", "lots", "2GiB", "nan", "inf", "1e9", True, "2,5")
+    ),
     *((name, value) for name in YES_NO for value in ("maybe", "2", "ja", "true false")),
     ("homebrew_user", "root"),
     ("homebrew_user", "1alice"),
@@ -265,7 +288,7 @@ def test_env(text: str, values: dict[str, str]) -> None:
         ("FAVOURITE_COLOUR=blue\n", {}, ["FAVOURITE_COLOUR", "line 1"]),
         ("LABEL=a\nthis is no setting\n", {"label": "a"}, ["line 2"]),
         ("COLIMA_CPUS\n", {}, ["line 1"]),
-        ("LABEL=\"a\nCOLIMA_CPUS=4\n", {"colima_cpus": "4"}, ["line 1"]),
+        ('LABEL="a\nCOLIMA_CPUS=4\n', {"colima_cpus": "4"}, ["line 1"]),
         ("=4\n", {}, ["line 1"]),
         *(
             (f"# x\n{key}=true\n", {}, [key, "line 2", f"--data {key.lower()}=true"])

@@ -177,6 +177,32 @@ def test_sudo_password_is_asked_once(make_mac: MakeMac, make_checkout: MakeCheck
     assert mac.path(PLIST).exists()
 
 
+def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
+    """pyinfra passes a bare name over and is content; @ssh/ is an error. The README says so."""
+    checkout = tmp_path / "colima-pulse"
+    copy_repository(checkout)
+    outcomes = {}
+    for host in ("macmini.invalid", "@ssh/macmini.invalid"):
+        done = subprocess.run(
+            [*PYINFRA, host, "deploy.py", "-y"],
+            cwd=checkout,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        outcomes[host] = done.returncode
+        assert "Starting operation" not in done.stderr
+    assert outcomes == {"macmini.invalid": 0, "@ssh/macmini.invalid": 1}
+
+
+def test_dry_with_y_says_no_changes_whatever_is_true(bare: Mac, make_checkout: MakeCheckout) -> None:
+    """pyinfra's own; the README warns of it. --dry alone tells the truth."""
+    checkout = make_checkout(bare)
+    assert checkout.ssh("--dry", "-y", "--json").would_change == []
+    assert len(checkout.ssh("--dry", "--json").would_change) == 3
+
+
 def test_a_home_with_a_space_and_another_profile(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
     mac = make_mac(users=[User("bob", 503, home="/Users/Bob Smith")])
     mac.run(["/usr/sbin/chown", "-R", "bob", "/opt/homebrew"])

@@ -56,8 +56,16 @@ def test_no_containers() -> None:
     ("ping", "exists", "says"),
     [
         ("curl: (7) Failed to connect to localhost port 80 after 0 ms: 000", "yes", "Failed to connect"),
-        ("curl: (52) Empty reply from server 000", "yes", "Empty reply"),  # EOF: the forward is up, docker not
-        ("curl: (28) Operation timed out after 5002 milliseconds with 0 bytes received 000", "yes", "timed out"),
+        (
+            "curl: (52) Empty reply from server 000",
+            "yes",
+            "Empty reply",
+        ),  # EOF: the forward is up, docker not
+        (
+            "curl: (28) Operation timed out after 5002 milliseconds with 0 bytes received 000",
+            "yes",
+            "timed out",
+        ),
         ("503", "yes", "503"),
         ("500", "yes", "500"),
         ("", "yes", "no answer"),

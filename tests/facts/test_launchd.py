@@ -158,6 +158,7 @@ def test_absent() -> None:
     found = job(ABSENT, status=113)
     assert found == JobState(loaded=False, disabled=False)
     assert not found.running
+    assert found.plist is None
 
 
 @pytest.mark.parametrize("status", [1, 3, 5, 36, 64, 112, 119, 124, 125, 127, 141, 255])
@@ -194,6 +195,10 @@ def test_a_text_of_another_shape_is_unreadable(printed: str) -> None:
 def test_disabled(macos: str, label: str, disabled: bool) -> None:
     assert parse_disabled(recorded(macos).splitlines(), label) is disabled
     assert job(ABSENT, status=113, label=label, disabled=recorded(macos)).disabled is disabled
+
+
+def test_nothing_was_ever_disabled() -> None:
+    assert not parse_disabled([], LABEL)
 
 
 def test_unreadable_disabled_list() -> None:

@@ -1,7 +1,7 @@
-"""Run the scripts of files/ for real, on any Linux: every path of a Mac's they name lies in a directory of the test's.
+"""Run the scripts of files/ for real, on any Linux: a Mac's paths become paths in a directory of the test.
 
-`/usr/bin/X`, `/bin/X` and their sbin become ROOT/tools/X, which holds links to the few tools that are the same
-everywhere, and stand-ins that the test writes; what it does not write is not there. PATH leads nowhere.
+`/usr/bin/X`, `/bin/X` and their sbin become ROOT/tools/X, which holds links to the few tools that are the
+same everywhere, and stand-ins that the test writes; what it does not write is not there. PATH leads nowhere.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class Mac:
             "/usr/bin/sudo",
             """while [ "${1#-}" != "$1" ]; do [ "$1" = -u ] && shift; shift; done
             export SUDO_USER=admin LANG=de_DE.UTF-8 DOCKER_HOST=tcp://sudo HOME=/var/root
-            PERL_BADLANG=0 exec perl -MPOSIX -e 'fork and do { wait; exit($? & 127 ? 128 + ($? & 127) : $? >> 8) };
+            PERL_BADLANG=0 exec perl -MPOSIX=setsid -e '
+                if (fork) { wait; exit($? & 127 ? 128 + ($? & 127) : $? >> 8) }
                 setsid; exec { $ARGV[0] } @ARGV' "$@" """,
         )
 
@@ -181,7 +182,8 @@ class Mac:
         for old, new in (edits or {}).items():
             assert old in text, f"files/{name} says no longer {old!r}: edit this test"
             text = text.replace(old, new)
-        return self.path(text)
+        # So that a test's deadline may be a part of a second.
+        return self.path(text).replace("my $limit = shift;", "use Time::HiRes qw(alarm); my $limit = shift;")
 
     def popen(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a shell of the kind under test, in a session of its own, with pipes."""
@@ -245,13 +247,13 @@ class Mac:
     def left(self) -> dict[int, str]:
         """The real processes whose command line names this directory."""
         found = {}
-        for entry in Path("/proc").glob("[0-9]*"):
+        for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # names, and fast
             try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
             except OSError:
                 continue
-            if str(self.root) in command:
-                found[int(entry.name)] = command
+            if bytes(self.root) in command:
+                found[int(pid)] = command.replace(b"\0", b" ").decode(errors="replace")
         return found
 
     def clear(self) -> None:

@@ -36,11 +36,11 @@ def test_arguments_and_both_streams_pass_unchanged(mac: Mac) -> None:
 
 
 def family(mac: Mac, leader: str, child: str) -> tuple[int, list[int], float]:
-    """Run a command with a child under a deadline of a second: the status, both pids, and how long it took."""
+    """Run a command with a child and a deadline: the status, both pids, and how long it took."""
     pids = mac.root / "pids"
     code = f"PATH=/usr/bin:/bin; ({child}; exec sleep 300) & {leader}; echo $$ $! >'{pids}'; wait; sleep 300"
     start = time.monotonic()
-    done = mac.call('bounded 1 /bin/sh -c "$1"', code, edits={"alarm 5": "alarm 1"})
+    done = mac.call('bounded 0.4 /bin/sh -c "$1"', code, edits={"alarm 5": "alarm 0.4"})
     return done.returncode, [int(pid) for pid in pids.read_text().split()], time.monotonic() - start
 
 
@@ -48,7 +48,7 @@ def test_at_the_deadline_the_command_and_its_child_end(mac: Mac) -> None:
     status, pids, seconds = family(mac, ":", ":")
     assert status == 124
     until(lambda: all(map(is_gone, pids)), 1)
-    assert 0.9 < seconds < 1.9, "TERM was enough"
+    assert 0.3 < seconds < 0.8, "TERM was enough"
 
 
 def test_a_command_that_ignores_term_is_killed_with_its_child(one_mac: Mac) -> None:
@@ -68,10 +68,10 @@ def test_a_child_that_ignores_term_does_not_outlive_a_command_that_heeds_it(one_
 def test_a_term_to_the_watcher_reaches_the_command(one_mac: Mac) -> None:
     pids = one_mac.root / "pids"
     code = f"echo $$ >'{pids}'; PATH=/usr/bin:/bin; exec sleep 300"
+    perl, shell = one_mac.path("/usr/bin/perl"), one_mac.path("/bin/sh")
     process = one_mac.popen(
-        "-c", one_mac.text("lib") + "\nexec " + one_mac.path('/usr/bin/perl -e "$bounded_perl" 60 /bin/sh -c "$1"'),
-        "test", code,
-    )  # fmt: skip
+        "-c", f'{one_mac.text("lib")}\nexec {perl} -e "$bounded_perl" 60 {shell} -c "$1"', "test", code
+    )
     until(lambda: pids.exists() and pids.read_text())
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import plistlib
 import stat
 import sys
@@ -163,4 +162,4 @@ def test_a_directory_in_the_files_place_is_a_failure(mac: Mac, linked: bool) -> 
 def test_a_path_is_no_option_and_is_not_expanded(mac: Mac) -> None:
     path = mac.root / "Library/ColimaPulse" / "-rf $(x) *"
     assert mac.run("install-file", path, "0644", stdin="x").returncode == 0
-    assert os.listdir(path.parent) == [path.name]
+    assert names(path.parent) == [path.name]

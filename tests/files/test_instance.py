@@ -9,7 +9,7 @@ import pytest
 from tests.files.conftest import Mac, is_gone
 from tests.files.test_lib import HOSTILE
 
-QUICK = {"gone 20": "gone 1", "gone 10": "gone 1"}
+NO_TIME = {"gone 20": "gone 0", "gone 10": "gone 0"}
 CALLERS = pytest.mark.parametrize("caller", ["root", "alice"])
 
 
@@ -42,7 +42,7 @@ def test_where_nothing_runs_colima_is_not_called(mac: Mac) -> None:
 def test_a_stop_that_fails_or_hangs_is_said_and_is_no_error(mac: Mac, body: str, status: int) -> None:
     agent = hostagent(mac)
     mac.brewed("colima", body)
-    done = mac.run("stop-instance", "alice", "default", 1)
+    done = mac.run("stop-instance", "alice", "default", 0.3)
     assert (done.returncode, done.stdout) == (0, f"colima stop: exit status {status}\n")
     assert not is_gone(agent.pid), "the sweep is another's"
 
@@ -50,7 +50,7 @@ def test_a_stop_that_fails_or_hangs_is_said_and_is_no_error(mac: Mac, body: str,
 def test_sweep_profile_stops_then_ends_what_is_left(mac: Mac) -> None:
     agent = hostagent(mac)
     mac.brewed("colima", "exec sleep 300")
-    done = mac.run("sweep-profile", "alice", "default", edits={" 60 ": " 1 "})
+    done = mac.run("sweep-profile", "alice", "default", edits={" 60 ": " 0.3 "})
     assert (done.returncode, done.stdout) == (0, "colima stop: exit status 124\n")
     assert mac.calls("colima") == [["stop", "--profile=default"]]
     assert agent.poll() is not None
@@ -60,7 +60,7 @@ def test_sweep_profile_fails_when_something_stays(mac: Mac) -> None:
     agent = hostagent(mac)
     mac.brewed("colima", "exit 1")
     mac.tool("/bin/kill", "exit 1")
-    done = mac.run("sweep-profile", "alice", "default", edits=QUICK)
+    done = mac.run("sweep-profile", "alice", "default", edits=NO_TIME)
     assert done.returncode == 1
     assert str(agent.pid) in done.stderr
 
@@ -96,4 +96,4 @@ def test_container_log(mac: Mac, caller: str) -> None:
 def test_what_hangs_has_a_deadline(mac: Mac, name: str, arguments: list[str], seconds: int) -> None:
     mac.brewed("colima", "exec sleep 300")
     mac.brewed("docker", "exec sleep 300")
-    assert mac.run(name, "alice", *arguments, edits={f" {seconds} ": " 1 "}).returncode == 124
+    assert mac.run(name, "alice", *arguments, edits={f" {seconds} ": " 0.3 "}).returncode == 124

@@ -10,7 +10,7 @@ from tests.files.conftest import Mac, is_gone, until
 from tests.files.test_lib import HOSTILE
 
 LINE = ("start", "--profile=default", "--cpu", "2", "--env", "GREETING=two words", "--foreground")
-QUICK = {"gone 20": "gone 1", "gone 10": "gone 1"}
+NO_TIME = {"gone 20": "gone 0", "gone 10": "gone 0"}
 
 
 def environment(mac: Mac, **more: str) -> dict[str, str]:
@@ -86,7 +86,7 @@ def test_it_waits_for_a_home_that_appears_later(mac: Mac) -> None:
     mac.brewed("colima", "pwd")
     mac.home.rename(mac.root / "locked")
     process = launch(mac)
-    time.sleep(0.5)
+    time.sleep(0.2)
     assert process.poll() is None
     assert mac.calls("colima") == []
     (mac.root / "locked").rename(mac.home)
@@ -96,7 +96,7 @@ def test_it_waits_for_a_home_that_appears_later(mac: Mac) -> None:
 def test_a_home_that_never_appears_is_said_and_left_to_launchd(mac: Mac) -> None:
     mac.brewed("colima", ":")
     mac.home.rmdir()
-    status, _, err = finish(launch(mac, edits={"+ 300": "+ 1"}))
+    status, _, err = finish(launch(mac, edits={"+ 300": "+ 0"}))
     assert (status, mac.calls("colima")) == (75, [])
     assert f"{mac.home} is not there" in err
     assert not mac.home.exists(), "a home made by us would hide the volume that belongs there"
@@ -125,7 +125,7 @@ def test_what_colima_stop_leaves_is_ended(mac: Mac) -> None:
 def test_a_colima_stop_that_hangs_has_a_deadline(mac: Mac) -> None:
     agent = stop_and_hostagent(mac, f"exec sleep '300 {mac.root}' || exec sleep 300")
     start = time.monotonic()
-    status, _, _ = finish(launch(mac, edits={" 240 ": " 1 "}))
+    status, _, _ = finish(launch(mac, edits={" 240 ": " 0.3 "}))
     assert status == 0
     assert time.monotonic() - start < 8
     assert agent.poll() is not None
@@ -135,7 +135,7 @@ def test_a_colima_stop_that_hangs_has_a_deadline(mac: Mac) -> None:
 def test_colima_does_not_start_beside_what_cannot_be_ended(mac: Mac) -> None:
     agent = stop_and_hostagent(mac, "exit 1")
     mac.tool("/bin/kill", "exit 1")
-    status, _, err = finish(launch(mac, edits=QUICK))
+    status, _, err = finish(launch(mac, edits=NO_TIME))
     assert status == 75
     assert str(agent.pid) in err
     assert [call[0] for call in mac.calls("colima")] == ["stop"]

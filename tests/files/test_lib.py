@@ -99,7 +99,7 @@ def test_nobody_may_become_a_user_who_is_not_there(mac: Mac) -> None:
 
 def test_the_deadline_holds_inside_sudos_own_session(mac: Mac) -> None:
     mac.become("root")
-    done = mac.call("as_user alice /h 1 /bin/sleep 300; echo $?")
+    done = mac.call("as_user alice /h 0.3 /bin/sleep 300; echo $?")
     assert done.stdout == "124\n"
     assert mac.left() == {}
 

@@ -74,11 +74,12 @@ def test_a_mac(mac: Mac) -> None:
         "/bin/df",
         """[ "$*" = '-k /Users' ] && printf '%s\\n' \
         'Filesystem   1024-blocks      Used Available Capacity iused ifree %iused  Mounted on' \
-        '/dev/disk3s5   482797652 123456789 340000000    27%  1000000  3400000    0%  /System/Volumes/Data'""",
+        '/dev/disk3s5   482797652 123456789 340000000    27%  1000000  3400000    0%  /System/Volumes'""",
     )
     mac.tool(
         "/usr/bin/pmset",
-        """printf '%s\\n' 'System-wide power settings:' ' SleepDisabled\t\t0' 'Currently in use:' ' standby              1' \
+        """printf '%s\\n' 'System-wide power settings:' ' SleepDisabled\t\t0' 'Currently in use:' \
+        ' standby              1' \
         ' Sleep On Power Button 1' ' autorestart          1' ' disksleep            10' \
         ' sleep                0 (sleep prevented by caffeinate, powerd)' ' displaysleep         5'""",
     )
@@ -176,7 +177,8 @@ def launchctl(mac: Mac) -> Mac:
         "/bin/launchctl",
         f"""case "$1 $2" in
         'print system/{LABEL}') cat '{mac.root}/print' ;;
-        'print-disabled system') printf '\\tdisabled services = {{\\n\\t\\t"{LABEL}" => disabled\\n\\t}}\\n' ;;
+        'print-disabled system')
+            printf '\\tdisabled services = {{\\n\\t\\t"{LABEL}" => disabled\\n\\t}}\\n' ;;
         *) echo 'Unrecognized subcommand' >&2; exit 64 ;;
         esac""",
     )
@@ -184,7 +186,8 @@ def launchctl(mac: Mac) -> Mac:
     mac.tool(
         "/usr/bin/stat",
         """[ "$1 $2 $#" = '-f %HT %u %g %Lp 3' ] || exit 1
-        case $(stat -c %F "$3") in 'symbolic link') type='Symbolic Link' ;; 'directory') type=Directory ;; *) type='Regular File' ;; esac
+        type='Regular File'
+        if [ -L "$3" ]; then type='Symbolic Link'; elif [ -d "$3" ]; then type=Directory; fi
         echo "$type 0 0 $(stat -c %a "$3")" """,
     )
     mac.tool(
@@ -311,7 +314,7 @@ def test_a_limactl_that_fails_or_hangs_is_unknown_and_not_absent(mac: Mac, body:
     instance(mac)
     mac.brewed("limactl", body)
     start = time.monotonic()
-    assert profile(mac, edits={'"$2" 30 ': '"$2" 1 '}) is None
+    assert profile(mac, edits={'"$2" 30 ': '"$2" 0.3 '}) is None
     assert time.monotonic() - start < 5
 
 

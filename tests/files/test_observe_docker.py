@@ -114,7 +114,7 @@ def serve(mac: Mac) -> Iterator[Serve]:
 
     def start(engine: Engine) -> Engine:
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802  # http.server's name
+            def do_GET(self) -> None:
                 status, body = engine(self.path)
                 if status:
                     self.send_response(status)
@@ -136,7 +136,7 @@ def serve(mac: Mac) -> Iterator[Serve]:
 
 
 def hang() -> tuple[int, str]:
-    time.sleep(8)
+    time.sleep(4)
     return 0, ""
 
 
@@ -202,7 +202,7 @@ def test_an_engine_that_does_not_answer_well_is_asked_nothing_more(
 def test_an_engine_that_hangs_has_a_deadline(mac: Mac, serve: Serve) -> None:
     engine = serve(Engine())
     engine.answers["/_ping"] = hang
-    state = observe(mac, {"-m 5": "-m 1"})
+    state = observe(mac, {"-m 5": "-m 0.3"})
     assert state is not None
     assert "timed out" in str(state.silence)
     assert engine.asked == ["/_ping"]
@@ -228,7 +228,7 @@ def test_a_container_that_cannot_be_read_is_unknown_and_not_absent(
     # Taken for absent, it would be removed by force and made anew.
     engine = serve(Engine(container(1, "web"), container(2, "other")))
     engine.answers[f"/containers/{1:064x}/json"] = answer
-    state = observe(mac, {"ask 30 ": "ask 1 "})
+    state = observe(mac, {"ask 30 ": "ask 0.4 "})
     assert state is not None
     assert state.containers is None or "web" in state.containers
 
@@ -247,8 +247,8 @@ def test_containers_that_hang_have_one_deadline_together(mac: Mac, serve: Serve)
         if path.endswith("/json"):
             engine.answers[path] = hang
     start = time.monotonic()
-    state = observe(mac, {"ask 30 ": "ask 1 "})
-    assert time.monotonic() - start < 3
+    state = observe(mac, {"ask 30 ": "ask 0.4 "})
+    assert time.monotonic() - start < 1.2
     assert state is not None
     assert state.containers is None
 

@@ -1,4 +1,4 @@
-"""ours and shared: whose process is it? A wrong yes kills a stranger, a wrong no leaves a VM without an owner."""
+"""ours and shared: whose process is it? A wrong yes kills a stranger, a wrong no leaves a VM alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def starts(profile: str) -> list[str]:
     ]
     return [f"/opt/homebrew/bin/colima {each}" for each in words] + [
         f"colima start --profile={profile}",
-        f"/bin/sh /Library/ColimaPulse/launch /opt/homebrew/bin/colima start --profile={profile} --foreground",
+        f"/bin/sh /Library/ColimaPulse/launch /opt/homebrew/bin/colima start --profile={profile} -f",
     ]
 
 
@@ -205,5 +205,5 @@ def test_the_network_is_shared_only_while_no_instance_of_that_lima_home_runs(mac
 def test_an_instance_that_a_failing_ps_does_not_show_is_not_taken_for_gone(mac: Mac) -> None:
     # No answer is not "nothing runs": gone() would be satisfied and a second Colima started beside the first.
     mac.tool("/bin/ps", "exit 1")
-    done = mac.call('gone 1 ours 501 "$1" default', mac.home)
+    done = mac.call('gone 0 ours 501 "$1" default', mac.home)
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""files/run-installer: a container's text is run as the user, and what is secret in it is seen by nobody else."""
+"""files/run-installer: a container's text is run as the user, and nobody else sees what is secret in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def docker(mac: Mac) -> None:
 
 
 def install(
-    mac: Mac, text: str, seconds: int = 10, edits: dict[str, str] | None = None
+    mac: Mac, text: str, seconds: float = 10, edits: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return mac.run("run-installer", "alice", "default", "web", seconds, stdin=text, env=HOSTILE, edits=edits)
 
@@ -70,7 +70,7 @@ def test_an_absent_container_is_no_error(mac: Mac) -> None:
 )
 def test_a_container_that_cannot_be_removed_stops_it(mac: Mac, body: str, said: str) -> None:
     mac.brewed("docker", body)
-    done = install(mac, "echo ran", edits={" 120 ": " 1 "})
+    done = install(mac, "echo ran", edits={" 120 ": " 0.3 "})
     assert done.returncode == 1
     assert done.stdout == ""
     assert said in done.stderr
@@ -105,7 +105,7 @@ def test_the_commands_get_no_input(mac: Mac) -> None:
 
 
 def test_the_text_has_a_deadline(mac: Mac) -> None:
-    done = install(mac, "echo first\n/bin/sleep 300\necho last\n", seconds=1)
+    done = install(mac, "echo first\n/bin/sleep 300\necho last\n", seconds=0.3)
     assert (done.returncode, done.stdout) == (124, "first\n")
     assert mac.left() == {}
 
@@ -126,8 +126,8 @@ def test_a_long_text_is_no_argument(mac: Mac) -> None:
 @pytest.mark.parametrize("caller", ["root", "alice"])
 def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac, caller: str) -> None:
     mac.become(caller)
-    mac.tool("/bin/cat", 'cat "$@"; sleep 0.2')  # time to look while the text is on its way
-    mac.brewed("docker", f'[ "$1" = run ] && {{ : >\'{mac.root}/runs\'; printf %s "$TOKEN"; sleep 0.5; }}; :')
+    mac.tool("/bin/cat", 'cat "$@"; sleep 0.1')  # time to look while the text is on its way
+    mac.brewed("docker", f'[ "$1" = run ] && {{ : >\'{mac.root}/runs\'; printf %s "$TOKEN"; sleep 0.2; }}; :')
     process = mac.popen(
         "-c", mac.text("run-installer"), "run-installer", "alice", "default", "web", "10",
         env={**HOSTILE, "TMPDIR": str(mac.root)},
@@ -141,7 +141,7 @@ def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac, caller: str) ->
 
     def look() -> bool:
         seen.extend(command for command in mac.left().values() if SECRET in command)
-        # The environment of docker alone has it: the file of the stand-in that notes that is not the script's.
+        # Docker's environment has it, and what notes that is the stand-in.
         grep = subprocess.run(
             [shutil.which("grep") or "grep", "-rlF", "--exclude=docker.env", SECRET, str(mac.root)],
             capture_output=True,

@@ -7,7 +7,8 @@ import subprocess
 
 from tests.files.conftest import Mac, is_gone
 
-QUICK = {"gone 20": "gone 1", "gone 10": "gone 1"}
+QUICK = {"gone 20 ours": "gone 1 ours", "gone 10 shared": "gone 1 shared"}
+NO_TIME = {"gone 20": "gone 0", "gone 10": "gone 0"}
 
 
 def hostagent(mac: Mac, name: str) -> str:
@@ -18,8 +19,10 @@ def usernet(mac: Mac) -> str:
     return f"limactl usernet -p {mac.home}/.colima/_lima/_networks/user-v2/usernet_user-v2.pid"
 
 
-def sweep(mac: Mac, profile: str = "default") -> subprocess.CompletedProcess[str]:
-    return mac.call('sweep 501 "$1" "$2"', mac.home, profile, edits=QUICK)
+def sweep(
+    mac: Mac, profile: str = "default", edits: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return mac.call('sweep 501 "$1" "$2"', mac.home, profile, edits=edits or QUICK)
 
 
 def end_of(process: subprocess.Popen[bytes]) -> int | None:
@@ -49,12 +52,12 @@ def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
     assert [end_of(each) for each in strangers] == [None] * 4
 
 
-def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(mac: Mac) -> None:
+def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(one_mac: Mac) -> None:
     agent, net = (
-        mac.start(hostagent(mac, "colima"), ignores_term=True),
-        mac.start(usernet(mac), ignores_term=True),
+        one_mac.start(hostagent(one_mac, "colima"), ignores_term=True),
+        one_mac.start(usernet(mac), ignores_term=True),
     )
-    done = sweep(mac)
+    done = sweep(one_mac)
     assert (done.returncode, done.stderr) == (0, "")
     assert [end_of(agent), end_of(net)] == [signal.SIGKILL, signal.SIGKILL]
 
@@ -62,7 +65,7 @@ def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(mac: Mac) 
 def test_what_refuses_to_go_is_named_and_is_a_failure(mac: Mac) -> None:
     mac.tool("/bin/kill", 'echo "kill: Operation not permitted" >&2; exit 1')
     agent, net = mac.start(hostagent(mac, "colima-web")), mac.start(usernet(mac))
-    done = sweep(mac, "web")
+    done = sweep(mac, "web", NO_TIME)
     assert done.returncode == 1
     first, second = done.stderr.splitlines()
     assert "profile web do not end" in first
@@ -89,5 +92,5 @@ def test_a_pid_that_became_a_strangers_meanwhile_is_not_killed(mac: Mac) -> None
 
 def test_gone_has_a_deadline(mac: Mac) -> None:
     mac.start(hostagent(mac, "colima"))
-    assert mac.call('gone 1 ours 501 "$1" default', mac.home).returncode == 1
+    assert mac.call('gone 0 ours 501 "$1" default', mac.home).returncode == 1
     assert mac.call('gone 0 ours 501 "$1" web', mac.home).returncode == 0

@@ -32,11 +32,20 @@ Gate = Callable[..., tuple[bool, Any]]
 
 @pytest.fixture
 def gate(clock: Clock) -> Gate:
-    def run(*engines: EngineState | None, job: Any = JOB, required: int = 3, **bounds: int) -> tuple[bool, Any]:
+    def run(
+        *engines: EngineState | None, job: Any = JOB, required: int = 3, **bounds: int
+    ) -> tuple[bool, Any]:
         host: Any = FakeHost({DockerEngine: Series(*engines), LaunchdJob: job})
         given = {"socket_seconds": 60, "api_seconds": 30} | bounds
         passed = pass_gate(
-            fake_state(), host, "alice", "default", LABEL, given["socket_seconds"], given["api_seconds"], required
+            fake_state(),
+            host,
+            "alice",
+            "default",
+            LABEL,
+            given["socket_seconds"],
+            given["api_seconds"],
+            required,
         )
         return passed, host
 
@@ -128,7 +137,7 @@ def test_a_launchd_that_cannot_be_read_has_not_ended(gate: Gate) -> None:
 
 # The operation
 
-ARGUMENTS = {"user": "alice", "profile": "default", "label": LABEL}
+ARGUMENTS: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL}
 
 
 def test_asked_once_when_verified(commands: RunOperation) -> None:
@@ -141,9 +150,7 @@ def test_asked_once_when_verified(commands: RunOperation) -> None:
     ("found", "notes"),
     [(GOOD, {}), (GOOD, None), (EOF, {VERIFIED: "5"}), (HALF, {VERIFIED: "5"}), (None, {VERIFIED: "5"})],
 )
-def test_gate_needed(
-    commands: RunOperation, found: EngineState | None, notes: dict[str, str] | None
-) -> None:
+def test_gate_needed(commands: RunOperation, found: EngineState | None, notes: dict[str, str] | None) -> None:
     got, _ = commands(engine, {DockerEngine: found, Milestones: notes}, **ARGUMENTS, required=7)
     assert len(got) == 1
     assert isinstance(got[0], FunctionCommand)

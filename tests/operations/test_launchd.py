@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import click
 import pytest
 from pyinfra.api import FunctionCommand, OperationError, StringCommand
 
@@ -58,7 +59,7 @@ def job_of(plist: dict[str, Any], **changes: Any) -> JobState:
 
 
 RUNNING = job_of(PLIST)
-NOT_RUNNING = {"state": "not running", "pid": None}
+NOT_RUNNING: dict[str, Any] = {"state": "not running", "pid": None}
 
 
 def file(**changes: Any) -> FileState:
@@ -156,12 +157,19 @@ DECISIONS: list[tuple[str, JobState, dict[str, bool], list[str]]] = [
     ),
     ("launch missing", replace(RUNNING, launch_file=None), {"write_launch": True}, ["launch"]),
     ("launch old", replace(RUNNING, launch_file=launcher(text="old\n")), {"write_launch": True}, ["launch"]),
-    ("launch not root's", replace(RUNNING, launch_file=launcher(uid=501)), {"write_launch": True}, ["launch"]),
+    (
+        "launch not root's",
+        replace(RUNNING, launch_file=launcher(uid=501)),
+        {"write_launch": True},
+        ["launch"],
+    ),
     ("launch mode", replace(RUNNING, launch_file=launcher(mode="644")), {"write_launch": True}, ["launch"]),
 ]
 
 
-@pytest.mark.parametrize(("job", "does", "why"), [each[1:] for each in DECISIONS], ids=[d[0] for d in DECISIONS])
+@pytest.mark.parametrize(
+    ("job", "does", "why"), [each[1:] for each in DECISIONS], ids=[d[0] for d in DECISIONS]
+)
 def test_decisions(job: JobState, does: dict[str, bool], why: list[str]) -> None:
     decision = converge(job, PLIST, LAUNCHER)
     assert decision.needed
@@ -197,6 +205,10 @@ def test_describe() -> None:
     assert LABEL in describe(None, LABEL, None)
     assert LABEL in describe(RUNNING, LABEL, Convergence())
     assert "at boot" in describe(ABSENT, LABEL, converge(ABSENT, PLIST, LAUNCHER))
+    crashed = replace(RUNNING, **NOT_RUNNING)
+    assert "at boot" not in describe(crashed, LABEL, converge(crashed, PLIST, LAUNCHER))
+    disabled = replace(RUNNING, disabled=True)
+    assert "without a restart" in describe(disabled, LABEL, converge(disabled, PLIST, LAUNCHER))
 
 
 # The commands
@@ -208,11 +220,14 @@ WRITE_PLIST = ["install-file", PATH, "0644"]
 BEGIN = ["begin", milestones_path(LABEL), "/var/log/colima.log", "alice"]
 
 
+DAEMON: dict[str, Any] = {"label": LABEL, "plist": PLIST, "before_unload": STOP, "after_unload": SWEEP}
+
+
 def told(commands: RunOperation, job: JobState, **arguments: Any) -> list[list[str]]:
     got, _ = commands(
         daemon,
         {LaunchdJob: job},
-        **{"label": LABEL, "plist": PLIST, "before_unload": STOP, "after_unload": SWEEP} | arguments,
+        **DAEMON | arguments,
     )
     return [words(each) for each in got]
 
@@ -221,7 +236,9 @@ def test_fresh(commands: RunOperation) -> None:
     got, host = commands(daemon, {LaunchdJob: ABSENT}, label=LABEL, plist=PLIST, milestones=("first-start",))
     assert [words(each) for each in got] == [WRITE_LAUNCH, WRITE_PLIST, [*BEGIN, "first-start"], ["load_job"]]
     # Content travels by standard input, not on a command line.
-    assert [each.connector_arguments.get("_stdin") for each in got[:2] if isinstance(each, StringCommand)] == [
+    assert [
+        each.connector_arguments.get("_stdin") for each in got[:2] if isinstance(each, StringCommand)
+    ] == [
         LAUNCHER,
         to_xml(PLIST),
     ]
@@ -255,6 +272,14 @@ def test_reload(commands: RunOperation) -> None:
     assert isinstance(got[1], FunctionCommand)
     assert got[1].args[0] == LABEL
     assert 300 < got[1].args[1] < 400
+
+
+def test_the_wait_for_the_end_is_longer_than_launchds(commands: RunOperation) -> None:
+    for timeout, least in ((600, 600), (None, PLIST["ExitTimeOut"])):
+        job = replace(RUNNING, exit_timeout=timeout)
+        got, _ = commands(daemon, {LaunchdJob: job}, label=LABEL, plist=PLIST, restart=True)
+        assert isinstance(got[0], FunctionCommand)
+        assert got[0].args[1] > least
 
 
 def test_put_right_without_a_restart(commands: RunOperation) -> None:
@@ -295,12 +320,23 @@ def test_unreadable_is_refused(commands: RunOperation) -> None:
     assert got[0].execute(fake_state(), FakeHost(), {}) is False  # type: ignore[arg-type]
 
 
-def test_diff(commands: RunOperation, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("job", "diff", "shown"),
+    [
+        (job_of(plist(colima_memory=4)), True, ["-", "+"]),
+        (ABSENT, True, ["+"]),
+        (job_of(plist(colima_memory=4)), False, []),
+        (replace(RUNNING, disabled=True), True, []),
+    ],
+)
+def test_diff(
+    commands: RunOperation, caplog: pytest.LogCaptureFixture, job: JobState, diff: bool, shown: list[str]
+) -> None:
     with caplog.at_level("INFO"):
-        commands(daemon, {LaunchdJob: job_of(plist(colima_memory=4))}, diff=True, label=LABEL, plist=PLIST)
-    shown = [line for line in caplog.text.splitlines() if "--memory" in line]
-    assert any("--memory=4" in line for line in shown)
-    assert any("--memory=2" in line for line in shown)
+        _, host = commands(daemon, {LaunchdJob: job}, diff=diff, label=LABEL, plist=PLIST)
+    lines = [click.unstyle(message).strip() for message in caplog.messages]
+    assert [line[0] for line in lines if "--memory" in line] == shown
+    assert (PATH in host.said) is bool(shown)
 
 
 # launchctl's answers
@@ -421,6 +457,15 @@ def test_never_spawned_is_kicked_once(clock: Clock) -> None:
     assert launchctl.count("kickstart") == 1
     assert clock.now - 1000 < 60
     assert f"launchctl print system/{LABEL}" in launchctl.host.said
+
+
+def test_spawned_and_ended_is_spawned(clock: Clock) -> None:
+    """How a start ends is not this operation's to judge."""
+    launchctl = Launchctl(spawns=None)
+    ended = replace(RUNNING, **NOT_RUNNING, runs=1, last_exit="1")
+    launchctl.host.facts = {LaunchdJob: lambda **_: ended if launchctl.count("bootstrap") else ABSENT}
+    assert launchctl.load()
+    assert launchctl.verbs == [ENABLE, BOOTSTRAP]
 
 
 def test_gone_at_kickstart(clock: Clock) -> None:

@@ -84,7 +84,7 @@ def test_faults(text: str | bytes, line: int, says: str) -> None:
         "\u279c  docker run -d --name web nginx\n",
         "> docker run -d --name web nginx\n",
         "% docker run -d --name web nginx\n",  # macOS's own prompt
-        "\u250c\u2500\u2500\u2500\u2510\n\u2502 docker run -d --name web nginx \u2502\n\u2514\u2500\u2500\u2518\n",
+        "\u250c\u2500\u2500\u2510\n\u2502 docker run -d --name web nginx \u2502\n\u2514\u2500\u2500\u2518\n",
         "docker run -d \\\n  --name web \\\n  nginx\n",
         "docker run -d \\  \n  --name web \\\t\n  nginx\n",
         "docker run -d \\\r\n  --name web \\\r\n  nginx\r\n",
@@ -110,7 +110,15 @@ def test_name(name: str, before: str) -> None:
     installer = good(f"docker run {before}{name} nginx --name other -d --rm\n")
     assert installer.container == "web"
     assert not installer.detached
-    assert told(installer) == ["run", *shlex.split(f"{before}{name}"), "nginx", "--name", "other", "-d", "--rm"]
+    assert told(installer) == [
+        "run",
+        *shlex.split(f"{before}{name}"),
+        "nginx",
+        "--name",
+        "other",
+        "-d",
+        "--rm",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +210,7 @@ def test_warnings(text: str, line: int, says: str) -> None:
         "docker run -d --rm --name web nginx\n",
         "docker run --name web nginx\n",
         "docker run --name web -e TOKEN nginx\n",
-        "docker run --name web -v $HOME/a:/b -v \"$PWD\":/c nginx\n",
+        'docker run --name web -v $HOME/a:/b -v "$PWD":/c nginx\n',
         "DATA=/data\ndocker run --name web -v $DATA:/b nginx\n",
         "docker run --name web nginx sh -c 'echo $NOWHERE' ${PORT:-80} \\$NOWHERE\n",
     ],
@@ -217,7 +225,7 @@ HIDDEN = "hunter2 '$(id)\" \\ \n`x`"
 
 
 def test_secrets_reach_docker_and_nothing_else() -> None:
-    installer = good("docker run --name web -e TOKEN nginx \"$TOKEN\"\n", ("TOKEN", "OTHER"))
+    installer = good('docker run --name web -e TOKEN nginx "$TOKEN"\n', ("TOKEN", "OTHER"))
     script = installer.script(SPEC, {"TOKEN": HIDDEN, "OTHER": "unused"})
     assert "OTHER" not in script
     assert told(installer, {"TOKEN": HIDDEN})[-3:] == [*"nginx".split(), *HIDDEN.split("\n")]
@@ -234,7 +242,10 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
 
 
 def test_a_fault_shows_no_secret() -> None:
-    for text in ("docker run -e PASSWORD=hunter2 nginx\n", "docker run --name web -e 'PASSWORD=hunter2 nginx\n"):
+    for text in (
+        "docker run -e PASSWORD=hunter2 nginx\n",
+        "docker run --name web -e 'PASSWORD=hunter2 nginx\n",
+    ):
         assert "hunter2" not in str(faults(text))
 
 
@@ -299,7 +310,7 @@ def test_the_repositorys_own_installers() -> None:
 @pytest.mark.parametrize(
     ("line", "transient"),
     [
-        ("Error response from daemon: Get \"https://registry-1.docker.io/v2/\": EOF", True),
+        ('Error response from daemon: Get "https://registry-1.docker.io/v2/": EOF', True),
         ("net/http: TLS handshake timeout", True),
         ("read tcp 10.0.2.15:53: read: connection reset by peer", True),
         ("dial tcp 127.0.0.1:443: connect: connection refused", True),
@@ -316,7 +327,7 @@ def test_the_repositorys_own_installers() -> None:
         ("Bind for 0.0.0.0:80 failed: port is already allocated", False),
         ("docker: invalid reference format", False),
         ("GEOFENCE", False),
-        ("exec: \"nope\": stat nope: no such file or directory", False),
+        ('exec: "nope": stat nope: no such file or directory', False),
     ],
 )
 def test_transient(line: str, transient: bool) -> None:

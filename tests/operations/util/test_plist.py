@@ -129,7 +129,10 @@ def test_no_changes() -> None:
         ({"colima_extra_args": "--dns=1.1.1.1"}, ["options of colima start"]),
         (
             {"log_path": "/x.log"},
-            ["StandardErrorPath /var/log/colima.log -> /x.log", "StandardOutPath /var/log/colima.log -> /x.log"],
+            [
+                "StandardErrorPath /var/log/colima.log -> /x.log",
+                "StandardOutPath /var/log/colima.log -> /x.log",
+            ],
         ),
     ],
 )
@@ -157,7 +160,13 @@ def test_another_form() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["/usr/bin/su", "-", "alice", "-c", "unset XDG_CONFIG_HOME; export HOME='/x'; exec colima start --cpu 2"],
+        [
+            "/usr/bin/su",
+            "-",
+            "alice",
+            "-c",
+            "unset XDG_CONFIG_HOME; export HOME='/x'; exec colima start --cpu 2",
+        ],
         ["/usr/bin/su", "-", "alice", "-c", "echo 'not closed"],
         [],
         "/bin/true",
