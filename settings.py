@@ -31,6 +31,13 @@ OWNED_FLAGS = frozenset(
     "--help --version --verbose --very-verbose".split()
 )
 
+# The flags of `colima start` that take no value: a word behind one of them would be a profile's name.
+BOOLEAN_FLAGS = frozenset(
+    "--activate --binfmt --force-disk-image --kubernetes --mount-inotify --nested-virtualization "
+    "--network-address --network-host-addresses --network-preferred-route --save-config --ssh-agent "
+    "--ssh-config --template --vz-rosetta".split()
+)
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -50,7 +57,12 @@ class Fault:
 
 def _text(pattern: str, allowed: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
-        if not isinstance(value, str | int) or not re.fullmatch(pattern, str(value)):
+        # `--data key=true` arrives as True, and a name is not meant by it.
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, str | int)
+            or not re.fullmatch(pattern, str(value))
+        ):
             raise ValueError(allowed)
         return str(value)
 
@@ -155,7 +167,7 @@ def _extra_args(value: object) -> tuple[str, ...]:
             raise ValueError(f"{flag!r}: write flags in their long form, --flag or --flag=value")
         if flag.partition("=")[0] in OWNED_FLAGS:
             raise ValueError(f"{flag.partition('=')[0]} is Colima Pulse's own: use its setting")
-        takes_value = "=" not in flag
+        takes_value = "=" not in flag and flag not in BOOLEAN_FLAGS
     return tuple(flags)
 
 

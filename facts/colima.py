@@ -76,7 +76,7 @@ class ColimaProfile(FactBase["ProfileState | None"]):
             return None
         state = ProfileState(
             home=values["home"],
-            instance=values["instance"],
+            instance=lines.required("instance"),
             state_dir=values.get("state_dir") == "yes",
             config_dir=values.get("config_dir") == "yes",
             data_disk=values.get("data_disk") == "yes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyinfra.api import FactBase, StringCommand
+from pyinfra.api import FactBase, FactProcessError, StringCommand
 from typing_extensions import override
 
 from facts.util import Record, read_lines
@@ -70,19 +70,27 @@ class DockerEngine(FactBase["EngineState | None"]):
         ping = values.get("ping", "").strip()
         exists = values.get("exists") == "yes"
         if ping != "200":
-            why = f"the API answers {ping}" if ping.isdecimal() and ping != "000" else ping
-            silence = why.removesuffix(" 000").removesuffix("000") if exists else "there is no socket"
-            return EngineState(values["socket"], exists, silence or "no answer")
+            status, _, trouble = ping.partition(" ")
+            if not exists:
+                silence = "there is no socket"
+            elif trouble or status in ("", "000"):
+                silence = trouble or "no answer"
+            else:
+                silence = f"the API answers {status}"
+            return EngineState(lines.required("socket"), exists, silence)
         containers = None
-        if values.get("listed") == "0":
-            containers = {
-                each["name"].removeprefix("/"): Container(
-                    state=each["state"],
-                    exit_code=each["exit_code"],
-                    started_at=each["started_at"],
-                    restart_policy=each["restart"] or "no",
-                    spec=each["spec"] or None,
-                )
-                for each in lines.objects()
-            }
-        return EngineState(values["socket"], exists, None, values.get("version") or None, containers)
+        if values.get("listed") == "yes":
+            try:
+                containers = {
+                    each["name"]: Container(
+                        state=each["state"],
+                        exit_code=each["exit_code"],
+                        started_at=each["started_at"],
+                        restart_policy=each["restart"] or "no",
+                        spec=each["spec"] or None,
+                    )
+                    for each in lines.objects()
+                }
+            except KeyError as error:
+                raise FactProcessError(f"a container has no {error}") from error
+        return EngineState(lines.required("socket"), exists, None, values.get("version") or None, containers)

@@ -148,7 +148,7 @@ def _sections(output: list[str]) -> dict[str, tuple[int, list[str]]]:
         elif match := re.fullmatch(r"\[([a-z-]+) (\d+)\]", line):
             current = []
             found[match[1]] = (int(match[2]), current)
-    if "end" not in found:
+    if not {"label", "print", "disabled", "end"} <= found.keys():
         raise FactProcessError("the answer is incomplete")
     return found
 
@@ -240,7 +240,7 @@ class LaunchdJob(FactBase["JobState | None"]):
 
 def milestones_path(label: str) -> str:
     """Where deploys note what they have seen of the daemon `label`."""
-    return f"{SUPPORT}/{label}"
+    return f"{SUPPORT}/state/{label}"
 
 
 class Milestones(FactBase["dict[str, str] | None"]):
@@ -351,4 +351,7 @@ class Definitions(FactBase["list[Definition] | None"]):
             elif found:
                 key, _, value = line.partition("=")
                 found[-1][0][key] = value
-        return [_definition(values, lines) for values, lines in found]
+        try:
+            return [_definition(values, lines) for values, lines in found]
+        except KeyError as error:
+            raise FactProcessError(f"the answer has no {error}") from error

@@ -102,9 +102,9 @@ class Mac(FactBase["MacState | None"]):
     def process(self, output: list[str]) -> MacState:
         lines = read_lines(output)
         values = lines.values
-        apple_silicon = values.get("arm64") == "1"
+        apple_silicon = values.get("prefix") == "/opt/homebrew"
         size, _, free = values.get("volume", "").partition(" ")
-        boot = re.search(r"sec = (\d+)", values.get("boot_time", ""))
+        boot = re.search(r"sec = (\d+)", values.get("kern.boottime", ""))
         console = values.get("console_user") or None
         auto_restart = lines.number("autorestart")
         return MacState(
@@ -112,8 +112,8 @@ class Mac(FactBase["MacState | None"]):
             macos=values.get("macos") or None,
             arch="arm64" if apple_silicon else values.get("machine", ""),
             rosetta=apple_silicon and values.get("machine") == "x86_64",
-            cpus=lines.number("cpus"),
-            memory=lines.number("memory"),
+            cpus=lines.number("hw.ncpu"),
+            memory=lines.number("hw.memsize"),
             volume_size=int(size) * 1024 if size.isdecimal() else None,
             volume_free=int(free) * 1024 if free.isdecimal() else None,
             homebrew=_homebrew(lines),

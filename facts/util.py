@@ -27,6 +27,15 @@ class Lines:
     all: list[tuple[str, str]]
     raw: list[str]
 
+    def required(self, key: str) -> str:
+        """The value of a key that every whole answer has.
+
+        Raises FactProcessError when it is not there.
+        """
+        if key not in self.values:
+            raise FactProcessError(f"the answer has no {key}")
+        return self.values[key]
+
     def number(self, key: str) -> int | None:
         """The value as a whole number; None when it is missing or is none."""
         value = self.values.get(key, "").strip()

@@ -83,7 +83,8 @@ def message_of(line: str) -> str:
     match = re.match(r'time="[^"]*" level=(\w+) msg=(?:"((?:[^"\\]|\\.)*)"|(\S+))', line)
     if match is None:
         return line
-    text = match[3] or re.sub(r"\\(.)", r"\1", match[2])
+    # An escaped line break is one blank here: a message is one line.
+    text = match[3] or re.sub(r"\\(.)", lambda found: {"n": " ", "t": " "}.get(found[1], found[1]), match[2])
     return text if match[1] == "info" else f"{match[1]}: {text}"
 
 

@@ -66,17 +66,25 @@ def describe(installers: Installers, engine: EngineState | None, notes: Mapping[
 
 
 def _settled(host: Host, user: str, profile: str, name: str) -> str | None:
-    """See a detached container stay up for a moment; what is wrong with it, or None."""
-    deadline = time.monotonic() + SETTLED_SECONDS
+    """See a detached container stay up for a moment; what is wrong with it, or None.
+
+    A look that fails tells nothing; one that succeeds must come in time.
+    """
+    start = time.monotonic()
     while True:
         engine = host.get_fact(DockerEngine, user=user, profile=profile)
-        container = ((engine.containers if engine is not None else None) or {}).get(name)
-        if container is None:
-            return "is gone"
-        if container.state != "running":
-            return f"is {container.state} (exit code {container.exit_code})"
-        if time.monotonic() >= deadline:
+        looked = engine is not None and engine.containers is not None
+        if engine is not None and engine.containers is not None:
+            container = engine.containers.get(name)
+            if container is None:
+                return "is gone"
+            if container.state != "running":
+                return f"is {container.state} (exit code {container.exit_code})"
+        waited = time.monotonic() - start
+        if looked and waited >= SETTLED_SECONDS:
             return None
+        if waited >= RECOVERY_SECONDS:
+            return "cannot be looked at: Docker does not answer any more"
         time.sleep(0.5)
 
 

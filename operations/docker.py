@@ -110,6 +110,8 @@ def pass_gate(
         seen = host.get_fact(DockerEngine, user=user, profile=profile)
         if is_good(seen):
             good += 1
+        elif ended():
+            return explain("Colima's process ended")
         else:
             host.log(f"Docker answered well {good} times, then not: {_why_not(seen)}")
             good = 0

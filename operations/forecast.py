@@ -44,7 +44,7 @@ def names(host: Host, target: Target, plist: dict[str, Any], installers: Install
         return Names()
     settings = target.settings
     user = settings.homebrew_user
-    definitions: list[Definition] = host.get_fact(Definitions, user=user) or []
+    definitions: list[Definition] | None = host.get_fact(Definitions, user=user)
     job = host.get_fact(LaunchdJob, label=settings.label)
     engine = host.get_fact(DockerEngine, user=user, profile=settings.colima_profile)
     notes = host.get_fact(Milestones, label=settings.label)
@@ -53,7 +53,7 @@ def names(host: Host, target: Target, plist: dict[str, Any], installers: Install
     return Names(
         dependencies=homebrew.describe(target.mac.homebrew),
         hygiene=rivals.describe(
-            rivals.judged(definitions, settings.label, user, target.user.home, settings.colima_profile),
+            rivals.judged(definitions or [], settings.label, user, target.user.home, settings.colima_profile),
             settings.clean_other_colima_daemons,
         ),
         supervision=launchd.describe(job, settings.label, change),

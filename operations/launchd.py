@@ -75,7 +75,7 @@ def loaded_differences(job: JobState, plist: dict[str, Any]) -> list[str]:
     wanted = plist.get("EnvironmentVariables", {})
     if any(job.environment.get(key) != value for key, value in wanted.items()):
         found.append("loaded with another environment")
-    if job.exit_timeout not in (plist.get("ExitTimeOut"), CLAMPED_EXIT_TIMEOUT):
+    if job.exit_timeout not in (None, plist.get("ExitTimeOut"), CLAMPED_EXIT_TIMEOUT):
         found.append(f"loaded with an exit timeout of {job.exit_timeout} s")
     if job.stdout_path != plist.get("StandardOutPath"):
         found.append(f"loaded with its output in {job.stdout_path}")
@@ -192,8 +192,11 @@ def load_job(state: State, host: Host, label: str) -> bool:
     if status != 0:
         return fail(host, f"launchctl enable system/{label}: {status}: {said}")
 
+    last = (IO_ERROR, "")
+
     def look() -> tuple[int, str] | None:
-        status, said = launchctl(state, host, "bootstrap", "system", path)
+        nonlocal last
+        last = status, said = launchctl(state, host, "bootstrap", "system", path)
         if status in (IO_ERROR, FILE_EXISTS, IN_PROGRESS, ALREADY):
             job = host.get_fact(LaunchdJob, label=label)
             if job is not None and job.loaded and job.path == path and job.state != "SIGTERMed":
@@ -207,7 +210,7 @@ def load_job(state: State, host: Host, label: str) -> bool:
         if answer is None:
             return fail(
                 host,
-                f"launchctl bootstrap system {path}: 5: Input/output error, for {BOOTSTRAP_WAIT} s.",
+                f"launchctl bootstrap system {path}: {last[0]}: {last[1]}, for {BOOTSTRAP_WAIT} s.",
                 f"Look: launchctl print system/{label}; plutil -lint {path}",
             )
         status, said = answer

@@ -16,7 +16,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 # Where a copied command came from: shell prompts, and the boxes that documentation draws around it.
-PROMPT = re.compile(r"^[ \t]*(?:\$|\u276f|\u279c|>)[ \t]+")
+PROMPT = re.compile(r"^[ \t]*(?:[$%>]|\u276f|\u279c)[ \t]+")
 BOX = re.compile("[\u2500-\u257f\u2580-\u259f]")
 
 DOCKER_RUN = re.compile(r"(?<![\w./$-])docker(?:[ \t]+container)?[ \t]+run(?=[ \t\n]|$)")
@@ -88,13 +88,14 @@ def clean(raw: bytes) -> str:
     joined = 0
     continues = False
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        line = PROMPT.sub("", BOX.sub(" ", line)) if not continues else BOX.sub(" ", line)
-        line = line.rstrip()
-        ends_open = re.search(r"(?<!\\)(?:\\\\)*\\$", line) is not None
-        body = line[:-1].rstrip() if ends_open else line
+        # On a continued line the prompt is "> ".
+        line = PROMPT.sub("", BOX.sub(" ", line)).rstrip()
+        comment = not continues and line.lstrip().startswith("#")
+        ends_open = not comment and re.search(r"(?<!\\)(?:\\\\)*\\$", line) is not None
+        body = line[:-1] if ends_open else line
         if continues:
-            # A prompt of a continued line: "> ".
-            lines[-1] += " " + PROMPT.sub("", body).strip()
+            # As the shell joins them: nothing comes between.
+            lines[-1] += body
             joined += 1
         else:
             lines.append(body)
@@ -161,18 +162,24 @@ def _read_run(words: list[str]) -> _Run:
         if not word.startswith("-") or word == "-":
             found.image = word
             break
-        option, equals, value = word.partition("=")
-        if not word.startswith("--"):
-            option, value = _short(word)
-            equals = "=" if value or option in BOOLEAN else ""
+        letters, option, value = "", word, None
+        if word.startswith("--"):
+            option, equals, given = word.partition("=")
+            value = given if equals else None
+        else:
+            letters, option, value = _short(word[1:])
+        if "d" in letters:
+            found.detached = value not in {"false", "0", "f"}
+        if not option:
+            continue
         if option in BOOLEAN:
-            on = value.lower() not in {"false", "0", "f"}
-            if option == "--detach" or (not word.startswith("--") and "d" in word):
+            on = value not in {"false", "0", "f"}
+            if option == "--detach":
                 found.detached = on
             if option == "--rm":
                 found.removed = on
             continue
-        if not equals:
+        if value is None:
             value = words[i] if i < len(words) else ""
             i += 1
         if option == "--name":
@@ -184,12 +191,17 @@ def _read_run(words: list[str]) -> _Run:
     return found
 
 
-def _short(word: str) -> tuple[str, str]:
-    """A cluster of short options: its last one, and the value attached to it."""
-    for i, letter in enumerate(word[1:], start=1):
+def _short(cluster: str) -> tuple[str, str, str | None]:
+    """A cluster of short options: its boolean letters, the option that ends it, and the value attached.
+
+    `dp80:80` is d, -p and 80:80; `d=false` is d and false, with no option of its own.
+    """
+    letters, equals, value = cluster.partition("=")
+    for i, letter in enumerate(letters):
         if letter not in BOOLEAN_LETTERS:
-            return f"-{letter}", word[i + 1 :].removeprefix("=")
-    return "--detach" if "d" in word else "--tty", ""
+            attached = cluster[i + 1 :].removeprefix("=")
+            return letters[:i], f"-{letter}", attached or None
+    return letters, "", value if equals else None
 
 
 def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer | None, list[str]]:
@@ -218,7 +230,11 @@ def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer |
         return None, [at(runs[1].start(), "a second `docker run`: one file makes one container")]
     start = runs[0].end()
     end = re.compile(r"[\n;&|)]").search(masked, start)
-    segment = text[start : end.start() if end else len(text)]
+    # Without its comments, which the mask has as blanks.
+    segment = "".join(
+        " " if blank == " " else char
+        for char, blank in zip(text[start:], masked[start : end.start() if end else None], strict=False)
+    )
     try:
         found = _read_run(shlex.split(segment))
     except ValueError as error:
@@ -261,7 +277,8 @@ def _warnings(text: str, masked: str, found: _Run, start: int, known: set[str], 
     assigned = set(re.findall(r"(?m)(?:^|[;&|(]|\bexport|\bread|\bfor)[ \t]*(\w+)(?==|\b)", masked))
     for used in sorted(set(re.findall(r"(?<!\\)\$\{?([A-Za-z_]\w*)(?![\w:=-])", single_quoted))):
         if used not in known | KNOWN_VARIABLES | assigned:
-            yield at(max(text.find(f"${used}"), 0), f"${used} is set nowhere; containers/.env may")
+            place = re.search(rf"\$\{{?{used}\b", text)
+            yield at(place.start() if place else 0, f"${used} is set nowhere; containers/.env may")
 
 
 def is_transient(output: Iterable[str]) -> bool:

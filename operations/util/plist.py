@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plistlib
 import shlex
+from contextlib import suppress
 from typing import Any
 
 from facts.launchd import LAUNCH
@@ -99,9 +100,12 @@ _FLAGS = {
 
 
 def _start_flags(plist: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
-    arguments = [str(each) for each in plist.get("ProgramArguments", ())]
+    # The plist on disk may be anybody's.
+    words = plist.get("ProgramArguments")
+    arguments = [str(each) for each in words] if isinstance(words, list) else []
     if arguments[:2] == ["/usr/bin/su", "-"] and len(arguments) == 5:
-        arguments = shlex.split(arguments[4])
+        with suppress(ValueError):
+            arguments = shlex.split(arguments[4])
     known = {}
     other = []
     for argument in arguments:

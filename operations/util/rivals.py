@@ -66,8 +66,8 @@ def start_of(arguments: tuple[str, ...], environment: dict[str, str], home: str)
     for index, word in enumerate(words[:-1]):
         program = PurePosixPath(word).name
         rest = words[index + 1 :]
-        if program == "colima" and rest[0] in {"start", "restart"}:
-            return Start(_colima_profile(rest[1:], environment), user)
+        if program == "colima" and (verb := _verb(rest)) is not None and rest[verb] in {"start", "restart"}:
+            return Start(_colima_profile(rest[:verb], rest[verb + 1 :], environment), user)
         if program in {"limactl", "lima"} and "start" in rest:
             lima_home = environment.get("LIMA_HOME", "")
             instance = next((each for each in rest[rest.index("start") + 1 :] if each[:1] != "-"), "")
@@ -77,14 +77,23 @@ def start_of(arguments: tuple[str, ...], environment: dict[str, str], home: str)
     return None
 
 
-def _colima_profile(words: list[str], environment: dict[str, str]) -> str:
+def _verb(words: list[str]) -> int | None:
+    """Where colima's verb is: behind its global flags, of which the profile's takes a value."""
+    index = 0
+    while index < len(words) and words[index].startswith("-"):
+        index += 2 if words[index] in {"-p", "--profile"} else 1
+    return index if index < len(words) else None
+
+
+def _colima_profile(before: list[str], after: list[str], environment: dict[str, str]) -> str:
+    words = [*before, *after]
     for index, word in enumerate(words):
         if word in {"-p", "--profile"} and index + 1 < len(words):
             return profile_of(words[index + 1])
         if match := re.fullmatch(r"(?:-p|--profile=)(.+)", word):
             return profile_of(match[1].removeprefix("="))
-    if words and not words[0].startswith("-"):
-        return profile_of(words[0])
+    if after and not after[0].startswith("-"):
+        return profile_of(after[0])
     return profile_of(environment.get("COLIMA_PROFILE", ""))
 
 

@@ -13,7 +13,7 @@ from pyinfra_cli.util import json_encode  # type: ignore[import-untyped]
 
 from facts.colima import ColimaProfile, Log
 from facts.docker import DockerEngine
-from facts.launchd import LaunchdJob, Milestones
+from facts.launchd import Definitions, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, User
 from tests.facts import test_colima, test_docker, test_launchd, test_mac
 from tests.fakes import words
@@ -32,6 +32,7 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (User, ["status=56", "<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)", "present=no", "end"]),
     (LaunchdJob, test_launchd.answer(test_launchd.RUNNING, files=FILES)),
     (LaunchdJob, test_launchd.answer(test_launchd.ABSENT, status=113)),
+    (Definitions, test_launchd.RIVALS),
     (Milestones, ["log-offset=10", "verified=5", "end"]),
     (ColimaProfile, test_colima.answer(test_colima.RUNNING, test_colima.BROKEN)),
     (ColimaProfile, test_colima.answer(lima="absent")),
@@ -46,6 +47,7 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
     ("fact", "arguments", "told"),
     [
         (User, {"user": NASTY}, ["observe-user", NASTY]),
+        (Definitions, {"user": NASTY}, ["observe-rivals", NASTY]),
         (ColimaProfile, {"user": NASTY, "profile": NASTY}, ["observe-profile", NASTY, NASTY]),
         (DockerEngine, {"user": NASTY, "profile": NASTY}, ["observe-docker", NASTY, NASTY]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
@@ -66,7 +68,7 @@ def test_arguments_are_quoted(
 @pytest.mark.parametrize(("fact", "output"), ANSWERS, ids=IDS)
 def test_json(fact: type[FactBase[Any]], output: list[str]) -> None:
     found = fact().process(output)
-    assert isinstance(json.loads(json.dumps(found, default=json_encode)), dict)
+    assert json.loads(json.dumps(found, default=json_encode))
 
 
 @pytest.mark.parametrize(("fact", "output"), ANSWERS, ids=IDS)

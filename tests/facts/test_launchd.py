@@ -10,6 +10,8 @@ import pytest
 from pyinfra.api import FactProcessError
 
 from facts.launchd import (
+    Definition,
+    Definitions,
     FileState,
     JobState,
     LaunchdJob,
@@ -255,3 +257,62 @@ def test_milestones() -> None:
     output = ["log-offset=1024", "first-start=", "smoke.web=a=b", "end"]
     assert Milestones().process(output) == {"log-offset": "1024", "first-start": "", "smoke.web": "a=b"}
     assert Milestones().process(["end"]) == {}
+
+
+AGENTS = "/Users/alice/Library/LaunchAgents"
+SERVICE = {
+    "Label": "homebrew.mxcl.colima",
+    "ProgramArguments": ["/opt/homebrew/opt/colima/bin/colima", "start", "-f"],
+    "EnvironmentVariables": {"PATH": "/opt/homebrew/bin", "N": 1},
+}
+
+
+def found_at(path: str, content: str, *, kind: str = "file", domain: str = "gui/502") -> list[str]:
+    lines = [f"|{line}" for line in content.splitlines()]
+    return ["[job]", f"path={path}", f"kind={kind}", f"domain={domain}", *lines]
+
+
+RIVALS = [
+    *found_at(f"{AGENTS}/homebrew.mxcl.colima.plist", plistlib.dumps(SERVICE).decode()),
+    *[
+        "[job]",
+        "kind=loaded",
+        "domain=system",
+        f"label={LABEL}",
+        *(f"|{line}" for line in RUNNING.splitlines()),
+    ],
+    "end",
+]
+
+
+def test_definitions() -> None:
+    service, loaded = Definitions().process(RIVALS)
+    assert service == Definition(
+        kind="file",
+        domain="gui/502",
+        path=f"{AGENTS}/homebrew.mxcl.colima.plist",
+        label="homebrew.mxcl.colima",
+        arguments=("/opt/homebrew/opt/colima/bin/colima", "start", "-f"),
+        environment={"PATH": "/opt/homebrew/bin", "N": "1"},
+    )
+    assert (loaded.kind, loaded.domain, loaded.path, loaded.label) == ("loaded", "system", None, LABEL)
+    assert loaded.arguments[:2] == ("/usr/local/bin/ai.openclaw.gateway", "--config")
+    assert loaded.environment["XPC_SERVICE_NAME"] == LABEL
+    assert Definitions().process(["end"]) == []
+
+
+@pytest.mark.parametrize(
+    "content", ["", "not a plist", "<plist><array/></plist>", plistlib.dumps({"Label": 5}).decode()]
+)
+def test_a_definition_that_cannot_be_read(content: str) -> None:
+    (found,) = Definitions().process([*found_at("/Library/LaunchDaemons/colima.plist", content), "end"])
+    assert (found.kind, found.label, found.arguments) == ("unreadable", None, ())
+    link = found_at("/Library/LaunchDaemons/colima.plist", content, kind="link")
+    assert Definitions().process([*link, "end"])[0].kind == "link"
+
+
+def test_program_takes_the_place_of_the_first_argument() -> None:
+    plist = {"Label": "x", "Program": "/bin/colima", "ProgramArguments": ["c", "start"], "UserName": "bob"}
+    (found,) = Definitions().process([*found_at("/x.plist", plistlib.dumps(plist).decode()), "end"])
+    assert found.arguments == ("/bin/colima", "start")
+    assert found.username == "bob"

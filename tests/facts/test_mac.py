@@ -18,12 +18,10 @@ HOMEBREW = HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "alice", ("c
 MINI = [
     "kernel=Darwin",
     "machine=arm64",
-    "arm64=1",
-    "translated=0",
     "macos=15.5",
-    "cpus=8",
-    "memory=17179869184",
-    "boot_time={ sec = 1722409523, usec = 0 } Thu Aug  1 15:12:03 2024",
+    "hw.ncpu=8",
+    "hw.memsize=17179869184",
+    "kern.boottime={ sec = 1722409523, usec = 0 } Thu Aug  1 15:12:03 2024",
     "console_user=root",
     "filevault=FileVault is Off.",
     "volume=239362496 180000000",
@@ -65,10 +63,13 @@ def test_mac() -> None:
         ({"filevault": ""}, {"filevault": None}),
         ({"autorestart": "0", "sleep": "10"}, {"auto_restart": False, "sleep_minutes": 10}),
         ({"console_user": "bob"}, {"console_user": "bob"}),
-        # uname says x86_64 under Rosetta; sysctl knows better. On Intel it knows no such thing.
+        # uname says x86_64 under Rosetta; where Homebrew belongs is told by the hardware.
         ({"machine": "x86_64"}, {"arch": "arm64", "rosetta": True}),
-        ({"machine": "x86_64", "arm64": ""}, {"arch": "x86_64", "rosetta": False}),
-        ({"cpus": "", "memory": "?", "volume": "", "boot_time": ""}, {"cpus": None, "volume_size": None}),
+        ({"machine": "x86_64", "prefix": "/usr/local"}, {"arch": "x86_64", "rosetta": False}),
+        (
+            {"hw.ncpu": "", "hw.memsize": "?", "volume": "", "kern.boottime": ""},
+            {"cpus": None, "memory": None, "volume_size": None, "boot_time": None},
+        ),
         ({"kernel": "Linux", "macos": ""}, {"kernel": "Linux", "macos": None}),
     ],
 )

@@ -26,7 +26,7 @@ import files
 # The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
 SAME = "awk cat chmod date env head kill mkdir mktemp mv perl rm sed sleep tail tr".split()
 PLACES = re.compile(
-    r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/ColimaPulse))"
+    r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/(?:ColimaPulse|Launch(?:Daemons|Agents))))"
 )
 SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
 
@@ -308,6 +308,6 @@ def mac(request: pytest.FixtureRequest) -> Iterator[Mac]:
 
 @pytest.fixture
 def one_mac() -> Iterator[Mac]:
-    """A Mac with one shell, for what takes long or has no shell in it."""
+    """A Mac with one shell, for what takes long or has little shell in it."""
     with a_mac("dash") as mac:
         yield mac

@@ -35,34 +35,34 @@ def test_arguments_and_both_streams_pass_unchanged(mac: Mac) -> None:
     assert (done.stdout, done.stderr) == ("in\n[a b][][$HOME*]", "oops\n")
 
 
-def family(mac: Mac, leader: str, child: str) -> tuple[int, list[int], float]:
+def family(mac: Mac, leader: str, child: str, grace: float = 0.4) -> tuple[int, list[int], float]:
     """Run a command with a child and a deadline: the status, both pids, and how long it took."""
     pids = mac.root / "pids"
     code = f"PATH=/usr/bin:/bin; ({child}; exec sleep 300) & {leader}; echo $$ $! >'{pids}'; wait; sleep 300"
     start = time.monotonic()
-    done = mac.call('bounded 0.4 /bin/sh -c "$1"', code, edits={"alarm 5": "alarm 0.4"})
+    done = mac.call('bounded 0.4 /bin/sh -c "$1"', code, edits={"alarm 5": f"alarm {grace}"})
     return done.returncode, [int(pid) for pid in pids.read_text().split()], time.monotonic() - start
 
 
 def test_at_the_deadline_the_command_and_its_child_end(mac: Mac) -> None:
-    status, pids, seconds = family(mac, ":", ":")
+    status, pids, seconds = family(mac, ":", ":", grace=9)
     assert status == 124
     until(lambda: all(map(is_gone, pids)), 1)
-    assert 0.3 < seconds < 0.8, "TERM was enough"
+    assert seconds < 8, "TERM was enough"
 
 
 def test_a_command_that_ignores_term_is_killed_with_its_child(one_mac: Mac) -> None:
     status, pids, seconds = family(one_mac, 'trap "" TERM', 'trap "" TERM')
     assert status == 124
     until(lambda: all(map(is_gone, pids)), 1)
-    assert seconds < 4
+    assert seconds < 8
 
 
 def test_a_child_that_ignores_term_does_not_outlive_a_command_that_heeds_it(one_mac: Mac) -> None:
     # It would hold the pipe of a `$(...)` open, and the asker would wait for ever.
     status, pids, _ = family(one_mac, ":", 'trap "" TERM')
     assert status == 124
-    until(lambda: all(map(is_gone, pids)), 2)
+    until(lambda: all(map(is_gone, pids)), 1)
 
 
 def test_a_term_to_the_watcher_reaches_the_command(one_mac: Mac) -> None:

@@ -43,9 +43,9 @@ def test_home_of_nobody_is_empty(mac: Mac) -> None:
 @pytest.mark.parametrize(
     "sysctl, prefix", [("echo 1", "/opt/homebrew"), ("echo 0", "/usr/local"), ("exit 1", "/usr/local")]
 )
-def test_homebrew_prefix(mac: Mac, sysctl: str, prefix: str) -> None:
+def test_the_homebrew_prefix(mac: Mac, sysctl: str, prefix: str) -> None:
     mac.tool("/usr/sbin/sysctl", sysctl)
-    assert mac.call("homebrew_prefix").stdout == f"{mac.root}{prefix}\n"
+    assert mac.call('echo "$HOMEBREW_PREFIX"').stdout == f"{mac.root}{prefix}\n"
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,7 @@ def test_the_deadline_holds_inside_sudos_own_session(mac: Mac) -> None:
 def test_words_reach_the_command_as_they_are(mac: Mac) -> None:
     mac.become("root")
     mac.brewed("colima", ":")
-    mac.call(
-        'as_user alice /h 10 "$(homebrew_prefix)/bin/colima" "$@"', "a b", "", "$(x)", "it's", "\n", "-e"
-    )
+    mac.call('as_user alice /h 10 "$HOMEBREW_PREFIX/bin/colima" "$@"', "a b", "", "$(x)", "it's", "\n", "-e")
     assert mac.calls("colima") == [["a b", "", "$(x)", "it's", "\n", "-e"]]
 
 

@@ -18,10 +18,10 @@ WHERE = {
     "/bin": "cat chmod cp date dd df echo expr kill launchctl ln ls mkdir mv ps rm rmdir sh sleep stty sync",
     "/sbin": "dmesg ifconfig md5 mount ping reboot shutdown umount",
     "/usr/bin": (
-        "awk basename caffeinate cmp comm curl cut defaults diff dirname dscl du env false fdesetup file find "
-        "fold grep head hostname iconv id install join logger mktemp nc nice nohup od pgrep perl pkill plutil "
-        "pmset printf readlink sed shasum sort stat su sudo sw_vers tail tee touch tr true tty uname uniq "
-        "uptime wc xargs xattr"
+        "awk basename caffeinate cmp comm curl cut defaults diff dirname dscl du env false fdesetup file "
+        "find fold grep head hostname iconv id install join logger mktemp nc nice nohup od pgrep perl pkill "
+        "plutil pmset printf readlink sed shasum sort stat su sudo sw_vers tail tee touch tr true tty uname "
+        "uniq uptime wc xargs xattr"
     ),
     "/usr/sbin": "chown diskutil fdesetup ioreg lsof netstat scutil sysctl system_profiler systemsetup",
 }
@@ -41,7 +41,7 @@ FOREIGN = {
     r"grep\b.*? -\w*P": "no Perl expressions",
     r"date\b.*? (-d|-I|--|\+\S*%N)": "no date -d, no nanoseconds",
     r"ps\b.*? (--|-\w*(ef|C|H)\b)": "BSD's ps",
-    r"(mktemp|cp|mv|rm|ln|ls|mkdir|chmod|chown|cat|head|tail|sort|tr|cut|wc|df|du|touch|find|xargs|env)"
+    r"(mktemp|cp|mv|rm|ln|ls|mkdir|chmod|chown|cat|head|tail|sort|tr|cut|wc|df|du|touch|find|xargs)"
     r"\b.*? --[a-z]": "no long options",
     r"(ln|mv|cp)\b.*? -\w*T": "no -T",
     r"(head|tail)\b.*? -[cn] ?['\"]?-": "no counts from the other end",

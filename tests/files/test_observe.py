@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,8 +19,6 @@ from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
 from facts.mac import Mac as MacFact
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
-
-NEVER = "PATH=/usr/bin:/bin; sleep 0; exit 1"
 
 
 def record(mac: Mac, home: str, code: int = 0, text: str | None = None) -> None:
@@ -36,14 +35,19 @@ def record(mac: Mac, home: str, code: int = 0, text: str | None = None) -> None:
 # --- the Mac
 
 
+def on_a_mac(mac: Mac, done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The output as a Mac would print it: the places where they belong."""
+    return [line.replace(str(mac.root), "") for line in lines(done)]
+
+
 def test_a_mac_on_which_nothing_works_is_still_a_whole_answer(mac: Mac) -> None:
     for name in ("sysctl", "dscl", "id", "sudo"):
         mac.remove(name)
     done = mac.run("observe-mac")
-    state = MacFact().process(lines(done))
+    state = MacFact().process(on_a_mac(mac, done))
     assert state == MacState(
         kernel="", macos=None, arch="", rosetta=False, cpus=None, memory=None, volume_size=None,
-        volume_free=None, homebrew=HomebrewState(f"{mac.root}/usr/local", None, None, ()), filevault=None,
+        volume_free=None, homebrew=HomebrewState("/usr/local", None, None, ()), filevault=None,
         sleep_minutes=None, auto_restart=None, boot_time=None, console_user=None,
     )  # fmt: skip
     assert done.returncode == 0
@@ -53,12 +57,17 @@ def test_a_mac(mac: Mac) -> None:
     mac.tool("/usr/bin/uname", "case $1 in -s) echo Darwin ;; -m) echo x86_64 ;; esac")
     mac.tool(
         "/usr/sbin/sysctl",
-        """case "$1 $2" in
-        '-n hw.optional.arm64' | '-n sysctl.proc_translated') echo 1 ;;
-        '-n hw.ncpu') echo 8 ;; '-n hw.memsize') echo 17179869184 ;;
-        '-n kern.boottime') echo '{ sec = 1750000000, usec = 42 } Sun Jun 15 15:06:40 2025' ;;
-        *) echo "sysctl: unknown oid '$2'" >&2; exit 1 ;;
-        esac""",
+        """names=yes; if [ "$1" = -n ]; then names=; shift; fi
+        for name; do
+            case $name in
+            hw.optional.arm64 | sysctl.proc_translated) value=1 ;;
+            hw.ncpu) value=8 ;;
+            hw.memsize) value=17179869184 ;;
+            kern.boottime) value='{ sec = 1750000000, usec = 42 } Sun Jun 15 15:06:40 2025' ;;
+            *) echo "sysctl: unknown oid '$name'" >&2; continue ;;
+            esac
+            echo "${names:+$name: }$value"
+        done""",
     )
     mac.tool("/usr/bin/sw_vers", '[ "$*" = -productVersion ] && echo 15.5')
     mac.tool(
@@ -88,10 +97,10 @@ def test_a_mac(mac: Mac) -> None:
     (mac.prefix / "bin/limactl").write_text("not a program")
     done = mac.run("observe-mac")
     assert done.stderr == ""
-    assert MacFact().process(lines(done)) == MacState(
+    assert MacFact().process(on_a_mac(mac, done)) == MacState(
         kernel="Darwin", macos="15.5", arch="arm64", rosetta=True, cpus=8, memory=17179869184,
         volume_size=482797652 * 1024, volume_free=340000000 * 1024,
-        homebrew=HomebrewState(str(mac.prefix), f"{mac.prefix}/bin/brew", "al=ice", ("colima", "docker")),
+        homebrew=HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "al=ice", ("colima", "docker")),
         filevault=True, sleep_minutes=0, auto_restart=True, boot_time=1750000000, console_user=None,
     )  # fmt: skip
     assert [mac.calls(tool) for tool in ("brew", "colima", "docker")] == [[], [], []], "only looked at"
@@ -102,8 +111,8 @@ def test_homebrew_of_an_intel_mac_on_apple_silicon_is_found(mac: Mac) -> None:
     (mac.root / "usr/local/bin").mkdir(parents=True)
     mac.tool("/usr/local/bin/brew", ":")
     done = mac.run("observe-homebrew")
-    local = f"{mac.root}/usr/local/bin/brew"
-    assert Homebrew().process(lines(done)) == HomebrewState(str(mac.prefix), local, "bob", ())
+    found = HomebrewState("/opt/homebrew", "/usr/local/bin/brew", "bob", ())
+    assert Homebrew().process(on_a_mac(mac, done)) == found
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -187,7 +187,7 @@ def test_a_restart_policy(mac: Mac, serve: Serve, name: str) -> None:
 
 
 @pytest.mark.parametrize("status, silence", [(503, "the API answers 503"), (0, "Empty reply")])
-def test_an_engine_that_does_not_answer_well_is_asked_nothing_more(
+def test_an_engine_that_does_not_answer_well_is_silent(
     mac: Mac, serve: Serve, status: int, silence: str
 ) -> None:
     engine = Engine(container(1, "web"))
@@ -196,13 +196,12 @@ def test_an_engine_that_does_not_answer_well_is_asked_nothing_more(
     assert state is not None
     assert silence in str(state.silence)
     assert state.containers is None
-    assert engine.asked == ["/_ping"]
 
 
 def test_an_engine_that_hangs_has_a_deadline(mac: Mac, serve: Serve) -> None:
     engine = serve(Engine())
     engine.answers["/_ping"] = hang
-    state = observe(mac, {"-m 5": "-m 0.3"})
+    state = observe(mac, {"ask 5 ": "ask 0.3 "})
     assert state is not None
     assert "timed out" in str(state.silence)
     assert engine.asked == ["/_ping"]
@@ -228,7 +227,7 @@ def test_a_container_that_cannot_be_read_is_unknown_and_not_absent(
     # Taken for absent, it would be removed by force and made anew.
     engine = serve(Engine(container(1, "web"), container(2, "other")))
     engine.answers[f"/containers/{1:064x}/json"] = answer
-    state = observe(mac, {"ask 30 ": "ask 0.4 "})
+    state = observe(mac, {"ask 15 ": "ask 0.4 "})
     assert state is not None
     assert state.containers is None or "web" in state.containers
 
@@ -247,8 +246,8 @@ def test_containers_that_hang_have_one_deadline_together(mac: Mac, serve: Serve)
         if path.endswith("/json"):
             engine.answers[path] = hang
     start = time.monotonic()
-    state = observe(mac, {"ask 30 ": "ask 0.4 "})
-    assert time.monotonic() - start < 1.2
+    state = observe(mac, {"ask 15 ": "ask 0.4 "})
+    assert time.monotonic() - start < 1.5
     assert state is not None
     assert state.containers is None
 

@@ -39,10 +39,10 @@ def test_nothing_to_do_signals_nothing(mac: Mac) -> None:
 
 
 def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
-    agent, start = mac.start(hostagent(mac, "colima")), mac.start(f"colima start --env x={mac.root}")
+    agent, start = mac.start(hostagent(mac, "colima")), mac.start(f"colima start --env x={mac.root} --cpu")
     strangers = [
         mac.start(hostagent(mac, "colima-foo")),
-        mac.start(f"colima start --profile=foo {mac.root}"),
+        mac.start(f"colima start --profile=foo --env x={mac.root} --cpu"),
         mac.start(f"vim {hostagent(mac, 'colima')}"),
         mac.start(usernet(mac)),  # colima-foo needs it
     ]
@@ -55,7 +55,7 @@ def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
 def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(one_mac: Mac) -> None:
     agent, net = (
         one_mac.start(hostagent(one_mac, "colima"), ignores_term=True),
-        one_mac.start(usernet(mac), ignores_term=True),
+        one_mac.start(usernet(one_mac), ignores_term=True),
     )
     done = sweep(one_mac)
     assert (done.returncode, done.stderr) == (0, "")

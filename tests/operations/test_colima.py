@@ -225,6 +225,7 @@ def test_the_bound(clock: Clock, commands: RunOperation, notes: dict[str, str], 
     assert not follow(host, commands)
     assert bound <= clock.now - 1000 < bound + 400  # the undoing included
     assert f"{bound} s" in host.said
+    assert f"15 of {bound} s" in host.said  # a sign of life
     assert "Stopped" in host.said
 
 
@@ -263,7 +264,7 @@ def ended(log: str, **facts: Any) -> Any:
         job=Series(
             JOB, JOB, replace(JOB, state="not running", pid=None, last_exit="1"), replace(JOB, loaded=False)
         ),
-        log=LogPart(9, tuple(recorded(log))),
+        log=Series(LogPart(9, tuple(recorded(log))), LogPart(9, ())),
         **facts,
     )
 
@@ -271,8 +272,10 @@ def ended(log: str, **facts: Any) -> Any:
 def test_a_first_start_that_fails_is_undone(clock: Clock, commands: RunOperation) -> None:
     host = ended("docker-fails", notes={FIRST_START: ""})
     assert not follow(host, commands)
-    assert "error starting docker: exit status 1" in host.said
+    # Once as the log has it, and once as the reason.
+    assert host.said.count("error starting docker: exit status 1") == 2
     assert LOG in host.said
+    assert all(each.live for each in host.ran if each.words[0] in ("stop-instance", "sweep-profile"))
     assert [each[:4] for each in host.told] == [
         ["stop-instance", "alice", "default", str(colima.STOP_SECONDS)],
         ["/bin/launchctl", "bootout", f"system/{LABEL}", "2>&1;"],
@@ -295,6 +298,16 @@ def test_a_first_start_on_vz_is_undone_and_deleted(clock: Clock, commands: RunOp
     ]
 
 
+@pytest.mark.parametrize("refuses", ["sweep-profile", "/bin/launchctl"])
+def test_an_undoing_that_fails_goes_no_further(clock: Clock, commands: RunOperation, refuses: str) -> None:
+    host = ended("docker-fails", notes={FIRST_START: ""})
+    answer = host.answer
+    host.answer = lambda told: (False, []) if told[0] == refuses else answer(told)
+    assert not follow(host, commands)
+    assert host.told[-1][0] == refuses
+    assert "nothing of it runs" not in host.said
+
+
 def test_a_profile_that_came_up_before_is_never_deleted(clock: Clock, commands: RunOperation) -> None:
     host = starting(profile=VZ, job=Series(JOB, JOB, replace(JOB, loaded=False)))
     assert not follow(host, commands)
@@ -305,8 +318,24 @@ def test_a_later_start_that_fails_is_left_to_launchd(clock: Clock, commands: Run
     host = ended("docker-fails")
     assert not follow(host, commands)
     assert host.told == []
-    assert "error starting docker: exit status 1" in host.said
+    assert host.said.count("error starting docker: exit status 1") == 2
     assert LOG in host.said
+    assert "goes on trying" in host.said
+
+
+def test_a_process_without_a_vm_is_not_left_to_launchd(clock: Clock, commands: RunOperation) -> None:
+    """launchd sees it run, and does nothing."""
+    host = starting()
+    assert not follow(host, commands)
+    assert host.told == []
+    assert "--data restart=true" in host.said
+    assert "goes on trying" not in host.said
+
+
+def test_a_launchd_that_is_not_heard_at_once(clock: Clock, commands: RunOperation) -> None:
+    assert follow(
+        starting(job=Series(None, None, JOB), profile=Series(STARTING, STARTING, RUNNING)), commands
+    )
 
 
 def test_stop_and_sweep() -> None:

@@ -185,6 +185,7 @@ def test_a_transient_error_is_tried_again(run_install: Install) -> None:
     done, host = run_install(WEB, (False, EOF), (False, EOF))
     assert done
     assert [each[0] for each in host.told] == ["run-installer"] * 3
+    assert "2 of 3" in host.said
 
 
 def test_tries_are_bounded(run_install: Install) -> None:
@@ -200,6 +201,7 @@ def test_a_final_error_stops_at_once(run_install: Install) -> None:
     assert not done
     assert len(host.told) == 1
     assert "containers/web" in host.said
+    assert "once" in host.said
 
 
 def test_docker_recovers_before_another_try(run_install: Install, clock: Clock) -> None:

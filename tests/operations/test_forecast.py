@@ -8,7 +8,7 @@ from typing import Any
 from pyinfra.context import ctx_state
 
 from facts.docker import DockerEngine, EngineState
-from facts.launchd import LaunchdJob, Milestones
+from facts.launchd import Definition, Definitions, LaunchdJob, Milestones
 from operations import forecast
 from operations.docker import VERIFIED
 from operations.forecast import Names
@@ -22,7 +22,7 @@ READY = EngineState("/s", True, None, "28.4.0", {})
 
 
 def names(facts: dict[Any, Any], *, reads: bool = True, target: Target | None = None) -> Names:
-    host: Any = FakeHost(facts)
+    host: Any = FakeHost({Definitions: []} | facts)
     target = target or Target(GOOD, MINI, ALICE, PROFILE)
     with ctx_state.use(SimpleNamespace(should_check_for_changes=lambda: reads)):
         found = forecast.names(host, target, PLIST, Installers((), (), ()))
@@ -55,6 +55,20 @@ def test_converged() -> None:
     found = names({LaunchdJob: RUNNING, DockerEngine: READY, Milestones: {VERIFIED: "5"}})
     assert found.gates == "Ask Docker once"
     assert "loaded and runs" in found.supervision
+
+
+def test_a_rival() -> None:
+    homebrews = Definition(
+        "file",
+        "gui/502",
+        "/Users/alice/Library/LaunchAgents/x.plist",
+        "x",
+        ("/opt/homebrew/bin/colima", "start"),
+    )
+    facts = {LaunchdJob: RUNNING, DockerEngine: READY, Milestones: {}}
+    assert "Remove" in names(facts | {Definitions: [homebrews]}).hygiene
+    assert "Remove" not in names(facts).hygiene
+    assert "Remove" not in names(facts | {Definitions: None}).hygiene
 
 
 def test_unreadable_launchd() -> None:

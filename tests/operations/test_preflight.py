@@ -12,7 +12,7 @@ from pyinfra.api import DeployError
 
 from facts.colima import ColimaProfile, ProfileState
 from facts.mac import HomebrewState, Mac, MacState, NoUser, User, UserState
-from operations.preflight import check, mac_faults, profile_faults, user_faults, warnings, without_nagle
+from operations.preflight import check, mac_faults, profile_faults, user_faults, warnings
 from settings import Settings
 from tests.fakes import FakeHost
 
@@ -257,6 +257,12 @@ def test_user_not_given() -> None:
     assert "HOMEBREW_USER: not set" in said
 
 
+def test_whose_homebrew_it_is_is_told_where_it_helps() -> None:
+    assert "HOMEBREW_USER=alice" not in refused({"homebrew_user": "root"})
+    nobody = replace(MINI, homebrew=replace(BREW, owner=None))
+    assert "HOMEBREW_USER=" not in refused({}, mac=nobody)
+
+
 def test_user_that_cannot_be_one() -> None:
     """A name that is refused never reaches a command."""
     asked: list[str] = []
@@ -282,10 +288,7 @@ def test_no_terminal_for_sudo() -> None:
 def test_without_nagle() -> None:
     with socket.socket() as wire:
         transport = SimpleNamespace(sock=wire)
-        over_ssh: Any = FakeHost(
-            connector=SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
-        )
-        without_nagle(over_ssh)
+        over_ssh = host()
+        over_ssh.connector = SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
+        check(over_ssh, DATA)
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    local: Any = FakeHost()
-    without_nagle(local)

@@ -142,6 +142,11 @@ def test_changes(options: dict[str, Any], words: list[str], via: str) -> None:
     assert changes(old, new) == words
 
 
+def test_a_dictionary_that_is_new_is_named() -> None:
+    old = {key: value for key, value in BY_USER.items() if key != "SoftResourceLimits"}
+    assert changes(old, BY_USER) == changes(BY_USER, old) == ["SoftResourceLimits"]
+
+
 def test_changed_keys() -> None:
     old = {key: value for key, value in BY_USER.items() if key != "ThrottleInterval"} | {"ExitTimeOut": 5}
     assert changes(old, BY_USER) == ["ExitTimeOut 5 -> 300", "ThrottleInterval unset -> 60"]

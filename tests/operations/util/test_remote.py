@@ -36,11 +36,11 @@ def test_refuse_while_executing(commands: RunOperation) -> None:
 @pytest.mark.parametrize("status", [True, False])
 def test_live_command(status: bool) -> None:
     host: Any = FakeHost(answer=lambda words: (status, ["said"]))
-    done, output = LiveCommand("colima", "stop").execute(fake_state(), host, {"_sudo": True})
+    done, output = LiveCommand("colima", "stop", _stdin="y").execute(fake_state(), host, {"_sudo": True})
     assert done is status
     assert host.ran[0].words == ["colima", "stop"]
     assert host.ran[0].live
-    assert host.ran[0].arguments == {"_sudo": True}
+    assert host.ran[0].arguments == {"_sudo": True, "_stdin": "y"}
     # A failed command's output is not printed a second time.
     assert [line.line for line in output] == (["said"] if status else [])
 
