@@ -31,7 +31,7 @@ deploy: $(VENV)/ready
 
 test: $(VENV)/ready
 	@sh tests/mac/prepare || true
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

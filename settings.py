@@ -133,9 +133,9 @@ def _label(value: object) -> str:
 
 
 def _log_path(value: object) -> str:
-    allowed = "the absolute path of a file, without .. and line breaks"
+    allowed = "the absolute path of a file, not a device, without .. and line breaks"
     path = _text(r"/[^\n\r\0]*[^\n\r\0/]", allowed)(value)
-    if ".." in Path(path).parts:
+    if ".." in Path(path).parts or path.startswith("/dev/"):
         raise ValueError(allowed)
     return path
 

@@ -91,6 +91,9 @@ class DockerEngine(FactBase["EngineState | None"]):
                     )
                     for each in lines.objects()
                 }
+                # One that did not answer for itself is not absent: then none is known.
+                if len(containers) != lines.number("containers"):
+                    containers = None
             except KeyError as error:
                 raise FactProcessError(f"a container has no {error}") from error
         return EngineState(lines.required("socket"), exists, None, values.get("version") or None, containers)

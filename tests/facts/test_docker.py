@@ -12,14 +12,14 @@ from facts.docker import Container, DockerEngine, EngineState
 SOCKET = "/Users/pulse/.colima/default/docker.sock"
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 WEB = {
-    "name": "/web",
+    "name": "web",
     "state": "running",
     "exit_code": 0,
     "started_at": "2026-11-21T23:45:45.677044599Z",
     "restart": "unless-stopped",
     "spec": DIGEST,
 }
-OTHER = WEB | {"name": "/other", "state": "exited", "exit_code": 137, "restart": "", "spec": ""}
+OTHER = WEB | {"name": "other", "state": "exited", "exit_code": 137, "restart": "", "spec": ""}
 
 
 def answer(ping: str, *rest: str, exists: str = "yes") -> list[str]:
@@ -29,7 +29,7 @@ def answer(ping: str, *rest: str, exists: str = "yes") -> list[str]:
 
 def good(*containers: dict[str, object]) -> list[str]:
     lines = [f"|{json.dumps(each)}" for each in containers]
-    return answer("200", "version=28.4.0", "listed=yes", *lines)
+    return answer("200", "version=28.4.0", "listed=yes", f"containers={len(lines)}", *lines)
 
 
 def test_good() -> None:
@@ -50,6 +50,14 @@ def test_no_containers() -> None:
     assert found is not None
     assert found.answers
     assert found.containers == {}
+
+
+def test_one_container_that_does_not_answer_leaves_all_unknown() -> None:
+    """It is not absent: what is absent is made anew."""
+    lost = [line for line in good(WEB, OTHER) if '"other"' not in line]
+    found = DockerEngine().process(lost)
+    assert found is not None
+    assert found.containers is None
 
 
 @pytest.mark.parametrize(

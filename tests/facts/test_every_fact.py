@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from pyinfra.api import FactBase, FactProcessError
-from pyinfra_cli.util import json_encode  # type: ignore[import-untyped]
 
 from facts.colima import ColimaProfile, Log
 from facts.docker import DockerEngine
-from facts.launchd import Definitions, LaunchdJob, Milestones
+from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, User
 from tests.facts import test_colima, test_docker, test_launchd, test_mac
 from tests.fakes import words
@@ -51,7 +50,7 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
         (ColimaProfile, {"user": NASTY, "profile": NASTY}, ["observe-profile", NASTY, NASTY]),
         (DockerEngine, {"user": NASTY, "profile": NASTY}, ["observe-docker", NASTY, NASTY]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
-        (Milestones, {"label": NASTY}, ["observe-milestones", f"/Library/ColimaPulse/{NASTY}"]),
+        (Milestones, {"label": NASTY}, ["observe-milestones", milestones_path(NASTY)]),
         (
             LaunchdJob,
             {"label": NASTY},
@@ -67,8 +66,9 @@ def test_arguments_are_quoted(
 
 @pytest.mark.parametrize(("fact", "output"), ANSWERS, ids=IDS)
 def test_json(fact: type[FactBase[Any]], output: list[str]) -> None:
+    """As `pyinfra HOST fact ... --json` encodes what is not JSON by itself: by its to_json()."""
     found = fact().process(output)
-    assert json.loads(json.dumps(found, default=json_encode))
+    assert json.loads(json.dumps(found, default=lambda each: each.to_json()))
 
 
 @pytest.mark.parametrize(("fact", "output"), ANSWERS, ids=IDS)

@@ -36,7 +36,7 @@ def test_a_round(mac: Mac) -> None:
     assert mac.run("begin", directory, log, "alice").returncode == 0
     assert observed(mac, directory) == {"log-offset": "12"}, "what was seen of the one before is forgotten"
     assert log.read_text() == "from before\n"
-    assert mac.calls("chown") == [["alice", str(log)]] * 2
+    assert [call[-2:] for call in mac.calls("chown")] == [["alice", str(log)]] * 2
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_new_log_can_be_read_by_all_and_is_the_users(mac: Mac) -> None:
     log = mac.root / "colima.log"
     assert mac.run("begin", mac.root / "label", log, "alice:staff").returncode == 0
     assert (log.read_text(), log.stat().st_mode & 0o777) == ("", 0o644)
-    assert mac.calls("chown") == [["alice:staff", str(log)]]
+    assert [call[-2:] for call in mac.calls("chown")] == [["alice:staff", str(log)]]
 
 
 def test_a_failure_is_one(mac: Mac) -> None:
     (mac.root / "file").write_text("")
     assert mac.run("note", mac.root / "file", "said", "x").returncode != 0
-    assert mac.run("begin", mac.root / "absent/label", mac.root / "log", "alice").returncode != 0
+    assert mac.run("begin", mac.root / "file/label", mac.root / "log", "alice").returncode != 0
     mac.tool("/usr/sbin/chown", "exit 1")
     assert mac.run("begin", mac.root / "label", mac.root / "log", "nobody").returncode != 0
 

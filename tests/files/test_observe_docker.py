@@ -18,6 +18,7 @@ from tests.files.conftest import Mac, lines
 
 SECRET = "hunter2-0d1f"
 SPEC = "5" * 64
+QUICK = {"ask 15 ": "ask 1 ", "-m 5 ": "-m 0.3 "}
 VERSION = {
     "Platform": {"Name": "Docker Engine - Community"},
     "Components": [{"Name": "Engine", "Version": "1.0", "Details": {"ApiVersion": "1.51"}}],
@@ -201,7 +202,7 @@ def test_an_engine_that_does_not_answer_well_is_silent(
 def test_an_engine_that_hangs_has_a_deadline(mac: Mac, serve: Serve) -> None:
     engine = serve(Engine())
     engine.answers["/_ping"] = hang
-    state = observe(mac, {"ask 5 ": "ask 0.3 "})
+    state = observe(mac, QUICK)
     assert state is not None
     assert "timed out" in str(state.silence)
     assert engine.asked == ["/_ping"]
@@ -227,7 +228,7 @@ def test_a_container_that_cannot_be_read_is_unknown_and_not_absent(
     # Taken for absent, it would be removed by force and made anew.
     engine = serve(Engine(container(1, "web"), container(2, "other")))
     engine.answers[f"/containers/{1:064x}/json"] = answer
-    state = observe(mac, {"ask 15 ": "ask 0.4 "})
+    state = observe(mac, QUICK)
     assert state is not None
     assert state.containers is None or "web" in state.containers
 
@@ -246,7 +247,7 @@ def test_containers_that_hang_have_one_deadline_together(mac: Mac, serve: Serve)
         if path.endswith("/json"):
             engine.answers[path] = hang
     start = time.monotonic()
-    state = observe(mac, {"ask 15 ": "ask 0.4 "})
+    state = observe(mac, QUICK)
     assert time.monotonic() - start < 1.5
     assert state is not None
     assert state.containers is None
