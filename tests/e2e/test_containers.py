@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,8 @@ from tests.checkout import Checkout
 from tests.e2e.looking import Deployed, container, docker
 from tests.mac.machine import Mac
 
-SECRET = "hunter2-is-not-to-be-seen"
+# Of this run alone: it stands in no file, not even here.
+SECRET = f"secret-{uuid.uuid4().hex}"
 LONG = "docker run -d --restart always --name {0} busybox sleep 1000\n"
 
 

@@ -202,19 +202,3 @@ def test_su_is_rendered_and_a_restart_still_stops_colima_first(
     assert run.status == 0, run.output
     assert sum("--foreground" in each.command for each in ours(mac)) == 1
     assert deployed.run("-y", "--json").changed == []
-
-
-def test_homebrews_agent_without_a_login_is_no_failure(deployed: Deployed) -> None:
-    """Nobody is logged in, so gui/UID does not exist (125): its agent does not run and is in nobody's way."""
-    mac = deployed.mac
-    agent = {
-        "Label": "homebrew.mxcl.colima",
-        "ProgramArguments": ["/opt/homebrew/opt/colima/bin/colima", "start", "-f"],
-        "RunAtLoad": True,
-    }
-    mac.run(["/bin/mkdir", "-p", "/Users/alice/Library/LaunchAgents"], user="alice")
-    path = "/Users/alice/Library/LaunchAgents/homebrew.mxcl.colima.plist"
-    mac.path(path).write_bytes(plistlib.dumps(agent))
-    run = deployed.run("-y", "--json")
-    assert (run.status, run.changed) == (0, [])
-    mac.path(path).unlink()
