@@ -17,9 +17,8 @@ import pwd
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tests.mac.launchd import (
     REBOOT,
@@ -140,8 +139,11 @@ class Reply:
     err: str = ""
     become: list[str] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_bytes(self) -> bytes:
+        """As the client reads it (overlay/bin/launchctl): code and lengths on a line, then the texts."""
+        out, err = self.out.encode(), self.err.encode()
+        become = "\0".join(self.become).encode()
+        return f"{self.code} {len(out)} {len(err)}\n".encode() + out + err + become
 
 
 def _usage(verb: str, before: str = "") -> Reply:

@@ -454,7 +454,7 @@ class Launchd:
                 received.extend(chunk := client.recv(65536))
             except OSError:
                 chunk = b""
-            if received.endswith(b"\n") or not chunk:
+            if not chunk:
                 self.selector.unregister(client)
                 self._answer(client, bytes(received))
 
@@ -470,16 +470,12 @@ class Launchd:
 
         def send(reply: launchctl.Reply) -> None:
             with contextlib.suppress(OSError), client:
-                client.sendall(json.dumps(reply.as_json()).encode())
+                client.sendall(reply.as_bytes())
 
-        try:
-            asked = json.loads(request)
-        except ValueError:
-            client.close()
-            return
+        terminal, directory, *argv = os.fsdecode(request).split("\0")
         self.update_gui()
         try:
-            launchctl.Client(self, uid, asked["argv"], asked["cwd"], asked["tty"], send).serve()
+            launchctl.Client(self, uid, argv, directory, terminal == "1", send).serve()
         except Exception:  # a fault of the stand-in must not take the whole Mac down
             traceback.print_exc()
             send(launchctl.Reply(5, err="launchd: see the Mac's console.log\n"))
