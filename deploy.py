@@ -27,7 +27,7 @@ for warning in [*preflight.warnings(settings, mac), *installers.warnings]:
 host.log(f"{settings}", logger.debug)
 
 plist = daemon_plist(settings, target.user.home, mac.homebrew.prefix)
-names = forecast.names(host, target, plist, installers)
+names = forecast.names(target, plist, installers)
 
 # 1  Dependencies
 homebrew.formulae(

@@ -23,7 +23,7 @@ from facts.launchd import (
 )
 from files import script
 from operations.launchd import unload_job
-from operations.util.remote import Commands, fail, refuse, run
+from operations.util.remote import Commands, fail, refuse, run, together
 
 QEMU = "qemu"
 
@@ -242,8 +242,9 @@ def instance(
             label="homebrew.mrcee.colima-pulse", log_path="/var/log/colima.log",
         )
     """
-    found = host.get_fact(ColimaProfile, user=user, profile=profile)
-    notes = host.get_fact(Milestones, label=label)
+    found, notes = together(
+        (ColimaProfile, {"user": user, "profile": profile}), (Milestones, {"label": label})
+    )
     if found is not None and found.status == RUNNING and found.vm_type == QEMU:
         if notes is not None and FIRST_START not in notes:
             host.noop(f"{found.instance} runs on {QEMU}")

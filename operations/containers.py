@@ -14,7 +14,7 @@ from facts.docker import SPEC_LABEL, Container, DockerEngine, EngineState
 from facts.launchd import Milestones, milestones_path
 from files import script
 from operations.util.installer import Installer, Installers, is_transient
-from operations.util.remote import Commands, fail, refuse, run, wait
+from operations.util.remote import Commands, fail, refuse, run, together, wait
 
 # An image may have to be pulled over a slow line.
 INSTALL_SECONDS = 3600
@@ -172,8 +172,9 @@ def installed(
             user="alice", profile="default", label="homebrew.mrcee.colima-pulse",
         )
     """
-    engine = host.get_fact(DockerEngine, user=user, profile=profile)
-    notes = host.get_fact(Milestones, label=label)
+    engine, notes = together(
+        (DockerEngine, {"user": user, "profile": profile}), (Milestones, {"label": label})
+    )
     if state.is_executing and (engine is None or engine.containers is None or notes is None):
         why = engine.silence if engine is not None else None
         yield from refuse(f"Docker's containers cannot be listed: {why or 'no answer'}")

@@ -13,7 +13,7 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from facts.docker import DockerEngine, EngineState
 from facts.launchd import LaunchdJob, Milestones, milestones_path
 from files import script
-from operations.util.remote import Commands, fail, run, wait
+from operations.util.remote import Commands, fail, run, together, wait
 
 # Noted when the engine has passed the gate; forgotten when a deploy starts the daemon again.
 VERIFIED = "verified"
@@ -150,8 +150,9 @@ def engine(
 
         docker.engine(name="See Docker ready", user="alice", profile="default", label="...")
     """
-    found = host.get_fact(DockerEngine, user=user, profile=profile)
-    notes = host.get_fact(Milestones, label=label)
+    found, notes = together(
+        (DockerEngine, {"user": user, "profile": profile}), (Milestones, {"label": label})
+    )
     if is_good(found) and found is not None and notes is not None and VERIFIED in notes:
         host.noop(f"Docker {found.version} answers on {found.socket}")
         return

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyinfra import state
-from pyinfra.api import Host
 
 from facts.docker import DockerEngine
-from facts.launchd import Definition, Definitions, LaunchdJob, Milestones
+from facts.launchd import Definitions, LaunchdJob, Milestones
 from files import text
 from operations import colima, containers, docker, homebrew, launchd, rivals
 from operations.preflight import Target
 from operations.util.installer import Installers
+from operations.util.remote import together
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def is_read() -> bool:
     return bool(state.should_check_for_changes())
 
 
-def names(host: Host, target: Target, plist: dict[str, Any], installers: Installers) -> Names:
+def names(target: Target, plist: dict[str, Any], installers: Installers) -> Names:
     """Name the operations by what they would change now.
 
     With `-y` nobody reads a name before it happens, so the facts are saved; the operations say what they do.
@@ -44,10 +44,12 @@ def names(host: Host, target: Target, plist: dict[str, Any], installers: Install
         return Names()
     settings = target.settings
     user = settings.homebrew_user
-    definitions: list[Definition] | None = host.get_fact(Definitions, user=user)
-    job = host.get_fact(LaunchdJob, label=settings.label)
-    engine = host.get_fact(DockerEngine, user=user, profile=settings.colima_profile)
-    notes = host.get_fact(Milestones, label=settings.label)
+    definitions, job, engine, notes = together(
+        (Definitions, {"user": user}),
+        (LaunchdJob, {"label": settings.label}),
+        (DockerEngine, {"user": user, "profile": settings.colima_profile}),
+        (Milestones, {"label": settings.label}),
+    )
     change = launchd.converge(job, plist, text("launch"), restart=settings.restart) if job else None
     starts = change is None or change.load
     return Names(

@@ -39,7 +39,7 @@ def formulae() -> Commands:
 
         homebrew.formulae(name="Install colima", _sudo=True, _sudo_user="alice", _env={"PATH": "..."})
     """
-    found = host.get_fact(Homebrew)
+    found = host.get_fact(Homebrew, _sudo=False)
     if found is None:
         yield from refuse("what is installed cannot be read")
         return

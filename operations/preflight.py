@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pyinfra.api import DeployError, Host
+from pyinfra.api import DeployError, FactBase, Host
 
 from facts.colima import ColimaProfile, ProfileState
 from facts.mac import Mac, MacState, NoUser, User, UserState
+from operations.util.remote import together
 from settings import Fault, Settings
 
 # colima start has no --vm-type before macOS 13 (colima cmd/start.go).
@@ -174,17 +175,6 @@ def _refuse(host: Host, faults: list[str]) -> DeployError:
     return DeployError(f"{host.name}: nothing was touched.{lines}")
 
 
-def _ask(host: Host, fact: Any, **arguments: object) -> Any:
-    """Get the run's first facts; sudo may want a password here and have no terminal to ask on."""
-    try:
-        return host.get_fact(fact, **arguments)
-    except EOFError:
-        raise DeployError(
-            f"{host.name}: sudo wants a password, and there is no terminal to ask for it. Run this on "
-            "a terminal, or allow the SSH user sudo without one (NOPASSWD in sudoers)."
-        ) from None
-
-
 def without_nagle(host: Host) -> None:
     """Send each command to an SSH host at once; paramiko leaves Nagle's algorithm on, 40 ms a command."""
     client = getattr(host.connector, "client", None)
@@ -201,25 +191,36 @@ def check(host: Host, data: Mapping[str, Any]) -> Target:
     without_nagle(host)
     settings, wrong = Settings.parse(data)
     faults = [str(fault) for fault in wrong]
-    mac: MacState | None = _ask(host, Mac)
+    who, profile_name = settings.homebrew_user, settings.colima_profile
+    # What needs no root is asked without sudo, so that one of them alone can ask for its password.
+    asked: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [(Mac, {"_sudo": False})]
+    if who:
+        asked.append((User, {"user": who, "_sudo": False}))
+        asked.append((ColimaProfile, {"user": who, "profile": profile_name}))
+    try:
+        answers: list[Any] = [*together(*asked), None, None]
+    except EOFError:
+        raise DeployError(
+            f"{host.name}: sudo wants a password, and there is no terminal to ask for it. Run this on "
+            "a terminal, or allow the SSH user sudo without one (NOPASSWD in sudoers)."
+        ) from None
+    mac: MacState | None = answers[0]
+    user: UserState | NoUser | None = answers[1]
+    profile: ProfileState | None = answers[2]
     if mac is None:
         raise _refuse(host, [*faults, "what this Mac is cannot be read"])
     faults += mac_faults(settings, mac)
     if mac.kernel != "Darwin":
         raise _refuse(host, faults)
-    if not settings.homebrew_user:
+    if not who:
         if mac.homebrew.owner and any(fault.value is None for fault in wrong):
             faults.append(
                 f"{mac.homebrew.brew} belongs to {mac.homebrew.owner}: HOMEBREW_USER={mac.homebrew.owner}"
             )
         raise _refuse(host, faults)
-    user: UserState | NoUser | None = _ask(host, User, user=settings.homebrew_user)
     faults += user_faults(settings, mac, user)
     if not isinstance(user, UserState):
         raise _refuse(host, faults)
-    profile: ProfileState | None = _ask(
-        host, ColimaProfile, user=settings.homebrew_user, profile=settings.colima_profile
-    )
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
     if faults or profile is None:
         raise _refuse(host, faults)

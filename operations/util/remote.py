@@ -6,16 +6,42 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar, cast
 
+import gevent
 from pyinfra import host as current_host
 from pyinfra import logger, state
-from pyinfra.api import FunctionCommand, Host, OperationError, State, StringCommand
+from pyinfra.api import FactBase, FunctionCommand, Host, OperationError, State, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, ConnectorArguments
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.util import CommandOutput
+from pyinfra.context import ctx_config, ctx_host
 from typing_extensions import override
 
 T = TypeVar("T")
 Commands = Generator[PyinfraCommand, None, None]
+
+
+def together(*asked: tuple[type[FactBase[Any]], dict[str, Any]]) -> list[Any]:
+    """Get several facts of this host at once, each given as its class and its arguments.
+
+    Each is a command of its own, and over SSH most of its time is spent on the way. Returns their values in
+    order. Raises what getting one of them raised.
+    """
+    host, config = ctx_host.get(), ctx_config.get()
+
+    def ask(fact: type[FactBase[Any]], arguments: dict[str, Any]) -> tuple[Any, Exception | None]:
+        # pyinfra's contexts are those of one greenlet; an exception that leaves it would be printed there.
+        with ctx_host.use(host), ctx_config.use(config):
+            try:
+                return host.get_fact(fact, **arguments), None
+            except Exception as error:
+                return None, error
+
+    greenlets = [gevent.spawn(ask, fact, arguments) for fact, arguments in asked]
+    answers = [greenlet.get() for greenlet in greenlets]
+    for _, error in answers:
+        if error is not None:
+            raise error
+    return [value for value, _ in answers]
 
 
 class LiveCommand(StringCommand):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from pyinfra.context import ctx_state
+from pyinfra.context import ctx_host, ctx_state
 
 from facts.docker import DockerEngine, EngineState
 from facts.launchd import Definition, Definitions, LaunchdJob, Milestones
@@ -24,10 +24,12 @@ READY = EngineState("/s", True, None, "28.4.0", {})
 def names(facts: dict[Any, Any], *, reads: bool = True, target: Target | None = None) -> Names:
     host: Any = FakeHost({Definitions: []} | facts)
     target = target or Target(GOOD, MINI, ALICE, PROFILE)
-    with ctx_state.use(SimpleNamespace(should_check_for_changes=lambda: reads)):
-        found = forecast.names(host, target, PLIST, Installers((), (), ()))
-    ctx_state.reset()
-    return found
+    try:
+        with ctx_state.use(SimpleNamespace(should_check_for_changes=lambda: reads)), ctx_host.use(host):
+            return forecast.names(target, PLIST, Installers((), (), ()))
+    finally:
+        ctx_host.reset()
+        ctx_state.reset()
 
 
 def test_nobody_reads_it() -> None:

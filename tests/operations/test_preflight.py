@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from pyinfra.api import DeployError
+from pyinfra.context import ctx_host
 
 from facts.colima import ColimaProfile, ProfileState
 from facts.mac import HomebrewState, Mac, MacState, NoUser, User, UserState
-from operations.preflight import check, mac_faults, profile_faults, user_faults, warnings
+from operations.preflight import Target, check, mac_faults, profile_faults, user_faults, warnings
 from settings import Settings
 from tests.fakes import FakeHost
 
@@ -214,15 +215,24 @@ FACTS: dict[str, Any] = {"mac": Mac, "user": User, "profile": ColimaProfile}
 DATA: dict[str, Any] = {"homebrew_user": "alice"}
 
 
+def on(host: Any, data: dict[str, Any]) -> Target:
+    """Check a host as pyinfra has it while its deploy is loaded: in its context."""
+    try:
+        with ctx_host.use(host):
+            return check(host, data)
+    finally:
+        ctx_host.reset()
+
+
 def refused(data: dict[str, Any], **facts: Any) -> str:
     with pytest.raises(DeployError) as error:
-        check(host(**facts), data)
+        on(host(**facts), data)
     assert "mini: nothing was touched" in str(error.value)
     return str(error.value)
 
 
 def test_check() -> None:
-    target = check(host(), DATA | {"colima_cpus": "4"})
+    target = on(host(), DATA | {"colima_cpus": "4"})
     assert target.settings == settings(colima_cpus=4)
     assert (target.mac, target.user, target.profile) == (MINI, ALICE, PROFILE)
     assert target.homebrew_env["PATH"].startswith("/opt/homebrew/bin:")
@@ -272,9 +282,21 @@ def test_user_that_cannot_be_one() -> None:
 
 
 @pytest.mark.parametrize("user", [NoUser(), None])
-def test_no_profile_is_asked_for_without_a_user(user: NoUser | None) -> None:
-    said = refused(DATA, user=user, profile=lambda **_: pytest.fail("Lima was asked"))
+def test_what_lima_says_does_not_count_without_a_user(user: NoUser | None) -> None:
+    said = refused(DATA, user=user, profile=None)
     assert "alice" in said
+    assert "Lima" not in said
+
+
+def test_only_lima_is_asked_with_sudo() -> None:
+    """All are asked at once, and only one of them may ask for sudo's password."""
+    asked = {}
+
+    def ask(fact: str, value: object) -> Any:
+        return lambda **arguments: asked.update({fact: arguments.get("_sudo")}) or value
+
+    on(host(mac=ask("mac", MINI), user=ask("user", ALICE), profile=ask("profile", PROFILE)), DATA)
+    assert asked == {"mac": False, "user": False, "profile": None}
 
 
 def test_no_terminal_for_sudo() -> None:
@@ -282,7 +304,7 @@ def test_no_terminal_for_sudo() -> None:
         raise EOFError
 
     with pytest.raises(DeployError, match="NOPASSWD"):
-        check(host(mac=ask), DATA)
+        on(host(profile=ask), DATA)
 
 
 def test_without_nagle() -> None:
@@ -290,5 +312,5 @@ def test_without_nagle() -> None:
         transport = SimpleNamespace(sock=wire)
         over_ssh = host()
         over_ssh.connector = SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
-        check(over_ssh, DATA)
+        on(over_ssh, DATA)
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
