@@ -79,3 +79,11 @@ def make_deployed(make_mac: MakeMac, make_checkout: MakeCheckout) -> Callable[..
         return Deployed(mac, checkout, run, run("-y"))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
+    """A Mac on which a first deploy over SSH has gone well; the module's tests share it."""
+    made: Deployed = make_deployed("ssh")
+    assert made.first.status == 0, made.first.output
+    return made

@@ -18,13 +18,6 @@ SECRET = f"secret-{uuid.uuid4().hex}"
 LONG = "docker run -d --restart always --name {0} busybox sleep 1000\n"
 
 
-@pytest.fixture(scope="module")
-def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
-    made: Deployed = make_deployed("ssh")
-    assert made.first.status == 0, made.first.output
-    return made
-
-
 @pytest.fixture(autouse=True)
 def clean(deployed: Deployed) -> None:
     for path in (deployed.checkout.directory / "containers").iterdir():

@@ -14,13 +14,6 @@ from tests.mac.machine import Mac
 MakeMac = Callable[..., Mac]
 
 
-@pytest.fixture(scope="module")
-def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
-    made: Deployed = make_deployed("ssh")
-    assert made.first.status == 0, made.first.output
-    return made
-
-
 @pytest.fixture(autouse=True)
 def converged_again(deployed: Deployed) -> None:
     """Each test begins on a Mac that a deploy calls converged."""

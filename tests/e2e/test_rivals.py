@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import plistlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import pexpect
 import pytest
 
+from tests.checkout import PYINFRA
 from tests.e2e.looking import LABEL, Deployed, is_loaded, job_pid, ping
 from tests.mac.machine import Mac
 
 DAEMONS = "/Library/LaunchDaemons"
 AGENTS = "/Users/alice/Library/LaunchAgents"
 COLIMA = "/opt/homebrew/opt/colima/bin/colima"
-
-
-@pytest.fixture(scope="module")
-def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
-    made: Deployed = make_deployed("ssh")
-    assert made.first.status == 0, made.first.output
-    return made
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +141,23 @@ def test_lima_in_colimas_home_is_recognised(deployed: Deployed) -> None:
     )
     assert deployed.run("-y").status == 0
     assert path in kept(mac)
+
+
+@pytest.mark.parametrize(("answer", "stays"), [("n", True), ("", False)])
+def test_prompt_asks_on_a_terminal(deployed: Deployed, answer: str, stays: bool) -> None:
+    """Enter alone is yes; and with -y, or without a terminal, nobody is asked."""
+    mac = deployed.mac
+    path = define(mac, AGENTS, "homebrew.mxcl.colima", COLIMA, "start", "-f")
+    deployed.checkout.write_env()
+    command = [*PYINFRA, "inventory.py", "deploy.py"]
+    child = pexpect.spawn(
+        command[0], command[1:], cwd=deployed.checkout.directory, encoding="utf-8", timeout=60
+    )
+    child.expect("Press enter to execute")
+    child.sendline("")
+    child.expect(r"Remove homebrew\.mxcl\.colima .*\[Y/n\]")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0, child.before
+    assert mac.path(path).exists() is stays
