@@ -533,7 +533,7 @@ def test_faults_of_the_api(running: Colima) -> None:
         done = running.docker("run", "--rm", "busybox", "true")
         assert done.returncode == 125
         # In one of several wordings; whichever, an installer is tried again.
-            assert is_transient([done.stderr]), done.stderr
+        assert is_transient([done.stderr]), done.stderr
     assert running.docker("run", "--rm", "busybox", "true").returncode == 0
     running.mac.fault("socket-deaf")
     wait_for(lambda: running.ping() == "curl 7")
