@@ -65,6 +65,21 @@ def describe(installers: Installers, engine: EngineState | None, notes: Mapping[
     return "Install " + ", ".join(f"{each.container} ({why})" for each, why in work)
 
 
+def summary(engine: EngineState) -> str:
+    """What runs, in a line."""
+    running = sorted(
+        name for name, container in (engine.containers or {}).items() if container.state == "running"
+    )
+    return f"Docker {engine.version} runs " + (", ".join(running) or "no containers")
+
+
+def _report(state: State, host: Host, user: str, profile: str) -> bool:
+    engine = host.get_fact(DockerEngine, user=user, profile=profile)
+    if engine is not None and engine.answers:
+        host.log(summary(engine))
+    return True
+
+
 def _settled(host: Host, user: str, profile: str, name: str) -> str | None:
     """See a detached container stay up for a moment; what is wrong with it, or None.
 
@@ -183,9 +198,12 @@ def installed(
         host.log(f"container {name} was made by an installer that is no longer in containers/")
     work = pending(installers, engine, notes)
     if not work:
+        if engine is not None:
+            host.log(summary(engine))
         host.noop(f"{len(installers.all)} containers are as their installers say")
         return
     for each, why in work:
         if state.is_executing:
             host.log(f"Install {each.container}: {why}")
         yield FunctionCommand(install, (each, installers, user, profile, label, tries, debug), {})
+    yield FunctionCommand(_report, (user, profile), {})

@@ -31,6 +31,7 @@ QUARANTINED = 155
 NOT_ALLOWED = 161
 
 HINTS = {
+    DISABLED: "something disabled the label again: sudo launchctl enable system/LABEL",
     BAD_OWNERSHIP: "the plist must be root:wheel, and writable by root alone",
     QUARANTINED: "the plist is quarantined: sudo /usr/bin/xattr -d com.apple.quarantine PLIST",
     NOT_ALLOWED: "allow it in System Settings > General > Login Items & Extensions",
@@ -263,7 +264,7 @@ def daemon(
     + restart: stop and start it although nothing differs
     + before_unload: a command that ends in order what the job supervises, before bootout
     + after_unload: a command that ends what bootout has left behind
-    + milestones: what to note of this start in /Library/ColimaPulse/LABEL; what was noted before is forgotten
+    + milestones: what to note of this start (facts.launchd.Milestones); what was noted before is forgotten
 
     The file is replaced by rename, and only where its parsed value, owner or mode differ. The job is reloaded
     only where what launchd has loaded differs from the plist: a file alone that differs is put right without
