@@ -75,7 +75,7 @@ def summary(engine: EngineState) -> str:
 
 def _report(state: State, host: Host, user: str, profile: str) -> bool:
     engine = host.get_fact(DockerEngine, user=user, profile=profile)
-    if engine is not None and engine.answers:
+    if engine is not None and engine.containers is not None:
         host.log(summary(engine))
     return True
 
@@ -198,7 +198,7 @@ def installed(
         host.log(f"container {name} was made by an installer that is no longer in containers/")
     work = pending(installers, engine, notes)
     if not work:
-        if engine is not None:
+        if engine is not None and engine.containers is not None:
             host.log(summary(engine))
         host.noop(f"{len(installers.all)} containers are as their installers say")
         return

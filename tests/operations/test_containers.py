@@ -135,6 +135,7 @@ def test_unknown_is_not_absent(
 def test_the_forecast_needs_no_docker(commands: RunOperation) -> None:
     facts = {DockerEngine: SILENT, Milestones: {}}
     got, _ = commands(installed, facts, executing=False, installers=installers(WEB), **ARGUMENTS)
+    assert isinstance(got[0], FunctionCommand)
     assert got[0].function is install
 
 
