@@ -153,12 +153,18 @@ def test_resize_is_one_graceful_restart(deployed: Deployed) -> None:
 
 def test_asked_for_restart_is_one_restart(deployed: Deployed) -> None:
     mac, before = deployed.mac, vm_events(deployed.mac)
+    called = len(mac.commands())
     larger = ["--data", "colima_memory=4", "--data", "colima_cpus=3", "--data", "colima_disk=30"]
     run = deployed.run("-y", "--data", "restart=true", *larger)
     assert run.status == 0, run.output
     new = [event for event in vm_events(mac)[len(before) :] if "provisioned" not in event]
     assert [event.split()[0] for event in new] == ["graceful-stop", "start"]
     assert run.output.count("Hello from Docker!") == 1
+    # launchd may clamp the time a job gets to end: the VM is stopped before launchd is told to end Colima.
+    verbs = [command.split("/")[-1] for command in mac.commands()[called:]]
+    stop = next(i for i, verb in enumerate(verbs) if verb.startswith("colima stop"))
+    bootout = next(i for i, command in enumerate(mac.commands()[called:]) if "launchctl bootout" in command)
+    assert stop < bootout
 
 
 def test_bootout_leaves_nothing_and_colima_shuts_the_guest_down(deployed: Deployed) -> None:
