@@ -57,11 +57,13 @@ def unowned(installers: Installers, engine: EngineState | None) -> list[str]:
     return sorted(name for name, container in present.items() if container.spec and name not in names)
 
 
-def describe(installers: Installers, engine: EngineState | None, notes: Mapping[str, str] | None) -> str:
-    """The operation's name: what it would do and why, for a person who reads `--dry`."""
+def describe(
+    installers: Installers, engine: EngineState | None, notes: Mapping[str, str] | None
+) -> str | None:
+    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
     work = pending(installers, engine, notes)
     if not work:
-        return f"Keep {len(installers.all)} container(s) as their installers say"
+        return None
     return "Install " + ", ".join(f"{each.container} ({why})" for each, why in work)
 
 

@@ -26,15 +26,17 @@ def is_good(engine: EngineState | None) -> bool:
     )
 
 
-def describe(engine: EngineState | None, notes: Mapping[str, str] | None, starts: bool, required: int) -> str:
-    """The operation's name: what it would do and why, for a person who reads `--dry`."""
+def describe(
+    engine: EngineState | None, notes: Mapping[str, str] | None, starts: bool, required: int
+) -> str | None:
+    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
     if starts:
         return f"See Docker ready after the start: {required} good answers in a row"
     if not is_good(engine):
         return f"See Docker ready: {_why_not(engine)}"
     if VERIFIED not in (notes or {}):
         return f"See Docker ready: {required} good answers in a row, not seen since the last start"
-    return "Ask Docker once"
+    return None
 
 
 def _why_not(engine: EngineState | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pyinfra import state
+from pyinfra import host, state
 
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones
@@ -20,7 +20,7 @@ from operations.util.remote import together
 
 @dataclass(frozen=True)
 class Names:
-    """The operations' names when nothing is forecast: the desired state alone."""
+    """The operations' names where nothing would change: the desired state alone."""
 
     dependencies: str = "Keep colima, docker and qemu installed"
     hygiene: str = "Keep Colima started by nothing else"
@@ -52,14 +52,19 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
     )
     change = launchd.converge(job, plist, text("launch"), restart=settings.restart) if job else None
     starts = change is None or change.load
-    return Names(
-        dependencies=homebrew.describe(target.mac.homebrew),
-        hygiene=rivals.describe(
-            rivals.judged(definitions or [], settings.label, user, target.user.home, settings.colima_profile),
-            settings.clean_other_colima_daemons,
-        ),
-        supervision=launchd.describe(job, settings.label, change),
-        provisioning=colima.describe(target.profile, starts),
-        gates=docker.describe(engine, notes, starts, settings.wait_stable_required),
-        containers=containers.describe(installers, engine, {} if starts else notes),
-    )
+    others = rivals.judged(definitions or [], settings.label, user, target.user.home, settings.colima_profile)
+    described = {
+        "dependencies": homebrew.describe(target.mac.homebrew),
+        "hygiene": rivals.describe(others, settings.clean_other_colima_daemons),
+        "supervision": launchd.describe(job, settings.label, change) if job and change else None,
+        "provisioning": colima.describe(target.profile, starts),
+        "gates": docker.describe(engine, notes, starts, settings.wait_stable_required),
+        "containers": containers.describe(installers, engine, {} if starts else notes),
+    }
+    found = {operation: name for operation, name in described.items() if name is not None}
+    if len(state.inventory) == 1:
+        return Names(**found)
+    # pyinfra's tables have a line an operation, with one host's name for all: each says its own here.
+    for name in found.values():
+        host.log(name)
+    return Names()

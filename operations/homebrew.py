@@ -20,10 +20,10 @@ def missing(tools: tuple[str, ...]) -> list[str]:
     return [name for name, needs in TOOLS.items() if not set(needs) <= set(tools)]
 
 
-def describe(found: HomebrewState) -> str:
-    """The operation's name: what it would do, for a person who reads `--dry`."""
+def describe(found: HomebrewState) -> str | None:
+    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
     names = missing(found.tools)
-    return f"Install {', '.join(names)} with Homebrew" if names else "Keep colima, docker and qemu"
+    return f"Install {', '.join(names)} with Homebrew" if names else None
 
 
 @operation()

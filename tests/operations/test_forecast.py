@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from pyinfra.context import ctx_host, ctx_state
 
+from facts.colima import RUNNING as RUNNING_VM
 from facts.docker import DockerEngine, EngineState
 from facts.launchd import Definition, Definitions, LaunchdJob, Milestones
 from operations import forecast
@@ -15,17 +17,26 @@ from operations.forecast import Names
 from operations.preflight import Target
 from operations.util.installer import Installers
 from tests.fakes import FakeHost
+from tests.operations.test_homebrew import ALL
 from tests.operations.test_launchd import ABSENT, PLIST, RUNNING, job_of, plist
 from tests.operations.test_preflight import ALICE, GOOD, MINI, NEW, PROFILE
 
 READY = EngineState("/s", True, None, "28.4.0", {})
 
 
-def names(facts: dict[Any, Any], *, reads: bool = True, target: Target | None = None) -> Names:
-    host: Any = FakeHost({Definitions: []} | facts)
+def names(
+    facts: dict[Any, Any],
+    *,
+    reads: bool = True,
+    target: Target | None = None,
+    host: Any = None,
+    hosts: int = 1,
+) -> Names:
+    host = host or FakeHost({Definitions: []} | facts)
     target = target or Target(GOOD, MINI, ALICE, PROFILE)
+    state = SimpleNamespace(should_check_for_changes=lambda: reads, inventory=range(hosts))
     try:
-        with ctx_state.use(SimpleNamespace(should_check_for_changes=lambda: reads)), ctx_host.use(host):
+        with ctx_state.use(state), ctx_host.use(host):
             return forecast.names(target, PLIST, Installers((), (), ()))
     finally:
         ctx_host.reset()
@@ -54,9 +65,23 @@ def test_resize() -> None:
 
 
 def test_converged() -> None:
-    found = names({LaunchdJob: RUNNING, DockerEngine: READY, Milestones: {VERIFIED: "5"}})
-    assert found.gates == "Ask Docker once"
-    assert "loaded and runs" in found.supervision
+    target = Target(
+        GOOD,
+        replace(MINI, homebrew=replace(MINI.homebrew, tools=ALL)),
+        ALICE,
+        replace(PROFILE, status=RUNNING_VM),
+    )
+    found = names({LaunchdJob: RUNNING, DockerEngine: READY, Milestones: {VERIFIED: "5"}}, target=target)
+    assert found == Names()
+
+
+def test_many_hosts_share_a_name_and_each_says_its_own() -> None:
+    """pyinfra's tables show one host's name for all."""
+    host: Any = FakeHost(
+        {Definitions: [], LaunchdJob: ABSENT, DockerEngine: READY, Milestones: {VERIFIED: "5"}}
+    )
+    assert names({}, host=host, hosts=2) == Names()
+    assert "at boot" in host.said
 
 
 def test_a_rival() -> None:
@@ -74,4 +99,5 @@ def test_a_rival() -> None:
 
 
 def test_unreadable_launchd() -> None:
-    assert names({LaunchdJob: None, DockerEngine: READY, Milestones: None}).supervision
+    found = names({LaunchdJob: None, DockerEngine: READY, Milestones: None})
+    assert found.supervision == Names().supervision
