@@ -1,8 +1,13 @@
 """What every host has unless its inventory or `--data` says otherwise: the defaults, overlaid by ./.env."""
 
+import os
+import sys
 from pathlib import Path
 
-from settings import defaults, read_env
+# pyinfra turns byte code off, and would compile every module of ours anew in every run: a tenth of a second.
+sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+
+from settings import defaults, read_env  # noqa: E402
 
 # Facts and operations run as root; what must be the Homebrew user's says so itself.
 _sudo = True

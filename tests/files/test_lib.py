@@ -45,7 +45,7 @@ def test_home_of_nobody_is_empty(mac: Mac) -> None:
 )
 def test_the_homebrew_prefix(mac: Mac, sysctl: str, prefix: str) -> None:
     mac.tool("/usr/sbin/sysctl", sysctl)
-    assert mac.call('echo "$HOMEBREW_PREFIX"').stdout == f"{mac.root}{prefix}\n"
+    assert mac.call('find_homebrew; echo "$HOMEBREW_PREFIX"').stdout == f"{mac.root}{prefix}\n"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_deadline_holds_inside_sudos_own_session(mac: Mac) -> None:
 def test_words_reach_the_command_as_they_are(mac: Mac) -> None:
     mac.become("root")
     mac.brewed("colima", ":")
-    mac.call('as_user alice /h 10 "$HOMEBREW_PREFIX/bin/colima" "$@"', "a b", "", "$(x)", "it's", "\n", "-e")
+    mac.call('find_homebrew; as_user alice /h 10 "$HOMEBREW_PREFIX/bin/colima" "$@"', "a b", "", "$(x)", "it's", "\n", "-e")
     assert mac.calls("colima") == [["a b", "", "$(x)", "it's", "\n", "-e"]]
 
 
