@@ -107,7 +107,15 @@ def test_the_deadline_holds_inside_sudos_own_session(mac: Mac) -> None:
 def test_words_reach_the_command_as_they_are(mac: Mac) -> None:
     mac.become("root")
     mac.brewed("colima", ":")
-    mac.call('find_homebrew; as_user alice /h 10 "$HOMEBREW_PREFIX/bin/colima" "$@"', "a b", "", "$(x)", "it's", "\n", "-e")
+    mac.call(
+        'find_homebrew; as_user alice /h 10 "$HOMEBREW_PREFIX/bin/colima" "$@"',
+        "a b",
+        "",
+        "$(x)",
+        "it's",
+        "\n",
+        "-e",
+    )
     assert mac.calls("colima") == [["a b", "", "$(x)", "it's", "\n", "-e"]]
 
 
