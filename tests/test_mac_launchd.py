@@ -245,7 +245,8 @@ def test_the_environment_of_a_job(mac: Mac) -> None:
 
 def test_a_root_job_has_no_home(mac: Mac) -> None:
     bootstrap(mac, "t.root", "env; ulimit -n", RunAtLoad=True, StandardOutPath="/var/log/t.root")
-    text = until(lambda: mac.path("/var/log/t.root").read_text())
+    log = mac.path("/var/log/t.root")
+    text = until(lambda: shown(mac, "t.root")["state"] == "not running" and log.read_text())
     assert "HOME=" not in text
     assert text.endswith("256\n")
 
