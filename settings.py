@@ -227,6 +227,11 @@ class Settings:
                 values[option_.name] = option_.metadata["parse"](given)
             except ValueError as error:
                 faults.append(Fault(option_.name.upper(), given, str(error)))
+        known = {option_.name for option_ in fields(cls)}
+        for key in COMMAND_LINE_ONLY:
+            # Asked for and passed over in silence would be worse than refused.
+            if key.lower() not in known and data.get(key.lower()) is not None:
+                faults.append(Fault(key, data[key.lower()], "this version cannot do that yet"))
         return cls(**values), faults
 
     def __str__(self) -> str:

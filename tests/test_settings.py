@@ -240,6 +240,12 @@ def test_extra_args_refused(flags: object, named: str) -> None:
     assert found.colima_extra_args == ()
 
 
+@pytest.mark.parametrize("key", ["full_reset", "force_yes", "backup"])
+def test_what_cannot_be_done_yet_is_not_passed_over(key: str) -> None:
+    _, faults = parse(**{key: True})
+    assert "yet" in faults[key.upper()]
+
+
 def test_a_yes_or_no_is_not_a_name() -> None:
     """`--data colima_profile=true` arrives as True, and must not become a profile "True"."""
     found, faults = parse(colima_profile=True)
