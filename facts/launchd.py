@@ -20,7 +20,18 @@ from files import script
 
 # launchctl's exit status is launchd's error number (`launchctl error N`).
 OK = 0
+NO_SUCH_PROCESS = 3
+IO_ERROR = 5  # already loaded, still draining, invalid plist
+FILE_EXISTS = 17
+IN_PROGRESS = 36
+ALREADY = 37
+NO_DOMAIN = 112  # gui/UID while nobody is logged in
 NOT_FOUND = 113  # "Could not find service": the only answer that means "not loaded"
+DISABLED = 119
+BAD_OWNERSHIP = 122
+NOT_SUPPORTED = 125  # by the domain, or there is none
+QUARANTINED = 155
+NOT_ALLOWED = 161
 
 DAEMONS = "/Library/LaunchDaemons"
 SUPPORT = "/Library/ColimaPulse"  # root's alone: what root runs must not be writable by another
@@ -124,6 +135,11 @@ def parse_print(target: str, lines: list[str]) -> dict[str, Any] | None:
     return found
 
 
+def _environment(job: dict[str, Any]) -> dict[str, str]:
+    """The job's own variables, of what parse_print() read."""
+    return dict(line.split(" => ", 1) for line in job.get("environment", ()) if " => " in line)
+
+
 def parse_disabled(lines: list[str], label: str) -> bool:
     """Whether `launchctl print-disabled` has the label disabled: "true" up to macOS 12, "disabled" since."""
     inside = False
@@ -208,7 +224,6 @@ class LaunchdJob(FactBase["JobState | None"]):
         job = parse_print(f"system/{label}", lines) if status == OK else None
         if job is None or "state" not in job:
             return None
-        environment = dict(line.split(" => ", 1) for line in job.get("environment", ()) if " => " in line)
         last_exit = next(
             (
                 str(job[key])
@@ -225,7 +240,7 @@ class LaunchdJob(FactBase["JobState | None"]):
             path=job.get("path"),
             program=job.get("program"),
             arguments=tuple(job.get("arguments", ())),
-            environment=environment,
+            environment=_environment(job),
             username=job.get("username"),
             runs=_number(job.get("runs")) or 0,
             last_exit=None if last_exit == "(never exited)" else last_exit,
@@ -290,9 +305,10 @@ def _definition(values: dict[str, str], lines: list[str]) -> Definition:
     kind, domain, path = values["kind"], values["domain"], values.get("path")
     if kind == "loaded":
         job = parse_print(f"{domain}/{values['label']}", lines) or {}
-        environment = dict(line.split(" => ", 1) for line in job.get("environment", ()) if " => " in line)
         arguments = tuple(map(str, job.get("arguments", ())))
-        return Definition(kind, domain, None, values["label"], arguments, job.get("username"), environment)
+        return Definition(
+            kind, domain, None, values["label"], arguments, job.get("username"), _environment(job)
+        )
     try:
         plist = plistlib.loads("\n".join(lines).encode())
     except Exception:  # plistlib raises whatever expat, int() or base64 raise

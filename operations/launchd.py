@@ -13,22 +13,26 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from facts.launchd import LAUNCH, JobState, LaunchdJob, milestones_path, plist_path
+from facts.launchd import (
+    ALREADY,
+    BAD_OWNERSHIP,
+    DISABLED,
+    FILE_EXISTS,
+    IN_PROGRESS,
+    IO_ERROR,
+    LAUNCH,
+    NO_SUCH_PROCESS,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    QUARANTINED,
+    JobState,
+    LaunchdJob,
+    milestones_path,
+    plist_path,
+)
 from files import script, text
 from operations.util.plist import changes, to_xml
 from operations.util.remote import Commands, LiveCommand, fail, refuse, run, wait
-
-# launchd's error numbers, which are launchctl's exit statuses (`launchctl error N`).
-NO_SUCH_PROCESS = 3
-IO_ERROR = 5  # already loaded, still draining, invalid plist
-FILE_EXISTS = 17
-IN_PROGRESS = 36
-ALREADY = 37
-NOT_FOUND = 113
-DISABLED = 119
-BAD_OWNERSHIP = 122
-QUARANTINED = 155
-NOT_ALLOWED = 161
 
 HINTS = {
     DISABLED: "something disabled the label again: sudo launchctl enable system/LABEL",

@@ -9,15 +9,19 @@ import time
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, operation
 
-from facts.launchd import Definition, Definitions
+from facts.launchd import (
+    IN_PROGRESS,
+    NO_DOMAIN,
+    NO_SUCH_PROCESS,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    Definition,
+    Definitions,
+)
 from files import script
-from operations.launchd import IN_PROGRESS, NO_SUCH_PROCESS, NOT_FOUND, launchctl
+from operations.launchd import launchctl
 from operations.util.remote import Commands, fail, refuse, run, wait
 from operations.util.rivals import Rival, judge
-
-# gui/UID does not exist while nobody is logged in: then an agent there does not run either.
-NO_DOMAIN = 112
-NOT_SUPPORTED = 125
 
 BOOTOUT_SECONDS = 60
 
@@ -55,6 +59,7 @@ def remove(state: State, host: Host, rival: Rival, user: str, backup: str, asks:
         return True
     target = f"{definition.domain}/{definition.label}"
     status, said = launchctl(state, host, "bootout", target)
+    # Without gui/UID an agent there does not run either.
     absent = {0, NO_SUCH_PROCESS, IN_PROGRESS, NOT_FOUND, NO_DOMAIN, NOT_SUPPORTED}
     if status not in absent:
         return fail(host, f"launchctl bootout {target}: {status}: {said}")
