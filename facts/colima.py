@@ -24,12 +24,14 @@ class ProfileState(Record):
 
     `status` is Lima's word (Running, Stopped, Broken, ...), None when there is no instance. Running says that
     the host agent answers, not that the guest has booted. `provisioned` says that a start has succeeded once.
+    `other_dir` is a state directory beside ~/.colima; `profiles` and `other_profiles` have an instance in
+    the one and in the other.
     """
 
     home: str
     instance: str
     state_dir: bool
-    config_dir: bool
+    other_dir: str | None
     data_disk: bool
     provisioned: bool = False
     status: str | None = None
@@ -41,6 +43,8 @@ class ProfileState(Record):
     host_agent_pid: int | None = None
     driver_pid: int | None = None
     errors: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    other_profiles: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -78,9 +82,11 @@ class ColimaProfile(FactBase["ProfileState | None"]):
             home=values["home"],
             instance=lines.required("instance"),
             state_dir=values.get("state_dir") == "yes",
-            config_dir=values.get("config_dir") == "yes",
+            other_dir=values.get("other_dir") or None,
             data_disk=values.get("data_disk") == "yes",
             provisioned=values.get("provisioned") == "yes",
+            profiles=tuple(value for key, value in lines.all if key == "profile"),
+            other_profiles=tuple(value for key, value in lines.all if key == "other_profile"),
         )
         if values.get("lima") == "absent":
             return state

@@ -281,19 +281,94 @@ def test_where_nothing_was_made_limactl_is_not_called_and_nothing_is_made(mac: M
     mac.brewed("limactl", "echo called")
     before = sorted(mac.root.rglob("*"))
     state = profile(mac)
-    assert state == ProfileState(str(mac.home), "colima", False, False, False)
+    assert state == ProfileState(str(mac.home), "colima", False, None, False)
     assert mac.calls("limactl") == []
     made = set(mac.root.rglob("*")) - set(before)
     assert all(mac.root / "calls" in path.parents for path in made)
 
 
 def test_what_lies_in_the_home_is_seen(mac: Mac) -> None:
-    (mac.home / ".config/colima").mkdir(parents=True)
+    inodes(mac)
+    other = mac.home / ".config/colima"
+    other.mkdir(parents=True)
     (mac.home / ".colima/_lima/_disks/colima-web").mkdir(parents=True)
-    assert profile(mac, "web") == ProfileState(str(mac.home), "colima-web", True, True, True)
+    assert profile(mac, "web") == ProfileState(str(mac.home), "colima-web", True, str(other), True)
     state = profile(mac)
     assert state is not None
     assert not state.data_disk, "colima is a prefix of colima-web"
+
+
+def inodes(mac: Mac) -> None:
+    mac.tool("/usr/bin/stat", '[ "$1 $2 $3 $#" = "-L -f %d:%i 4" ] && exec stat -L -c %d:%i "$4"')
+
+
+def made(directory: Path, *instances: str) -> str:
+    """A state directory with these instances of Lima, and what else lies there."""
+    for name in instances:
+        (directory / "_lima" / name).mkdir(parents=True)
+        (directory / "_lima" / name / "lima.yaml").write_text("vmType: qemu\n")
+    for name in ("_config", "_disks/colima", "colima-half-made"):
+        (directory / "_lima" / name).mkdir(parents=True, exist_ok=True)
+    return str(directory)
+
+
+def test_two_state_directories_and_what_each_holds(mac: Mac) -> None:
+    inodes(mac)
+    mac.brewed("limactl", "")
+    made(mac.home / ".colima", "colima", "colima-web")
+    other = made(mac.home / ".config/colima", "colima-a-b")
+    state = profile(mac, "web")
+    assert state is not None
+    assert (state.profiles, state.other_dir, state.other_profiles) == (("default", "web"), other, ("a-b",))
+
+
+@pytest.mark.parametrize("caller", ["root", "alice"])
+def test_the_login_shell_says_where_else(mac: Mac, caller: str) -> None:
+    inodes(mac)
+    mac.become(caller)
+    other = made(mac.root / "elsewhere/colima", "colima")
+    mac.tool(
+        "/usr/bin/printenv", f"[ \"$*\" = XDG_CONFIG_HOME ] && echo Hello && echo '{mac.root}/elsewhere'"
+    )
+    state = profile(mac)
+    assert state is not None
+    assert (state.other_dir, state.other_profiles) == (other, ("default",))
+    if caller == "root":
+        assert mac.calls("sudo")[0] == [
+            "-n",
+            "-H",
+            "-i",
+            "-u",
+            "alice",
+            mac.path("/usr/bin/printenv"),
+            "XDG_CONFIG_HOME",
+        ]
+
+
+def test_the_login_shell_is_asked_only_before_a_first_start(mac: Mac) -> None:
+    mac.tool("/usr/bin/printenv", "echo /elsewhere")
+    instance(mac).joinpath("colima.yaml").write_text("disk: 20\n")
+    profile(mac)
+    assert mac.calls("printenv") == []
+
+
+@pytest.mark.parametrize("said", ["relative", "", "/nowhere", "exit 3", "sleep 30"])
+def test_a_login_shell_that_says_nothing_of_use(mac: Mac, said: str) -> None:
+    mac.tool("/usr/bin/printenv", said if " " in said else f"echo '{said}'")
+    state = profile(mac, edits={"bounded 10": "bounded 0.5"})
+    assert state is not None
+    assert state.other_dir is None
+
+
+def test_a_link_from_one_to_the_other_is_one_directory(mac: Mac) -> None:
+    inodes(mac)
+    mac.brewed("limactl", "")
+    made(mac.home / ".colima", "colima")
+    (mac.home / ".config").mkdir()
+    (mac.home / ".config/colima").symlink_to("../.colima")
+    state = profile(mac)
+    assert state is not None
+    assert (state.other_dir, state.profiles) == (None, ("default",))
 
 
 @pytest.mark.parametrize("caller", ["root", "alice"])
@@ -310,7 +385,7 @@ def test_an_instance(mac: Mac, caller: str) -> None:
     (mac.root / "list").write_text("".join(json.dumps(each) + "\n" for each in answer))
     mac.brewed("limactl", f"cat; echo 'end' >&2; cat '{mac.root}/list'")
     assert profile(mac, "web") == ProfileState(
-        home=str(mac.home), instance="colima-web", state_dir=True, config_dir=False, data_disk=False,
+        home=str(mac.home), instance="colima-web", state_dir=True, other_dir=None, data_disk=False,
         provisioned=True, status="Running", vm_type="qemu", runtime="docker", cpus=2, memory=4294967296,
         disk=60, host_agent_pid=12, driver_pid=13, errors=(error,),
     )  # fmt: skip

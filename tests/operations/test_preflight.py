@@ -37,7 +37,7 @@ MINI = MacState(
 )
 INTEL = replace(MINI, arch="x86_64", homebrew=replace(BREW, prefix="/usr/local", brew="/usr/local/bin/brew"))
 ALICE = UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh")
-NEW = ProfileState("/Users/alice", "colima", state_dir=False, config_dir=False, data_disk=False)
+NEW = ProfileState("/Users/alice", "colima", state_dir=False, other_dir=None, data_disk=False)
 PROFILE = replace(
     NEW,
     state_dir=True,
