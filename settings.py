@@ -23,7 +23,15 @@ from pyinfra import logger
 T = TypeVar("T")
 
 # Asked for on the command line of one run (`--data`), never in a file: DESIGN.md, invariant 7.
-COMMAND_LINE_ONLY = ("FULL_RESET", "FORCE_YES", "NO_CONFIRM", "CONFIRM_TOKEN", "BACKUP", "RESTART")
+COMMAND_LINE_ONLY = (
+    "FULL_RESET",
+    "BACKUP",
+    "CONFIRM_TOKEN",
+    "NO_CONFIRM",
+    "FORCE_YES",
+    "RESTORE",
+    "RESTART",
+)
 
 # What `colima start` may be told only by a setting of its own, or not at all.
 OWNED_FLAGS = frozenset(
@@ -148,6 +156,16 @@ def _directory(value: object) -> str:
     return path.rstrip("/")
 
 
+def _word(value: object) -> str:
+    return _text(r"[^\s\x00-\x1f\x7f]{1,64}", "one word")(value)
+
+
+def _unit(value: object) -> str:
+    return _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "the name of a backup, as deploys/restore.py lists it")(
+        value
+    )
+
+
 def _extra_args(value: object) -> tuple[str, ...]:
     """More flags of `colima start`, as one string in shell quoting, or a list of them."""
     try:
@@ -207,6 +225,12 @@ class Settings:
     container_debug_script: bool = option(False, _yes_no, "show each cleaned installer first")
     colima_start_filter_info: bool = option(True, _yes_no, "hide level=info while Colima starts")
     restart: bool = option(False, _yes_no, "restart the VM although nothing changed", ask=True)
+    full_reset: bool = option(False, _yes_no, "make the profile anew, the old one backed up", ask=True)
+    backup: str = option("move", _only("move", "prompt", "false"), "before a full reset", ask=True)
+    confirm_token: str = option("DESTROY", _word, "what to type before a full reset", ask=True)
+    no_confirm: bool = option(False, _yes_no, "reset without typing it", ask=True)
+    force_yes: bool = option(False, _yes_no, "where there is no terminal to ask on", ask=True)
+    restore: str = option("", _unit, "a backup of a full reset, to be put back", ask=True)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:
@@ -227,11 +251,8 @@ class Settings:
                 values[option_.name] = option_.metadata["parse"](given)
             except ValueError as error:
                 faults.append(Fault(option_.name.upper(), given, str(error)))
-        known = {option_.name for option_ in fields(cls)}
-        for key in COMMAND_LINE_ONLY:
-            # Asked for and passed over in silence would be worse than refused.
-            if key.lower() not in known and data.get(key.lower()) is not None:
-                faults.append(Fault(key, data[key.lower()], "this version cannot do that yet"))
+        if values.get("full_reset") and values.get("restore"):
+            faults.append(Fault("RESTORE", values["restore"], "not together with full_reset=true"))
         return cls(**values), faults
 
     def __str__(self) -> str:
@@ -295,5 +316,18 @@ def read_env(path: Path) -> Mapping[str, str]:
 
 
 def defaults() -> dict[str, Any]:
-    """Every option's default under its lower-case name; a required one has none and is left out."""
-    return {f.name: f.default for f in fields(Settings) if f.default != ""}
+    """Every option's default under its lower-case name, but for what has none or is asked for in one run."""
+    return {f.name: f.default for f in env_options().values() if f.default != ""}
+
+
+def without_danger(data: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A host's data without what only a command line may say, and warnings about it.
+
+    `asked` is what `--data` gave; the rest of `data` comes from files.
+    """
+    kept, warnings = dict(data), []
+    for key in map(str.lower, COMMAND_LINE_ONLY):
+        if key in data and key not in asked:
+            del kept[key]
+            warnings.append(f"{key} in an inventory is ignored: say it for one run, with --data {key}=..")
+    return kept, warnings

@@ -42,6 +42,12 @@ DEFAULTS = {
     "container_debug_script": False,
     "colima_start_filter_info": True,
     "restart": False,
+    "full_reset": False,
+    "backup": "move",
+    "confirm_token": "DESTROY",
+    "no_confirm": False,
+    "force_yes": False,
+    "restore": "",
 }
 WHOLE = [name for name, default in DEFAULTS.items() if type(default) is int]
 YES_NO = [name for name, default in DEFAULTS.items() if type(default) is bool]
@@ -75,7 +81,10 @@ def test_defaults() -> None:
     found, faults = Settings.parse({})
     assert vars(found) == DEFAULTS
     assert [fault.key for fault in faults] == ["HOMEBREW_USER"]  # the only one that has none
-    assert settings.defaults() == {key: value for key, value in DEFAULTS.items() if key != "homebrew_user"}
+    asked = {key.lower() for key in COMMAND_LINE_ONLY}
+    assert settings.defaults() == {
+        key: value for key, value in DEFAULTS.items() if key not in {"homebrew_user", *asked}
+    }
 
 
 GOOD = [
@@ -105,6 +114,10 @@ GOOD = [
     ("backup_dir_base", "/Volumes/Back up/$(id)/", "/Volumes/Back up/$(id)"),
     ("backup_dir_base", "backups", "backups"),
     ("launch_via", "SU", "su"),
+    ("backup", "Move", "move"),
+    ("backup", False, "false"),  # as --data has it
+    ("confirm_token", "ERASE-it!", "ERASE-it!"),
+    ("restore", "default-20261122-101530", "default-20261122-101530"),
     *((name, value, True) for name in YES_NO for value in ("true", "Yes", "on", "1", True, 1)),
     *((name, value, False) for name in YES_NO for value in ("false", "NO", "off", "0", False, 0)),
 ]
@@ -159,6 +172,10 @@ BAD = [
     ("clean_other_colima_daemons", "maybe"),
     *(("backup_dir_base", value) for value in ("/", "~/x", "../x", "/a/../b", "a\nb", "a\0b", ["a"])),
     ("launch_via", "root"),
+    ("backup", "copy"),
+    ("backup", True),
+    *(("confirm_token", value) for value in ("two words", "a\n", "x" * 65, True)),
+    *(("restore", value) for value in ("../x", "/x", ".x", "a b", "$(id)", True)),
     ("wait_stable_required", 601),
     ("container_tries", 101),
 ]
@@ -240,10 +257,9 @@ def test_extra_args_refused(flags: object, named: str) -> None:
     assert found.colima_extra_args == ()
 
 
-@pytest.mark.parametrize("key", ["full_reset", "force_yes", "backup"])
-def test_what_cannot_be_done_yet_is_not_passed_over(key: str) -> None:
-    _, faults = parse(**{key: True})
-    assert "yet" in faults[key.upper()]
+def test_a_reset_is_not_asked_for_together_with_a_restore() -> None:
+    _, faults = parse(full_reset=True, restore="default-1")
+    assert list(faults) == ["RESTORE"]
 
 
 def test_a_yes_or_no_is_not_a_name() -> None:
@@ -321,6 +337,14 @@ def test_env_warnings(text: str, values: dict[str, str], says: list[str]) -> Non
 def test_danger_is_never_read_from_a_file() -> None:
     assert {"FULL_RESET", "FORCE_YES", "NO_CONFIRM", "RESTART"} <= set(COMMAND_LINE_ONLY)
     assert not set(COMMAND_LINE_ONLY) & set(env_options())
+
+
+def test_danger_is_taken_from_the_command_line_alone() -> None:
+    data = {"label": "a", "full_reset": True, "restart": True, "backup": "false"}
+    kept, warnings = settings.without_danger(data, {"restart": True})
+    assert kept == {"label": "a", "restart": True}
+    assert [warning.split()[0] for warning in warnings] == ["full_reset", "backup"]
+    assert settings.without_danger(data, data) == (data, [])
 
 
 def test_read_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

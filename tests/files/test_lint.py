@@ -20,8 +20,8 @@ WHERE = {
     "/usr/bin": (
         "awk basename caffeinate cmp comm curl cut defaults diff dirname dscl du env false fdesetup file "
         "find fold grep head hostname iconv id install join logger mktemp nc nice nohup od pgrep perl pkill "
-        "plutil pmset printenv printf readlink sed shasum sort stat su sudo sw_vers tail tee touch tr true tty "
-        "uname uniq uptime wc xargs xattr"
+        "plutil pmset printenv printf readlink sed shasum sort stat su sudo sw_vers tail tee touch tr true "
+        "tty uname uniq uptime wc xargs xattr"
     ),
     "/usr/sbin": "chown diskutil fdesetup ioreg lsof netstat scutil sysctl system_profiler systemsetup",
 }
