@@ -26,6 +26,7 @@ class ProfileState(Record):
     the host agent answers, not that the guest has booted. `provisioned` says that a start has succeeded once.
     `other_dir` is a state directory beside ~/.colima; `profiles` and `other_profiles` have an instance in
     the one and in the other.
+    `unfinished` is the stage at which a reset or a restore was interrupted, None when none was.
     """
 
     home: str
@@ -45,6 +46,7 @@ class ProfileState(Record):
     errors: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     other_profiles: tuple[str, ...] = ()
+    unfinished: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -87,6 +89,7 @@ class ColimaProfile(FactBase["ProfileState | None"]):
             provisioned=values.get("provisioned") == "yes",
             profiles=tuple(value for key, value in lines.all if key == "profile"),
             other_profiles=tuple(value for key, value in lines.all if key == "other_profile"),
+            unfinished=(values["unfinished"] or "unknown") if "unfinished" in values else None,
         )
         if values.get("lima") == "absent":
             return state

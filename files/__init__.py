@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -12,16 +13,13 @@ HERE = Path(__file__).parent
 
 @cache
 def text(name: str) -> str:
-    """The script `name` with the functions of files/lib before its first command.
+    """The script `name` with the functions of files/lib, and of others it names, before its first command.
 
     Each script is one self-contained text on the Mac: the installed ones lie in a directory that root
     alone can write, and the others are never a file there at all.
     """
     script = (HERE / name).read_text()
-    marker = "# lib\n"
-    if marker not in script:
-        return script
-    return script.replace(marker, (HERE / "lib").read_text(), 1)
+    return re.sub(r"(?m)^# (lib(?:-\w+)?)\n", lambda named: (HERE / named[1]).read_text(), script)
 
 
 def script(name: str, *args: object) -> StringCommand:

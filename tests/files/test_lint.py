@@ -15,11 +15,13 @@ SCRIPTS = sorted(path.name for path in files.HERE.iterdir() if path.is_file() an
 
 # Where macOS has the commands that the scripts may use (macOS 12 and newer).
 WHERE = {
-    "/bin": "cat chmod cp date dd df echo expr kill launchctl ln ls mkdir mv ps rm rmdir sh sleep stty sync",
+    "/bin": (
+        "cat chmod cp date dd df echo expr hostname kill launchctl ln ls mkdir mv ps rm rmdir sh sleep stty sync"
+    ),
     "/sbin": "dmesg ifconfig md5 mount ping reboot shutdown umount",
     "/usr/bin": (
         "awk basename caffeinate cmp comm curl cut defaults diff dirname dscl du env false fdesetup file "
-        "find fold grep head hostname iconv id install join logger mktemp nc nice nohup od pgrep perl pkill "
+        "find fold grep head iconv id install join logger mktemp nc nice nohup od pgrep perl pkill "
         "plutil pmset printenv printf readlink sed shasum sort stat su sudo sw_vers tail tee touch tr true "
         "tty uname uniq uptime wc xargs xattr"
     ),
@@ -144,7 +146,7 @@ def test_every_command_is_called_by_its_path(name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_says_what_it_is(name: str) -> None:
     first, second, *_ = files.text(name).splitlines()
-    assert first == ("# shellcheck shell=sh" if name == "lib" else "#!/bin/sh")
+    assert first == ("# shellcheck shell=sh" if name.startswith("lib") else "#!/bin/sh")
     assert second.startswith("# ")
 
 

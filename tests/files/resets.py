@@ -1,0 +1,247 @@
+"""A home with two Colima profiles, and stand-ins that set-aside and restore-backup can be killed in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+from tests.files.conftest import Mac, until
+
+# rm, mkdir and so on are counted; at the call that CALL names, everything of this Mac is killed.
+COUNTED = """
+count=$(($(cat '{root}/count') + 1)); echo $count >'{root}/count'
+die() {{ exec pkill -KILL -f '{root}'; }}
+if [ "$CALL" = "before $count" ]; then die; fi
+if [ "$CALL" = "during $count" ]; then {during}; die; fi
+{body}
+status=$?
+if [ "$CALL" = "after $count" ]; then die; fi
+exit $status
+"""
+
+# Whatever is under Volumes lies on a volume of its own.
+VOLUMES = """volume() { case $1 in */Volumes/*) echo 2 ;; *) echo 1 ;; esac; }
+"""
+
+# mv of macOS copies and deletes from volume to volume; nothing that relies on it is safe.
+MV = (
+    VOLUMES
+    + """for to; do :; done
+[ "$(volume "$2")" = "$(volume "$to")" ] || { echo "mv: Cross-device link" >&2; exit 1; }
+command mv "$@" """
+)
+
+# cp of macOS: -c clones; a socket is not copied. Half a copy is a file too few and another too short.
+CP = """flags=$1; shift
+for to; do :; done
+find "$1" -type s 2>/dev/null | grep -q . && { echo "cp: $1 is a socket (not copied)." >&2; exit 1; }
+command cp "-$(echo "$flags" | tr -d c-)" "$@" """
+HALF_A_COPY = """shift; for to; do :; done; command cp -R "$@"
+find "$to" -type f | sort | tail -n 1 | while read -r file; do truncate -s 1 "$file"; done
+find "$to" -type f | sort | tail -n +2 | head -n 1 | while read -r file; do rm -f "$file"; done"""
+HALF_A_REMOVAL = (
+    """for to; do :; done; find "$to" -type f | head -n 1 | while read -r file; do rm -f "$file"; done"""
+)
+
+BIG = 5 << 20
+
+
+def shell_text(path: object) -> str:
+    return "'" + str(path).replace("'", "'\\''") + "'"
+
+
+class Home:
+    """The home of a Mac's user: what Colima has there, before and after."""
+
+    def __init__(self, mac: Mac, profile: str = "default", unit: str = "colima-pulse-backups/a unit") -> None:
+        self.mac = mac
+        self.profile = profile
+        self.id = "colima" if profile == "default" else f"colima-{profile}"
+        self.base = mac.home / ".colima"
+        self.other = mac.home / ".config/colima"
+        self.unit = mac.home / unit
+        self.plist = mac.root / "Library/LaunchDaemons/it's a.plist"
+        self.journal = mac.root / "Library/ColimaPulse/reset/alice" / profile
+        self.places = {
+            "profile": self.base / profile,
+            "instance": self.base / "_lima" / self.id,
+            "disk": self.base / "_lima/_disks" / self.id,
+            "store.json": self.base / "_store" / f"{self.id}.json",
+            "other": self.other,
+        }
+        self._tools()
+        self.furnish()
+
+    def _tools(self) -> None:
+        mac = self.mac
+        for name in ("find", "du", "sort", "sync", "hostname"):
+            mac.link(name)
+        mac.remove("mv", "rm", "mkdir")
+        during = {"cp": HALF_A_COPY, "rm": HALF_A_REMOVAL}
+        for name, body in {"mv": MV, "cp": CP, "rm": "", "mkdir": "", "rmdir": ""}.items():
+            text = COUNTED.format(
+                root=mac.root, body=body or f'command {name} "$@"', during=during.get(name, ":")
+            )
+            mac.tool(f"/bin/{name}", text)
+        mac.tool(
+            "/usr/bin/stat",
+            VOLUMES
+            + """[ "$1" != -L ] || shift
+            [ "$1 $2 $#" = '-f %d 3' ] || exit 1
+            [ -e "$3" ] || [ -L "$3" ] || exit 1
+            volume "$3" """,
+        )
+        self.room(10 << 20)
+        # Without a session of its own for each: these tests run hundreds of them.
+        mac.tool(
+            "/usr/bin/sudo", 'while [ "${1#-}" != "$1" ]; do [ "$1" = -u ] && shift; shift; done; exec "$@"'
+        )
+
+    def room(self, kib: int) -> None:
+        """Let df(1) say that so much is free."""
+        self.mac.tool(
+            "/bin/df",
+            f"""echo 'Filesystem 1024-blocks Used Available Capacity iused ifree %iused Mounted on'
+            echo '//al@a server/the share 99999999 5 {kib} 27% 1000000 3400000 0% /Volumes/Big Disk 5%'""",
+        )
+
+    def furnish(self, *, other: bool = True) -> None:
+        """Make two profiles, and what they share."""
+        for each in (self.base, self.other, self.unit.parent, self.journal.parent):
+            shutil.rmtree(each, ignore_errors=True)
+        self.unit.parent.parent.mkdir(parents=True, exist_ok=True)
+        self.plist.parent.mkdir(exist_ok=True)
+        self.plist.write_text("<plist/>")
+        for profile, instance in ((self.profile, self.id), ("foo", "colima-foo"), ("default", "colima")):
+            self._profile(self.base, profile, instance)
+        for shared in (
+            "_lima/_config/user",
+            "_lima/_networks/user-v2/net",
+            "_templates/default.yaml",
+            "ssh_config",
+        ):
+            self._file(self.base / shared, f"shared {shared}")
+        self._socket(self.base / "docker.sock")
+        if other:
+            self._profile(self.other, "default", "colima")
+
+    def _profile(self, base: Path, profile: str, instance: str) -> None:
+        if (base / profile).exists():
+            return
+        self._file(base / profile / "colima.yaml", "runtime: docker\n")
+        self._file(base / profile / 'daemon/it\'s "q" $(x)\n', "odd")
+        self._socket(base / profile / "docker.sock")
+        lima = base / "_lima" / instance
+        self._file(lima / "lima.yaml", "vmType: qemu\n")
+        self._file(lima / "colima.yaml", "disk: 10\nruntime: docker\n")
+        self._file(lima / "ha.pid", "99999999\n", 0o600)
+        self._socket(lima / "ha.sock")
+        (lima / "link").symlink_to("nowhere")
+        disk = base / "_lima/_disks" / instance / "datadisk"
+        self._file(disk, f"disk of {instance}")
+        with disk.open("r+b") as file:
+            file.truncate(BIG)
+            file.seek(BIG - 1)
+            file.write(b"e")
+        os.utime(disk, (1e9, 1e9))
+        (disk.parent / "in_use_by").symlink_to(f"../../{instance}")
+        self._file(base / "_store" / f"{instance}.json", '{"disk_formatted":true}')
+
+    @staticmethod
+    def _file(path: Path, text: str, mode: int = 0o644) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        os.utime(path, (1e9, 1e9))
+
+    def _socket(self, path: Path) -> None:
+        # Bound by a short name: a socket's path may have some hundred bytes.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        short = self.mac.root / "s"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(short))
+        short.rename(path)
+
+    # --- what there is
+
+    def parts(self) -> dict[str, dict[str, object]]:
+        """The parts in place, each with all that is in it."""
+        return {part: tree(path) for part, path in self.places.items() if present(path)}
+
+    def in_unit(self, unit: Path | None = None) -> dict[str, dict[str, object]]:
+        """The parts in a unit."""
+        return {part: tree(path) for part in self.places if present(path := (unit or self.unit) / part)}
+
+    def around(self) -> dict[str, object]:
+        """Everything of the home that is no part of the profile."""
+        kept = {}
+        for name, what in tree(self.base).items():
+            path = self.base / name
+            mine = any(path == place or place in path.parents for place in self.places.values())
+            if not mine and path not in (self.base / "_lima", self.base / "_store"):
+                kept[name] = what
+        return kept
+
+    def litter(self) -> list[str]:
+        """What an interrupted run leaves and the next one must not."""
+        found = [
+            path
+            for path in self.mac.home.rglob("*")
+            if path.name.endswith((".part", ".going", ".coming", ".new"))
+        ]
+        if self.journal.parent.is_dir():
+            found += self.journal.parent.iterdir()
+        return [str(path) for path in found]
+
+    def disk_has_its_record(self) -> bool:
+        return self.places["store.json"].exists() or not self.places["disk"].exists()
+
+    # --- what is run
+
+    def set_aside(
+        self, mode: str = "move", call: str = "", unit: Path | None = None, *, other: bool = True
+    ) -> Done:
+        arguments = ["alice", self.profile, mode, str(unit or self.unit), str(self.plist)]
+        return self.run("set-aside", *arguments, *([str(self.other)] if other else []), call=call)
+
+    def restore(self, call: str = "", unit: Path | None = None) -> Done:
+        return self.run("restore-backup", "alice", self.profile, str(unit or self.unit), call=call)
+
+    def run(self, name: str, *arguments: str, call: str = "") -> Done:
+        (self.mac.root / "count").write_text("0\n")
+        done = self.mac.run(name, *arguments, env={"CALL": call}, edits=EDITS)
+        until(lambda: not self.mac.left())
+        return done
+
+    def calls(self) -> int:
+        """How many calls of counted commands the last run made."""
+        return int((self.mac.root / "count").read_text())
+
+
+Done = subprocess.CompletedProcess[str]
+# as_user hands on no environment.
+EDITS = {"/usr/bin/env -i \\\n": '/usr/bin/env -i "CALL=$CALL" \\\n'}
+
+
+def present(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def tree(root: Path) -> dict[str, object]:
+    """All that is under a path, with content and mode; without sockets and the lock of a disk."""
+    found: dict[str, object] = {}
+    for path in (root, *(root.rglob("*") if root.is_dir() and not root.is_symlink() else ())):
+        info, name = path.lstat(), str(path.relative_to(root))
+        if stat.S_ISSOCK(info.st_mode) or path.name == "in_use_by":
+            continue
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        elif path.is_dir():
+            found[name] = None
+        else:
+            found[name] = (path.read_bytes(), stat.S_IMODE(info.st_mode), int(info.st_mtime))
+    return found
