@@ -11,7 +11,7 @@ from pathlib import Path
 from pyinfra import host, logger
 from pyinfra.api import DeployError
 
-from operations import colima, containers, docker, forecast, homebrew, launchd, preflight, rivals
+from operations import colima, containers, docker, forecast, homebrew, launchd, preflight, prune, rivals
 from operations.util import installer
 from operations.util.plist import daemon_plist
 
@@ -27,7 +27,8 @@ for warning in [*preflight.warnings(settings, mac), *installers.warnings]:
 host.log(f"{settings}", logger.debug)
 
 plist = daemon_plist(settings, target.user.home, mac.homebrew.prefix)
-names = forecast.names(target, plist, installers)
+prune_mode = prune.mode_in_force(settings, full_reset=False)
+names = forecast.names(target, plist, installers, prune_mode)
 
 # 1  Dependencies
 homebrew.formulae(
@@ -58,7 +59,10 @@ launchd.daemon(
     restart=settings.restart,
     before_unload=colima.stop_command(user, profile),
     after_unload=colima.sweep_command(user, profile),
-    milestones=() if target.profile.provisioned else (colima.FIRST_START,),
+    milestones=(
+        *(() if target.profile.provisioned else (colima.FIRST_START,)),
+        *(() if prune_mode == prune.NONE else (prune.DUE,)),
+    ),
 )
 
 # 6  Provisioning: the daemon's first start is the only one there is.
@@ -83,6 +87,18 @@ docker.engine(
     api_seconds=settings.wait_docker_api_max,
     required=settings.wait_stable_required,
 )
+
+# 8  Prune: after a start only.
+if prune_mode != prune.NONE:
+    prune.pruned(
+        name=names.prune,
+        user=user,
+        profile=profile,
+        label=label,
+        mode=prune_mode,
+        force_yes=False,
+        networks=installers.networks,
+    )
 
 # 9  Containers
 containers.installed(

@@ -224,6 +224,8 @@ class Settings:
     container_tries: int = option(3, _whole("tries", most=100), "at an installer")
     container_debug_script: bool = option(False, _yes_no, "show each cleaned installer first")
     colima_start_filter_info: bool = option(True, _yes_no, "hide level=info while Colima starts")
+    prune_docker_after_start: bool = option(True, _yes_no, "prune Docker when a deploy has started it")
+    prune_mode: str = option("none", _only("none", "safe", "images", "aggressive"), "what a prune takes")
     restart: bool = option(False, _yes_no, "restart the VM although nothing changed", ask=True)
     full_reset: bool = option(False, _yes_no, "make the profile anew, the old one backed up", ask=True)
     backup: str = option("move", _only("move", "prompt", "false"), "before a full reset", ask=True)

@@ -12,7 +12,7 @@ from pyinfra import host, state
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones
 from files import text
-from operations import colima, containers, docker, homebrew, launchd, rivals
+from operations import colima, containers, docker, homebrew, launchd, prune, rivals
 from operations.preflight import Target
 from operations.util.installer import Installers
 from operations.util.remote import together
@@ -27,6 +27,7 @@ class Names:
     supervision: str = "Keep Colima supervised by launchd"
     provisioning: str = "Keep Colima's VM running"
     gates: str = "See Docker ready"
+    prune: str = "Keep Docker pruned after a start"
     containers: str = "Keep the containers of the installers"
 
 
@@ -35,8 +36,8 @@ def is_read() -> bool:
     return bool(state.should_check_for_changes())
 
 
-def names(target: Target, plist: dict[str, Any], installers: Installers) -> Names:
-    """Name the operations by what they would change now.
+def names(target: Target, plist: dict[str, Any], installers: Installers, prune_mode: str) -> Names:
+    """Name the operations by what they would change now; `prune_mode` is the one in force.
 
     With `-y` nobody reads a name before it happens, so the facts are saved; the operations say what they do.
     """
@@ -59,6 +60,7 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         "supervision": launchd.describe(job, settings.label, change) if job and change else None,
         "provisioning": colima.describe(target.profile, starts),
         "gates": docker.describe(engine, notes, starts, settings.wait_stable_required),
+        "prune": prune.describe(notes, starts, prune_mode),
         "containers": containers.describe(installers, engine, {} if starts else notes),
     }
     found = {operation: name for operation, name in described.items() if name is not None}

@@ -20,6 +20,7 @@ from facts.launchd import (
 )
 from files import script
 from operations.launchd import launchctl
+from operations.util import terminal
 from operations.util.remote import Commands, fail, refuse, run, wait
 from operations.util.rivals import Rival, judge
 
@@ -40,21 +41,11 @@ def describe(rivals: list[Rival], clean: str) -> str | None:
     return f"Remove what else starts Colima: {', '.join(starting)}"
 
 
-def ask(question: str) -> bool:
-    """Ask yes or no on the controlling terminal; yes is the default, and the answer without a terminal."""
-    try:
-        with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123 - a device, not a file
-            terminal.write(f"\r\x1b[K{question} [Y/n] ".encode())
-            answer = terminal.readline().decode(errors="replace").strip().lower()
-    except OSError:
-        return True
-    return answer in {"", "y", "yes"}
-
-
 def remove(state: State, host: Host, rival: Rival, user: str, backup: str, asks: bool) -> bool:
     """Unload one job and move its file into the backup directory. Returns False, having said why, if not."""
     definition = rival.definition
-    if asks and not ask(f"[{host.name}] Remove {rival.name}, which starts Colima as well?"):
+    question = f"[{host.name}] Remove {rival.name}, which starts Colima as well?"
+    if asks and not terminal.ask(question, default=True):
         host.log(f"{rival.name} stays: two owners of one VM will disturb each other", logger.warning)
         return True
     target = f"{definition.domain}/{definition.label}"

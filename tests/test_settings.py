@@ -41,6 +41,8 @@ DEFAULTS = {
     "container_tries": 3,
     "container_debug_script": False,
     "colima_start_filter_info": True,
+    "prune_docker_after_start": True,
+    "prune_mode": "none",
     "restart": False,
     "full_reset": False,
     "backup": "move",
@@ -118,6 +120,7 @@ GOOD = [
     ("backup", False, "false"),  # as --data has it
     ("confirm_token", "ERASE-it!", "ERASE-it!"),
     ("restore", "default-20261122-101530", "default-20261122-101530"),
+    *(("prune_mode", mode, mode) for mode in ("none", "safe", "images", "aggressive")),
     *((name, value, True) for name in YES_NO for value in ("true", "Yes", "on", "1", True, 1)),
     *((name, value, False) for name in YES_NO for value in ("false", "NO", "off", "0", False, 0)),
 ]

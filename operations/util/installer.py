@@ -51,6 +51,7 @@ class Installer:
     restarts: bool
     insert_at: int
     warnings: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -147,6 +148,7 @@ class _Run:
     removed: bool = False
     restarts: bool = False
     environment: list[str] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
     image: str | None = None
 
 
@@ -188,6 +190,9 @@ def _read_run(words: list[str]) -> _Run:
             found.restarts = value not in {"", "no"}
         elif option in {"--env", "-e"}:
             found.environment.append(value)
+        elif option in {"--network", "--net"}:
+            # Its long form is name=NETWORK,alias=... (docker run --help).
+            found.networks += [part.removeprefix("name=") for part in value.split(",")][:1]
     return found
 
 
@@ -255,6 +260,7 @@ def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer |
             restarts=found.restarts,
             insert_at=start,
             warnings=tuple(_warnings(text, masked, found, start, set(known), at)),
+            networks=tuple(found.networks),
         ),
         [],
     )
@@ -294,6 +300,11 @@ class Installers:
     faults: tuple[str, ...]
     warnings: tuple[str, ...]
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that any of them names."""
+        return tuple(sorted({network for each in self.all for network in each.networks}))
 
 
 def read(directory: Path) -> Installers:

@@ -16,7 +16,8 @@ SCRIPTS = sorted(path.name for path in files.HERE.iterdir() if path.is_file() an
 # Where macOS has the commands that the scripts may use (macOS 12 and newer).
 WHERE = {
     "/bin": (
-        "cat chmod cp date dd df echo expr hostname kill launchctl ln ls mkdir mv ps rm rmdir sh sleep stty sync"
+        "cat chmod cp date dd df echo expr hostname kill launchctl ln ls mkdir mv ps rm rmdir sh sleep stty "
+        "sync"
     ),
     "/sbin": "dmesg ifconfig md5 mount ping reboot shutdown umount",
     "/usr/bin": (

@@ -15,6 +15,7 @@ from operations import forecast
 from operations.docker import VERIFIED
 from operations.forecast import Names
 from operations.preflight import Target
+from operations.prune import DUE
 from operations.util.installer import Installers
 from tests.fakes import FakeHost
 from tests.operations.test_homebrew import ALL
@@ -31,13 +32,14 @@ def names(
     target: Target | None = None,
     host: Any = None,
     hosts: int = 1,
+    prune_mode: str = "none",
 ) -> Names:
     host = host or FakeHost({Definitions: []} | facts)
     target = target or Target(GOOD, MINI, ALICE, PROFILE)
     state = SimpleNamespace(should_check_for_changes=lambda: reads, inventory=range(hosts))
     try:
         with ctx_state.use(state), ctx_host.use(host):
-            return forecast.names(target, PLIST, Installers((), (), ()))
+            return forecast.names(target, PLIST, Installers((), (), ()), prune_mode)
     finally:
         ctx_host.reset()
         ctx_state.reset()
@@ -73,6 +75,14 @@ def test_converged() -> None:
     )
     found = names({LaunchdJob: RUNNING, DockerEngine: READY, Milestones: {VERIFIED: "5"}}, target=target)
     assert found == Names()
+
+
+def test_a_prune() -> None:
+    """Due after a start, and once more when the deploy that made it was cut off; not by being wanted."""
+    facts = {LaunchdJob: RUNNING, DockerEngine: READY}
+    assert "images" not in names(facts | {Milestones: {VERIFIED: "5"}}, prune_mode="images").prune
+    assert "images" in names(facts | {Milestones: {DUE: ""}}, prune_mode="images").prune
+    assert "images" in names(facts | {Milestones: {}, LaunchdJob: ABSENT}, prune_mode="images").prune
 
 
 def test_many_hosts_share_a_name_and_each_says_its_own() -> None:

@@ -11,8 +11,8 @@ import pytest
 from pyinfra.api import FunctionCommand, OperationError
 
 from facts.launchd import Definition, Definitions
-from operations import rivals
 from operations.rivals import describe, judged, remove, removed
+from operations.util import terminal
 from operations.util.rivals import Rival
 from tests.conftest import RunOperation
 from tests.fakes import Answer, Clock, FakeHost, fake_state
@@ -84,7 +84,7 @@ Remove = Callable[..., tuple[bool, Any]]
 
 @pytest.fixture
 def run_remove(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Remove:
-    monkeypatch.setattr(rivals, "ask", lambda question: pytest.fail("asked"))
+    monkeypatch.setattr(terminal, "ask", lambda question, default: pytest.fail("asked"))
 
     def run(
         rival: Rival = RIVAL,
@@ -160,11 +160,12 @@ def test_loaded_without_a_file(run_remove: Remove) -> None:
 def test_asked(run_remove: Remove, monkeypatch: pytest.MonkeyPatch, yes: bool) -> None:
     questions: list[str] = []
 
-    def ask(question: str) -> bool:
+    def ask(question: str, default: bool) -> bool:
+        assert default
         questions.append(question)
         return yes
 
-    monkeypatch.setattr(rivals, "ask", ask)
+    monkeypatch.setattr(terminal, "ask", ask)
     done, host = run_remove(asks=True)
     assert done
     assert "mini" in questions[0]

@@ -1,0 +1,221 @@
+"""files/prune: what it chooses, and that it fails aloud when Docker hangs, fails or babbles."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from facts.docker import SPEC_LABEL
+from tests.files.conftest import Mac
+from tests.files.test_lib import HOSTILE
+
+MODES = ["safe", "images", "aggressive"]
+
+
+def volume(digit: str) -> str:
+    """An anonymous volume's name."""
+    return digit * 64
+
+
+OURS, THEIRS, ALIVE = "a" * 64, "b" * 64, "c" * 64
+# As the client prints them with the formats of the script.
+CONTAINERS = "\n".join(
+    [
+        f"container\t{OURS}\texited\tinstalled\tsha256:1\t/web",
+        "uses-volume\tpages",
+        f"uses-volume\t{volume('1')}",
+        "uses-network\tbackend",
+        f"container\t{THEIRS}\texited\t\tsha256:2\t/old",
+        f"uses-volume\t{volume('2')}",
+        "uses-network\tfrontend",
+        f"container\t{ALIVE}\trunning\t\tsha256:3\t/alive",
+        f"uses-volume\t{volume('3')}",
+        "uses-network\tbridge",
+        "container\tdead\tdead\t\tsha256:3\t/dead",
+        "container\tpaused\tpaused\t\tsha256:3\t/paused",
+        "container\tagain\trestarting\t\tsha256:3\t/again",
+    ]
+)
+IMAGES = "\n".join(f"image\tsha256:{each}\tname{each}:latest ({each} MB)" for each in (1, 2, 3, 4))
+DANGLING = "\n".join(f"image\tsha256:{each}\t<none>:<none> ({each} MB)" for each in (3, 5))
+NETWORKS = "\n".join(
+    f"network\t{number:064x}\t{each}"
+    for number, each in enumerate(["backend", "frontend", "unused", "spare", "-f", "a b"])
+)
+VOLUMES = "\n".join(
+    f"volume\t{each}\t{each}" for each in ("pages", "named", *(map(volume, "1234")), "5" * 63, "G" * 64)
+)
+DOCKER = r"""
+shift 2
+case "$1 $2" in
+'container ls') printf '%s\n' {ids} ;;
+'container inspect') printf '%s\n' '{containers}' ;;
+'image ls') case "$*" in *dangling*) printf '%s\n' '{dangling}' ;; *) printf '%s\n' '{images}' ;; esac ;;
+'network ls') printf '%s\n' '{networks}' ;;
+'volume ls') printf '%s\n' '{volumes}' ;;
+*' prune') printf '%s\n' 'Deleted Things:' 'deleted: sha256:4' '' 'Total reclaimed space: 1.2MB' ;;
+*' rm') shift 2; printf '%s\n' "$@" ;;
+*) exit 64 ;;
+esac
+""".format(
+    ids=f"{OURS} {THEIRS} {ALIVE} dead paused again",
+    containers=CONTAINERS,
+    dangling=DANGLING,
+    images=IMAGES,
+    networks=NETWORKS,
+    volumes=VOLUMES,
+)
+
+
+@pytest.fixture(autouse=True)
+def docker(mac: Mac) -> None:
+    mac.brewed("docker", DOCKER)
+
+
+def prune(
+    mac: Mac, mode: str, action: str, *networks: str, edits: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return mac.run("prune", "alice", "default", mode, action, *networks, env=HOSTILE, edits=edits)
+
+
+def changes(mac: Mac) -> list[list[str]]:
+    """What docker was told that changes something, without where."""
+    return [call[2:] for call in mac.calls("docker") if call[3] in ("prune", "rm")]
+
+
+LOOKS = {
+    "safe": ["image <none>:<none> (5 MB)"],
+    "images": ["image name4:latest (4 MB)"],
+    "aggressive": [
+        "container old (exited)",
+        "container dead (dead)",
+        "image name2:latest (2 MB)",
+        "image name4:latest (4 MB)",
+        "network frontend",
+        "network unused",
+        "network -f",
+        "network a b",
+        f"volume {volume('2')}",
+        f"volume {volume('4')}",
+        "the build cache",
+    ],
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_look(mac: Mac, mode: str) -> None:
+    done = prune(mac, mode, "look", "spare")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == LOOKS[mode]
+    assert changes(mac) == []
+
+
+def test_the_networks_that_are_named_stay(mac: Mac) -> None:
+    found = prune(mac, "aggressive", "look", "spare", "unused", "-f", "a b").stdout.splitlines()
+    assert [each for each in found if each.startswith("network")] == ["network frontend"]
+
+
+DOES = {
+    "safe": [["image", "prune", "--force"]],
+    "images": [["image", "prune", "--force", "--all"]],
+    "aggressive": [
+        ["container", "prune", "--force", "--filter", f"label!={SPEC_LABEL}"],
+        ["network", "rm", *(f"{number:064x}" for number in (1, 2, 4, 5))],
+        ["volume", "rm", volume("2"), volume("4")],
+        ["image", "prune", "--force", "--all"],
+        ["builder", "prune", "--force", "--all"],
+    ],
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_do(mac: Mac, mode: str) -> None:
+    done = prune(mac, mode, "do", "spare")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert changes(mac) == DOES[mode]
+    said = {
+        "container": "container: 1.2MB reclaimed",
+        "image": "image: 1.2MB reclaimed",
+        "builder": "builder: 1.2MB reclaimed",
+        "network": "network: 4 removed",
+        "volume": "volume: 2 removed",
+    }
+    assert done.stdout.splitlines() == [said[words[0]] for words in DOES[mode]]
+
+
+def test_the_newer_builders_sum(mac: Mac) -> None:
+    mac.brewed("docker", DOCKER.replace("Total reclaimed space: 1.2MB", "Total:\t7MB"))
+    assert "builder: 7MB reclaimed" in prune(mac, "aggressive", "do").stdout
+
+
+def test_only_the_profiles_engine_is_asked(mac: Mac) -> None:
+    prune(mac, "aggressive", "do")
+    calls = mac.calls("docker")
+    assert calls
+    assert all(call[:2] == ["--host", f"unix://{mac.home}/.colima/default/docker.sock"] for call in calls)
+    assert "DOCKER_HOST" not in mac.env("docker")
+    assert "DOCKER_CONTEXT" not in mac.env("docker")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("action", ["look", "do"])
+def test_an_empty_engine(mac: Mac, mode: str, action: str) -> None:
+    mac.brewed("docker", '[ "$4" != inspect ] || exit 1; case $4 in ls) ;; *) echo Total: 0B ;; esac')
+    done = prune(mac, mode, action)
+    assert (done.returncode, done.stderr) == (0, "")
+    if action == "look":
+        assert done.stdout == ("the build cache\n" if mode == "aggressive" else "")
+    else:
+        assert not [call for call in changes(mac) if call[1] == "rm"]
+
+
+def test_a_container_that_goes_between_two_questions(mac: Mac) -> None:
+    once = f"[ \"$4\" != inspect ] || [ -e '{mac.root}/gone' ] || {{ : >'{mac.root}/gone'; echo 'No such container' >&2; exit 1; }}\n"
+    mac.brewed("docker", once + DOCKER)
+    done = prune(mac, "images", "look")
+    assert (done.returncode, done.stdout.splitlines()) == (0, LOOKS["images"])
+
+
+ASKED = ["container ls", "container inspect", "image ls", "network ls", "volume ls"]
+DONE = ["container prune", "network rm", "volume rm", "image prune", "builder prune"]
+
+
+@pytest.mark.parametrize("trouble", ["fails", "hangs", "cut off"])
+@pytest.mark.parametrize("where", [*ASKED, *DONE])
+def test_docker_in_trouble(mac: Mac, where: str, trouble: str) -> None:
+    """What could not be listed is not absent: nothing is removed then; and nothing goes on after a failure."""
+    body = {
+        "fails": "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
+        "hangs": "exec sleep 300",
+        "cut off": "printf 'image\\tsha256:9'; kill -9 $$",
+    }[trouble]
+    mac.brewed("docker", f'if [ "$3 $4" = "{where}" ]; then {body}; fi\n{DOCKER}')
+    edits = {"engine 60 ": "engine 0.3 ", "engine 600 ": "engine 0.3 ", "engine 1800 ": "engine 0.3 "}
+    start = time.monotonic()
+    done = prune(mac, "aggressive", "do", edits=edits)
+    assert time.monotonic() - start < 10
+    assert done.returncode != 0
+    if trouble == "fails":
+        assert "Cannot connect to the Docker daemon" in done.stdout
+    if trouble == "hangs":
+        assert f"docker {where} did not end within" in done.stdout
+    told = [" ".join(call[:2]) for call in changes(mac)]
+    assert told == ([] if where in ASKED else DONE[: DONE.index(where) + 1])
+    assert mac.left() == {}
+
+
+def test_a_warning_is_no_answer(mac: Mac) -> None:
+    mac.brewed("docker", f"echo 'WARNING: Error loading config file' >&2\n{DOCKER}")
+    assert prune(mac, "images", "look").stdout.splitlines() == LOOKS["images"]
+
+
+def test_what_is_not_text(mac: Mac) -> None:
+    r"""pyinfra takes UTF-8 and nothing else."""
+    body = r"[ '$3' != image ] || printf 'image\tsha256:4\tb\344\377d (1 MB)\n'".replace("'$3'", '"$3"')
+    mac.brewed("docker", f'{body}\n[ "$3" = image ] || {{ {DOCKER} }}')
+    assert prune(mac, "images", "look").stdout == "image b??d (1 MB)\n"
+    mac.brewed("docker", r"printf 'b\344\377d\n' >&2; exit 1")
+    done = prune(mac, "images", "look")
+    assert (done.returncode, "b??d" in done.stdout) == (1, True)

@@ -1,0 +1,85 @@
+"""Questions on a real controlling terminal, and what is taken for an answer without one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+ASK = "from operations.util import terminal; print('answer:', terminal.ask('Sure?', default={}))"
+LOOK = "from operations.util import terminal; print('there:', terminal.is_there())"
+
+
+def spawn(code: str, stdin: str = "<&0") -> pexpect.spawn[str]:
+    """Run Python in a shell that has a terminal of its own for its controlling one."""
+    command = f'exec "$0" -c "$1" {stdin}'
+    return pexpect.spawn(
+        "/bin/sh", ["-c", command, sys.executable, code], cwd=ROOT, encoding="utf-8", timeout=20
+    )
+
+
+def detached(code: str) -> str:
+    """What Python prints in a session of its own, which has no controlling terminal."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("default", "typed", "answer"),
+    [
+        (True, "", True),
+        (True, "n", False),
+        (True, "y", True),
+        (True, "perhaps", False),
+        (False, "", False),
+        (False, "n", False),
+        (False, " Y ", True),
+        (False, "YES", True),
+        (False, "yesterday", False),
+        (False, "\xff\xfe", False),
+    ],
+)
+def test_an_answer(default: bool, typed: str, answer: bool) -> None:
+    child = spawn(ASK.format(default))
+    child.expect_exact("Sure? [Y/n] " if default else "Sure? [y/N] ")
+    child.sendline(typed)
+    assert child.expect(["answer: False", "answer: True"]) == answer
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_an_end_of_file_is_no_answer(default: bool) -> None:
+    child = spawn(ASK.format(default))
+    child.expect_exact("Sure?")
+    child.sendeof()
+    assert child.expect(["answer: False", "answer: True"]) == default
+
+
+@pytest.mark.parametrize("stdin", ["<&0", "</dev/null"])
+def test_there(stdin: str) -> None:
+    child = spawn(LOOK, stdin)
+    child.expect_exact("there: True")
+
+
+def test_a_question_does_not_read_standard_input() -> None:
+    child = spawn(ASK.format(False), "</dev/null")
+    child.expect_exact("Sure?")
+    child.sendline("y")
+    child.expect("answer: True")
+
+
+def test_not_there() -> None:
+    assert detached(LOOK) == "there: False"
+    assert detached(ASK.format(True)) == "answer: True"
+    assert detached(ASK.format(False)) == "answer: False"
