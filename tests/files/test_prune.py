@@ -172,8 +172,9 @@ def test_an_empty_engine(mac: Mac, mode: str, action: str) -> None:
 
 
 def test_a_container_that_goes_between_two_questions(mac: Mac) -> None:
-    once = f"[ \"$4\" != inspect ] || [ -e '{mac.root}/gone' ] || {{ : >'{mac.root}/gone'; echo 'No such container' >&2; exit 1; }}\n"
-    mac.brewed("docker", once + DOCKER)
+    gone = f"'{mac.root}/gone'"
+    once = f"echo 'No such container' >&2; : >{gone}; exit 1"
+    mac.brewed("docker", f'if [ "$4" = inspect ] && [ ! -e {gone} ]; then {once}; fi\n{DOCKER}')
     done = prune(mac, "images", "look")
     assert (done.returncode, done.stdout.splitlines()) == (0, LOOKS["images"])
 
@@ -185,7 +186,7 @@ DONE = ["container prune", "network rm", "volume rm", "image prune", "builder pr
 @pytest.mark.parametrize("trouble", ["fails", "hangs", "cut off"])
 @pytest.mark.parametrize("where", [*ASKED, *DONE])
 def test_docker_in_trouble(mac: Mac, where: str, trouble: str) -> None:
-    """What could not be listed is not absent: nothing is removed then; and nothing goes on after a failure."""
+    """What could not be listed is not absent: nothing is removed then; and nothing follows a failure."""
     body = {
         "fails": "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
         "hangs": "exec sleep 300",

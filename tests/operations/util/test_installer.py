@@ -153,6 +153,25 @@ def test_options(options: str, detached: bool, removed: bool) -> None:
     assert installer.smoke_test is (removed and not detached)
 
 
+@pytest.mark.parametrize(
+    ("options", "networks"),
+    [
+        ("", ()),
+        ("--network backend", ("backend",)),
+        ("--network=backend -d", ("backend",)),
+        ("--net 'a b'", ("a b",)),
+        ("--network name=backend,alias=web", ("backend",)),
+        ("--network one --network two", ("one", "two")),
+        ("--network-alias web", ()),
+        ("-e --network", ()),
+    ],
+)
+def test_networks(options: str, networks: tuple[str, ...]) -> None:
+    installer = good(f"docker run {options} --name web nginx --network other\n")
+    assert installer.networks == networks
+    assert Installers((installer, installer), (), ()).networks == networks
+
+
 def test_the_rest_of_the_file_stays() -> None:
     text = """\
 # docker run in a comment, 'not closed
