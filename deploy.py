@@ -8,15 +8,27 @@ Every phase decides from what it finds when its turn comes. The names below are 
 
 from pathlib import Path
 
-from pyinfra import host, logger
+from pyinfra import host, inventory, logger
 from pyinfra.api import DeployError
 
-from operations import colima, containers, docker, forecast, homebrew, launchd, preflight, prune, rivals
+from operations import (
+    colima,
+    containers,
+    docker,
+    forecast,
+    homebrew,
+    launchd,
+    preflight,
+    prune,
+    reset,
+    rivals,
+)
 from operations.util import installer
 from operations.util.plist import daemon_plist
+from operations.util.remote import hosts_of_run, is_read
 
 # 0  Preflight: all that is wrong is said at once, before anything is touched.
-target = preflight.check(host, host.data.dict())
+target = preflight.check(host, host.data.dict(), inventory.get_override_data(), hosts_of_run())
 settings, mac = target.settings, target.mac
 user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
 installers = installer.read(Path("containers"))
@@ -27,8 +39,21 @@ for warning in [*preflight.warnings(settings, mac), *installers.warnings]:
 host.log(f"{settings}", logger.debug)
 
 plist = daemon_plist(settings, target.user.home, mac.homebrew.prefix)
-prune_mode = prune.mode_in_force(settings, full_reset=False)
-names = forecast.names(target, plist, installers, prune_mode)
+if why := forecast.refusal(target, plist):
+    raise DeployError(f"{host.name}: nothing was touched.\n  - {why}")
+names = forecast.names(target, plist, installers)
+
+# A full reset is confirmed before anything else happens.
+if settings.full_reset:
+    reset.confirmed(
+        name=names.guard,
+        place=target.place,
+        mode=settings.backup,
+        word=settings.confirm_token,
+        no_confirm=settings.no_confirm,
+        force_yes=settings.force_yes,
+        hosts=hosts_of_run(),
+    )
 
 # 1  Dependencies
 homebrew.formulae(
@@ -48,21 +73,26 @@ rivals.removed(
     label=label,
     clean=settings.clean_other_colima_daemons,
     backup=target.backup_dir,
-    asks=forecast.is_read(),
+    asks=is_read(),
 )
+
+# 3  State: made anew or put back when asked for; a reset that was cut off is taken up.
+if settings.full_reset:
+    reset.set_aside(name=names.state, place=target.place, mode=settings.backup)
+elif settings.restore:
+    reset.restored(name=names.state, place=target.place, backup=f"{target.backup_dir}/{settings.restore}")
+elif target.profile.unfinished is not None:
+    reset.resumed(name=names.state, place=target.place)
 
 # 5  Supervision: launchd owns Colima.
 launchd.daemon(
     name=names.supervision,
     label=label,
     plist=plist,
-    restart=settings.restart,
+    restart=settings.restart or target.replaced,
     before_unload=colima.stop_command(user, profile),
     after_unload=colima.sweep_command(user, profile),
-    milestones=(
-        *(() if target.profile.provisioned else (colima.FIRST_START,)),
-        *(() if prune_mode == prune.NONE else (prune.DUE,)),
-    ),
+    milestones=target.milestones,
 )
 
 # 6  Provisioning: the daemon's first start is the only one there is.
@@ -89,14 +119,14 @@ docker.engine(
 )
 
 # 8  Prune: after a start only.
-if prune_mode != prune.NONE:
+if (prune_mode := prune.mode_in_force(settings)) != prune.NONE:
     prune.pruned(
         name=names.prune,
         user=user,
         profile=profile,
         label=label,
         mode=prune_mode,
-        force_yes=False,
+        force_yes=settings.force_yes,
         networks=installers.networks,
     )
 

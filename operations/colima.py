@@ -200,9 +200,12 @@ def _undo(state: State, host: Host, user: str, profile: str, label: str, *, dele
     return run(state, host, StringCommand("/bin/rm", "-rf", *files))[0]
 
 
-def describe(profile: ProfileState, starts: bool) -> str | None:
-    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
-    if not profile.provisioned:
+def describe(profile: ProfileState, starts: bool, *, first: bool) -> str | None:
+    """What the operation would change and why, for a person who reads `--dry`; None: nothing.
+
+    `first`: the start makes the profile.
+    """
+    if first:
         return f"Make profile {profile.instance} by the daemon's first start"
     if starts or profile.status != RUNNING:
         return f"Bring {profile.instance} up on {QEMU} (Lima: {profile.status or 'no instance'})"

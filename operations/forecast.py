@@ -7,15 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pyinfra import host, state
+from pyinfra import host
 
 from facts.docker import DockerEngine
-from facts.launchd import Definitions, LaunchdJob, Milestones
+from facts.launchd import Definitions, JobState, LaunchdJob, Milestones
 from files import text
-from operations import colima, containers, docker, homebrew, launchd, prune, rivals
+from operations import colima, containers, docker, homebrew, launchd, prune, reset, rivals
 from operations.preflight import Target
 from operations.util.installer import Installers
-from operations.util.remote import together
+from operations.util.remote import hosts_of_run, is_read, together
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Names:
 
     dependencies: str = "Keep colima, docker and qemu installed"
     hygiene: str = "Keep Colima started by nothing else"
+    guard: str = "Confirm the full reset"
+    state: str = "Keep one state directory, as it is"
     supervision: str = "Keep Colima supervised by launchd"
     provisioning: str = "Keep Colima's VM running"
     gates: str = "See Docker ready"
@@ -31,13 +33,28 @@ class Names:
     containers: str = "Keep the containers of the installers"
 
 
-def is_read() -> bool:
-    """Whether someone reads the forecast and is asked before it happens: not with `-y`."""
-    return bool(state.should_check_for_changes())
+def _starts(target: Target, plist: dict[str, Any], job: JobState | None) -> launchd.Convergence | None:
+    """What this run would do to the daemon; None when launchd is not heard."""
+    restart = target.settings.restart or target.replaced
+    return launchd.converge(job, plist, text("launch"), restart=restart) if job else None
 
 
-def names(target: Target, plist: dict[str, Any], installers: Installers, prune_mode: str) -> Names:
-    """Name the operations by what they would change now; `prune_mode` is the one in force.
+def refusal(target: Target, plist: dict[str, Any]) -> str | None:
+    """Why nobody could be asked about the prune that this run ends in; None: somebody could, or none is due.
+
+    What is previewed is not refused: it may be no more than a dry run.
+    """
+    settings = target.settings
+    why = prune.fault(prune.mode_in_force(settings), settings.force_yes)
+    if why is None or is_read():
+        return None
+    job, notes = together((LaunchdJob, {"label": settings.label}), (Milestones, {"label": settings.label}))
+    change = _starts(target, plist, job)
+    return why if change is None or change.load or prune.DUE in (notes or {}) else None
+
+
+def names(target: Target, plist: dict[str, Any], installers: Installers) -> Names:
+    """Name the operations by what they would change now.
 
     With `-y` nobody reads a name before it happens, so the facts are saved; the operations say what they do.
     """
@@ -51,20 +68,26 @@ def names(target: Target, plist: dict[str, Any], installers: Installers, prune_m
         (DockerEngine, {"user": user, "profile": settings.colima_profile}),
         (Milestones, {"label": settings.label}),
     )
-    change = launchd.converge(job, plist, text("launch"), restart=settings.restart) if job else None
+    change = _starts(target, plist, job)
     starts = change is None or change.load
     others = rivals.judged(definitions or [], settings.label, user, target.user.home, settings.colima_profile)
     described = {
         "dependencies": homebrew.describe(target.mac.homebrew),
         "hygiene": rivals.describe(others, settings.clean_other_colima_daemons),
         "supervision": launchd.describe(job, settings.label, change) if job and change else None,
-        "provisioning": colima.describe(target.profile, starts),
+        "state": reset.describe(target.place, settings, target.profile),
+        "provisioning": colima.describe(target.profile, starts, first=target.first_start),
         "gates": docker.describe(engine, notes, starts, settings.wait_stable_required),
-        "prune": prune.describe(notes, starts, prune_mode),
-        "containers": containers.describe(installers, engine, {} if starts else notes),
+        "prune": prune.describe(notes, starts, prune.mode_in_force(settings)),
+        "containers": containers.describe(
+            installers, None if target.replaced else engine, {} if starts else notes
+        ),
     }
+    if settings.full_reset:
+        for line in reset.forecast(host, target.place, settings.backup):
+            host.log(line)
     found = {operation: name for operation, name in described.items() if name is not None}
-    if len(state.inventory) == 1:
+    if hosts_of_run() == 1:
         return Names(**found)
     # pyinfra's tables have a line an operation, with one host's name for all: each says its own here.
     for name in found.values():

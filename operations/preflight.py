@@ -4,18 +4,24 @@ Check a host before anything on it is touched: the settings, and the Mac and the
 
 from __future__ import annotations
 
+import shlex
 import socket
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api import DeployError, FactBase, Host
 
+from facts.backup import Backups, Unit
 from facts.colima import ColimaProfile, ProfileState
 from facts.mac import Mac, MacState, NoUser, User, UserState
-from operations.util.remote import together
-from settings import Fault, Settings
+from operations import colima, prune, reset
+from operations.util import terminal
+from operations.util.remote import is_read, together
+from settings import Fault, Settings, without_danger
 
 # colima start has no --vm-type before macOS 13 (colima cmd/start.go).
 OLDEST_MACOS = 13
@@ -38,6 +44,35 @@ class Target:
     mac: MacState
     user: UserState
     profile: ProfileState
+    stamp: str = field(default_factory=lambda: time.strftime("%Y%m%d-%H%M%S"))
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the profile that is there is set aside in this run."""
+        return self.settings.full_reset or bool(self.settings.restore)
+
+    @property
+    def first_start(self) -> bool:
+        """Whether the daemon's next start makes the profile."""
+        return not self.settings.restore and (self.settings.full_reset or not self.profile.provisioned)
+
+    @property
+    def milestones(self) -> tuple[str, ...]:
+        """What is still to be done after a start that this run makes."""
+        due = {
+            colima.FIRST_START: self.first_start,
+            prune.DUE: prune.mode_in_force(self.settings) != prune.NONE,
+        }
+        return tuple(name for name, is_due in due.items() if is_due)
+
+    @property
+    def place(self) -> reset.Place:
+        """The profile as a reset knows it, with the backup that this run would make."""
+        settings = self.settings
+        unit = f"{self.backup_dir}/{settings.colima_profile}-{self.stamp}"
+        return reset.Place(
+            settings.homebrew_user, settings.colima_profile, settings.label, unit, self.profile.other_dir
+        )
 
     @property
     def backup_dir(self) -> str:
@@ -112,6 +147,59 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
     return faults
 
 
+def state_faults(settings: Settings, profile: ProfileState) -> list[str]:
+    """What is wrong with a second state directory: only one of them can be the one that is used."""
+    if profile.other_dir is None or profile.unfinished is not None:
+        return []
+    mine, other = f"{profile.home}/.colima", profile.other_dir
+    strangers = [name for name in profile.other_profiles if name != settings.colima_profile]
+    if settings.full_reset:
+        if not strangers:
+            return []
+        return [
+            f"{other} holds other profiles as well ({', '.join(strangers)}), which a full reset of "
+            f"{settings.colima_profile} leaves alone: move it away yourself, with Colima stopped"
+        ]
+
+    def held(names: tuple[str, ...]) -> str:
+        return f"holds {', '.join(names)}" if names else "holds no profile"
+
+    colima = f"as {settings.homebrew_user}, with Colima stopped"
+    anew = "or make the profile anew, both kept as a backup: --data full_reset=true"
+    if not profile.state_dir:
+        return [
+            f"Colima's state is in {other} ({held(profile.other_profiles)}), and Colima Pulse uses {mine}. "
+            f"To keep it, {colima}: mv {shlex.quote(other)} {shlex.quote(mine)}; {anew}"
+        ]
+    aside = f"{mine}.aside"
+    return [
+        f"there are two state directories: {mine} is used and {held(profile.profiles)}; {other} is not and "
+        f"{held(profile.other_profiles)}. To keep the first, {colima}: "
+        f"mv {shlex.quote(other)} {shlex.quote(aside)}; to keep the second: "
+        f"mv {shlex.quote(mine)} {shlex.quote(aside)} && mv {shlex.quote(other)} {shlex.quote(mine)}; {anew}"
+    ]
+
+
+def backup_faults(settings: Settings, backups: list[Unit] | None) -> list[str]:
+    """What is wrong with the backup that is to be put back."""
+    if backups is None:
+        return [str(Fault("RESTORE", settings.restore, "the backups on this Mac cannot be read"))]
+    found = next((each for each in backups if each.name == settings.restore), None)
+    if found is None:
+        names = ", ".join(each.name for each in backups if each.complete)
+        return [str(Fault("RESTORE", settings.restore, f"there is {names or 'no backup'}"))]
+    wrong = []
+    if not found.complete:
+        wrong.append("it is not complete")
+    if found.profile != settings.colima_profile:
+        wrong.append(f"it is one of profile {found.profile}: set COLIMA_PROFILE={found.profile}")
+    if found.vm_type not in (None, settings.colima_vm_type):
+        wrong.append(f"its VM is one of {found.vm_type}")
+    if found.disk is not None and found.disk > settings.colima_disk:
+        wrong.append(f"its disk has {found.disk} GiB and can only grow: set COLIMA_DISK={found.disk} or more")
+    return [str(Fault("RESTORE", settings.restore, why)) for why in wrong]
+
+
 def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str) -> list[str]:
     """What of an existing profile is in the way: it cannot be converted, and its disk only grows."""
     if profile is None:
@@ -120,22 +208,25 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
             f"{settings.homebrew_user}: LIMA_HOME=~/.colima/_lima {prefix}/bin/limactl list"
         ]
     name, faults = settings.colima_profile, []
-    colima = f"sudo -H -u {settings.homebrew_user} {prefix}/bin/colima"
+    if settings.full_reset or settings.restore or profile.unfinished is not None:
+        return []
+    anew = "To make it anew, the old one kept as a backup: --data full_reset=true"
     if profile.vm_type not in (None, settings.colima_vm_type):
+        colima = f"sudo -H -u {settings.homebrew_user} {prefix}/bin/colima"
         keeps = (
-            "Its data disk, and so images, containers and volumes, stays"
+            "To keep its data disk, and so images, containers and volumes: "
+            f"{colima} stop --profile {name}; {colima} delete --force --profile {name}"
             if profile.data_disk
-            else "It has no data disk, so ALL its images, containers and volumes would go: save them first"
+            else "It has no data disk: all its images, containers and volumes are in that backup only"
         )
         faults.append(
             f"profile {name} runs on {profile.vm_type}, and a VM cannot be converted to "
-            f"{settings.colima_vm_type}. To have it made anew: {colima} stop --profile {name}; "
-            f"{colima} delete --force --profile {name}. {keeps}."
+            f"{settings.colima_vm_type}. {anew}. {keeps}"
         )
     if profile.runtime not in (None, settings.colima_runtime):
         faults.append(
             f"profile {name} was made for the runtime {profile.runtime}, and its disk cannot be "
-            f"converted to {settings.colima_runtime}: choose another COLIMA_PROFILE"
+            f"converted to {settings.colima_runtime}: choose another COLIMA_PROFILE. {anew}"
         )
     if profile.disk is not None and settings.colima_disk < profile.disk:
         faults.append(
@@ -144,7 +235,7 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
                     "COLIMA_DISK",
                     settings.colima_disk,
                     f"the disk of profile {name} has {profile.disk} GiB and can only grow: "
-                    f"set COLIMA_DISK={profile.disk}",
+                    f"set COLIMA_DISK={profile.disk}. {anew}",
                 )
             )
         )
@@ -183,30 +274,43 @@ def without_nagle(host: Host) -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def check(host: Host, data: Mapping[str, Any]) -> Target:
-    """Check one host, and return what it is to become and what it is.
-
-    Raises DeployError with everything that is wrong, at once; nothing has been touched then.
-    """
-    without_nagle(host)
-    settings, wrong = Settings.parse(data)
-    faults = [str(fault) for fault in wrong]
-    who, profile_name = settings.homebrew_user, settings.colima_profile
+def _ask(
+    host: Host, who: str, profile: str
+) -> tuple[MacState | None, UserState | NoUser | None, ProfileState | None]:
+    """What the Mac, the user and the profile are, all asked at once."""
     # What needs no root is asked without sudo, so that one of them alone can ask for its password.
-    asked: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [(Mac, {"_sudo": False})]
+    questions: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [(Mac, {"_sudo": False})]
     if who:
-        asked.append((User, {"user": who, "_sudo": False}))
-        asked.append((ColimaProfile, {"user": who, "profile": profile_name}))
+        questions.append((User, {"user": who, "_sudo": False}))
+        questions.append((ColimaProfile, {"user": who, "profile": profile}))
     try:
-        answers: list[Any] = [*together(*asked), None, None]
+        mac, user, found, *_ = [*together(*questions), None, None]
     except EOFError:
         raise DeployError(
             f"{host.name}: sudo wants a password, and there is no terminal to ask for it. Run this on "
             "a terminal, or allow the SSH user sudo without one (NOPASSWD in sudoers)."
         ) from None
-    mac: MacState | None = answers[0]
-    user: UserState | NoUser | None = answers[1]
-    profile: ProfileState | None = answers[2]
+    return mac, user, found
+
+
+def check(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], hosts: int = 1) -> Target:
+    """Check one host of `hosts`, and return what it is to become and what it is.
+
+    `data` is the host's, and `asked` what of it `--data` gave.
+
+    Raises DeployError with everything that is wrong, at once; nothing has been touched then.
+    """
+    without_nagle(host)
+    safe, ignored = without_danger(data, asked)
+    for warning in ignored:
+        host.log(warning, logger.warning)
+    settings, wrong = Settings.parse(safe)
+    faults = [str(fault) for fault in wrong]
+    # What is previewed may be no more than a dry run; the guard asks again when it comes to it.
+    if not is_read():
+        faults += reset.faults(settings, hosts, has_terminal=terminal.is_there())
+    who = settings.homebrew_user
+    mac, user, profile = _ask(host, who, settings.colima_profile)
     if mac is None:
         raise _refuse(host, [*faults, "what this Mac is cannot be read"])
     faults += mac_faults(settings, mac)
@@ -222,6 +326,10 @@ def check(host: Host, data: Mapping[str, Any]) -> Target:
     if not isinstance(user, UserState):
         raise _refuse(host, faults)
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
+    faults += state_faults(settings, profile) if profile is not None else []
+    if settings.restore:
+        directory = str(PurePosixPath(user.home) / settings.backup_dir_base)
+        faults += backup_faults(settings, host.get_fact(Backups, user=who, backup=directory))
     if faults or profile is None:
         raise _refuse(host, faults)
     return Target(settings, mac, user, profile)

@@ -23,11 +23,11 @@ AGGRESSIVE = "aggressive"
 DUE = "prune"
 
 
-def mode_in_force(settings: Settings, full_reset: bool) -> str:
+def mode_in_force(settings: Settings) -> str:
     """What a start of Docker is followed by: a PRUNE_MODE, of which a full reset makes none safe."""
     if not settings.prune_docker_after_start:
         return NONE
-    return SAFE if full_reset and settings.prune_mode == NONE else settings.prune_mode
+    return SAFE if settings.full_reset and settings.prune_mode == NONE else settings.prune_mode
 
 
 def fault(mode: str, force_yes: bool) -> str | None:

@@ -44,6 +44,16 @@ def together(*asked: tuple[type[FactBase[Any]], dict[str, Any]]) -> list[Any]:
     return [value for value, _ in answers]
 
 
+def is_read() -> bool:
+    """Whether someone reads what would change and is asked before it happens: not with `-y`."""
+    return bool(state.should_check_for_changes())
+
+
+def hosts_of_run() -> int:
+    """How many hosts this run is for."""
+    return len(state.inventory if state.limit_hosts is None else state.limit_hosts)
+
+
 class LiveCommand(StringCommand):
     """A command whose output is shown as it comes, without `-vvv`."""
 

@@ -32,3 +32,13 @@ def ask(question: str, *, default: bool) -> bool:
     except OSError:
         return default
     return answer in {"y", "yes"} or (answer == "" and default)
+
+
+def typed(question: str) -> str | None:
+    """What is typed after the question on the controlling terminal, without the line's end; None without."""
+    try:
+        with _open() as terminal:
+            terminal.write(f"\r\x1b[K{question} ".encode())
+            return terminal.readline().decode(errors="replace").rstrip("\r\n")
+    except OSError:
+        return None

@@ -9,9 +9,9 @@ import pytest
 
 from facts.launchd import milestones_path
 from operations.prune import DUE
-from tests.checkout import PYINFRA, Run
+from tests.checkout import PYINFRA
 from tests.e2e.conftest import MakeCheckout, MakeMac
-from tests.e2e.looking import LABEL, Deployed, container, docker
+from tests.e2e.looking import LABEL, Deployed, container, docker, job_pid
 from tests.mac.machine import Mac
 
 WEB = (
@@ -20,16 +20,6 @@ WEB = (
 )
 LATE = "docker run -d --name late --restart always --network backend busybox sleep 1000\n"
 START = ("-y", "--data", "restart=true")
-
-# What a deploy does that was told force_yes=true, and nothing else of it.
-BY_FORCE = """
-from operations import prune
-
-prune.pruned(
-    name="Prune Docker", user="alice", profile="default", label={label!r}, mode="aggressive", force_yes=True,
-    networks=("backend",),
-)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -180,22 +170,19 @@ def anonymous(mac: Mac, name: str) -> str:
     return found
 
 
-def by_force(deployed: Deployed) -> Run:
-    (deployed.checkout.directory / "by_force.py").write_text(BY_FORCE.format(label=LABEL))
-    return deployed.run("-y", deploy="by_force.py")
-
-
 def test_aggressive_spares_what_the_installers_made(deployed: Deployed, littered: tuple[str, str]) -> None:
     mac, (ours, theirs) = deployed.mac, littered
     docker(mac, "pull", "alpine")
+    before = job_pid(mac)
     run = deployed.run(*START, "--data", "prune_mode=aggressive")
-    assert run.status == 0, run.output
+    assert run.status == 1  # nobody is there to ask
     assert "force_yes=true" in run.output
-    assert is_due(mac)
-    assert "stranger" in names(mac, "container", "--all")  # nobody was there to ask
+    assert job_pid(mac) == before
+    # Where nothing is started there is nothing to ask about.
+    assert deployed.run("-y", "--data", "prune_mode=aggressive").status == 0
     docker(mac, "rm", "--force", "late")
 
-    run = by_force(deployed)
+    run = deployed.run(*START, "--data", "prune_mode=aggressive", "--data", "force_yes=true")
     assert run.status == 0, run.output
     for line in ("container stranger (exited)", "network lonely", f"volume {theirs}", "image alpine:latest"):
         assert f"prune (aggressive) takes {line}" in run.output
@@ -210,8 +197,6 @@ def test_aggressive_spares_what_the_installers_made(deployed: Deployed, littered
 
     docker(mac, "start", "web")
     assert container(mac, "web", "State.Status") == "running"
-    run = deployed.run("-y")
-    assert run.status == 0, run.output
     assert container(mac, "late", "State.Status") == "running"
 
 

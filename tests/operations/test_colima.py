@@ -344,13 +344,14 @@ def test_stop_and_sweep() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "starts", "says"),
+    ("profile", "starts", "first", "says"),
     [
-        (NO_INSTANCE, True, "first start"),
-        (RUNNING, True, "Bring"),
-        (STARTING, False, "Stopped"),
-        (RUNNING, False, "None"),
+        (NO_INSTANCE, True, True, "first start"),
+        (RUNNING, True, True, "first start"),
+        (RUNNING, True, False, "Bring"),
+        (STARTING, False, False, "Stopped"),
+        (RUNNING, False, False, "None"),
     ],
 )
-def test_describe(profile: ProfileState, starts: bool, says: str) -> None:
-    assert says in str(colima.describe(profile, starts))
+def test_describe(profile: ProfileState, starts: bool, first: bool, says: str) -> None:
+    assert says in str(colima.describe(profile, starts, first=first))

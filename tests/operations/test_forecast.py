@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from pyinfra.context import ctx_host, ctx_state
 
 from facts.colima import RUNNING as RUNNING_VM
@@ -16,13 +17,16 @@ from operations.docker import VERIFIED
 from operations.forecast import Names
 from operations.preflight import Target
 from operations.prune import DUE
+from operations.util import terminal
 from operations.util.installer import Installers
 from tests.fakes import FakeHost
 from tests.operations.test_homebrew import ALL
 from tests.operations.test_launchd import ABSENT, PLIST, RUNNING, job_of, plist
-from tests.operations.test_preflight import ALICE, GOOD, MINI, NEW, PROFILE
+from tests.operations.test_preflight import ALICE, GOOD, MINI, NEW, PROFILE, settings
 
 READY = EngineState("/s", True, None, "28.4.0", {})
+PRUNES = Target(settings(prune_mode="images"), MINI, ALICE, PROFILE)
+ASKS = Target(settings(prune_mode="aggressive"), MINI, ALICE, PROFILE)
 
 
 def names(
@@ -32,14 +36,15 @@ def names(
     target: Target | None = None,
     host: Any = None,
     hosts: int = 1,
-    prune_mode: str = "none",
 ) -> Names:
     host = host or FakeHost({Definitions: []} | facts)
     target = target or Target(GOOD, MINI, ALICE, PROFILE)
-    state = SimpleNamespace(should_check_for_changes=lambda: reads, inventory=range(hosts))
+    state = SimpleNamespace(
+        should_check_for_changes=lambda: reads, inventory=range(10), limit_hosts=range(hosts)
+    )
     try:
         with ctx_state.use(state), ctx_host.use(host):
-            return forecast.names(target, PLIST, Installers((), (), ()), prune_mode)
+            return forecast.names(target, PLIST, Installers((), (), ()))
     finally:
         ctx_host.reset()
         ctx_state.reset()
@@ -80,9 +85,9 @@ def test_converged() -> None:
 def test_a_prune() -> None:
     """Due after a start, and once more when the deploy that made it was cut off; not by being wanted."""
     facts = {LaunchdJob: RUNNING, DockerEngine: READY}
-    assert "images" not in names(facts | {Milestones: {VERIFIED: "5"}}, prune_mode="images").prune
-    assert "images" in names(facts | {Milestones: {DUE: ""}}, prune_mode="images").prune
-    assert "images" in names(facts | {Milestones: {}, LaunchdJob: ABSENT}, prune_mode="images").prune
+    assert "images" not in names(facts | {Milestones: {VERIFIED: "5"}}, target=PRUNES).prune
+    assert "images" in names(facts | {Milestones: {DUE: ""}}, target=PRUNES).prune
+    assert "images" in names(facts | {Milestones: {}, LaunchdJob: ABSENT}, target=PRUNES).prune
 
 
 def test_many_hosts_share_a_name_and_each_says_its_own() -> None:
@@ -111,3 +116,30 @@ def test_a_rival() -> None:
 def test_unreadable_launchd() -> None:
     found = names({LaunchdJob: None, DockerEngine: READY, Milestones: None})
     assert found.supervision == Names().supervision
+
+
+@pytest.mark.parametrize(
+    ("target", "job", "notes", "refused"),
+    [
+        (ASKS, RUNNING, {}, False),  # nothing is started, so nothing is pruned
+        (ASKS, RUNNING, {DUE: ""}, True),
+        (ASKS, ABSENT, {}, True),
+        (ASKS, None, None, True),
+        (replace(ASKS, settings=settings(prune_mode="aggressive", restart=True)), RUNNING, {}, True),
+        (replace(ASKS, settings=settings(prune_mode="aggressive", force_yes=True)), ABSENT, {}, False),
+        (PRUNES, ABSENT, {DUE: ""}, False),
+    ],
+)
+def test_a_prune_that_nobody_can_be_asked_about(
+    monkeypatch: pytest.MonkeyPatch, target: Target, job: Any, notes: Any, refused: bool
+) -> None:
+    monkeypatch.setattr(terminal, "is_there", lambda: False)
+    for reads in (False, True):
+        state = SimpleNamespace(should_check_for_changes=lambda reads=reads: reads)
+        try:
+            with ctx_state.use(state), ctx_host.use(FakeHost({LaunchdJob: job, Milestones: notes})):
+                why = forecast.refusal(target, PLIST)
+        finally:
+            ctx_host.reset()
+            ctx_state.reset()
+        assert (why is not None) is (refused and not reads)

@@ -9,11 +9,22 @@ from typing import Any
 
 import pytest
 from pyinfra.api import DeployError
-from pyinfra.context import ctx_host
+from pyinfra.context import ctx_host, ctx_state
 
+from facts.backup import Backups, Unit
 from facts.colima import ColimaProfile, ProfileState
 from facts.mac import HomebrewState, Mac, MacState, NoUser, User, UserState
-from operations.preflight import Target, check, mac_faults, profile_faults, user_faults, warnings
+from operations.preflight import (
+    Target,
+    backup_faults,
+    check,
+    mac_faults,
+    profile_faults,
+    state_faults,
+    user_faults,
+    warnings,
+)
+from operations.util import terminal
 from settings import Settings
 from tests.fakes import FakeHost
 
@@ -154,9 +165,93 @@ def test_an_existing_vz_profile() -> None:
     (fault,) = profile_faults(GOOD, replace(PROFILE, vm_type="vz"), "/opt/homebrew")
     assert "vz" in fault
     assert "sudo -H -u alice /opt/homebrew/bin/colima delete --force --profile default" in fault
-    assert "stays" in fault
+    assert "--data full_reset=true" in fault
     (fault,) = profile_faults(GOOD, replace(PROFILE, vm_type="vz", data_disk=False), "/opt/homebrew")
-    assert "ALL" in fault
+    assert "colima delete" not in fault
+    assert "backup only" in fault
+
+
+@pytest.mark.parametrize(
+    ("data", "unfinished"), [({"full_reset": True}, None), ({"restore": "x"}, None), ({}, "clearing")]
+)
+def test_what_is_set_aside_is_in_nobodys_way(data: dict[str, Any], unfinished: str | None) -> None:
+    old = replace(PROFILE, vm_type="vz", runtime="containerd", disk=100, unfinished=unfinished)
+    assert profile_faults(settings(**data), old, "/opt/homebrew") == []
+    assert len(profile_faults(GOOD, replace(old, unfinished=None), "/opt/homebrew")) == 3
+
+
+TWO = replace(PROFILE, other_dir="/Users/al ice/.config/colima", profiles=("default", "foo"))
+
+
+def test_two_state_directories() -> None:
+    """What each holds, and the ways out as they are typed."""
+    (fault,) = state_faults(GOOD, replace(TWO, other_profiles=("work",)))
+    assert "/Users/alice/.colima is used and holds default, foo" in fault
+    assert "/Users/al ice/.config/colima is not and holds work" in fault
+    assert "mv '/Users/al ice/.config/colima' /Users/alice/.colima.aside" in fault
+    assert (
+        "mv /Users/alice/.colima /Users/alice/.colima.aside && "
+        "mv '/Users/al ice/.config/colima' /Users/alice/.colima" in fault
+    )
+    assert "--data full_reset=true" in fault
+    assert "holds no profile" in state_faults(GOOD, TWO)[0]
+
+
+def test_the_other_state_directory_alone() -> None:
+    (fault,) = state_faults(GOOD, replace(TWO, state_dir=False, other_profiles=("default",)))
+    assert "mv '/Users/al ice/.config/colima' /Users/alice/.colima;" in fault
+    assert "aside" not in fault
+
+
+def test_a_reset_clears_both_unless_the_other_holds_more() -> None:
+    reset = settings(full_reset=True)
+    assert state_faults(reset, TWO) == []
+    assert state_faults(reset, replace(TWO, other_profiles=("default",))) == []
+    (fault,) = state_faults(reset, replace(TWO, other_profiles=("default", "foo", "work")))
+    assert "(foo, work)" in fault
+
+
+def test_one_state_directory() -> None:
+    assert state_faults(GOOD, PROFILE) == []
+    # An interrupted reset is what clears the other one.
+    assert state_faults(GOOD, replace(TWO, unfinished="clearing")) == []
+
+
+UNIT = Unit(
+    name="default-1",
+    path="/Users/alice/colima-pulse-backups/default-1",
+    complete=True,
+    profile="default",
+    made="2026-11-22T10:15:30Z",
+    kib=1024,
+    vm_type="qemu",
+    disk=20,
+    parts=("disk", "store.json"),
+)
+
+
+@pytest.mark.parametrize(
+    ("backups", "says"),
+    [
+        (None, "cannot be read"),
+        ([], "there is no backup"),
+        ([replace(UNIT, name="a"), replace(UNIT, name="b", complete=False)], "there is a"),
+        ([replace(UNIT, complete=False)], "not complete"),
+        ([replace(UNIT, profile="work")], "COLIMA_PROFILE=work"),
+        ([replace(UNIT, vm_type="vz")], "vz"),
+        ([replace(UNIT, disk=40)], "COLIMA_DISK=40"),
+    ],
+)
+def test_backups_that_cannot_be_put_back(backups: list[Unit] | None, says: str) -> None:
+    (fault,) = backup_faults(settings(restore="default-1"), backups)
+    assert says in fault
+    assert "default-1" in fault
+
+
+def test_backups_that_can() -> None:
+    wanted = settings(restore="default-1", colima_disk=40)
+    assert backup_faults(wanted, [replace(UNIT, name="x"), UNIT]) == []
+    assert backup_faults(wanted, [replace(UNIT, vm_type=None, disk=None)]) == []
 
 
 def test_another_runtime() -> None:
@@ -215,13 +310,15 @@ FACTS: dict[str, Any] = {"mac": Mac, "user": User, "profile": ColimaProfile}
 DATA: dict[str, Any] = {"homebrew_user": "alice"}
 
 
-def on(host: Any, data: dict[str, Any]) -> Target:
-    """Check a host as pyinfra has it while its deploy is loaded: in its context."""
+def on(host: Any, data: dict[str, Any], *, previews: bool = False, hosts: int = 1) -> Target:
+    """Check a host as pyinfra has it while its deploy is loaded: in its context. All data is from --data."""
+    state = SimpleNamespace(should_check_for_changes=lambda: previews)
     try:
-        with ctx_host.use(host):
-            return check(host, data)
+        with ctx_host.use(host), ctx_state.use(state):
+            return check(host, data, data, hosts)
     finally:
         ctx_host.reset()
+        ctx_state.reset()
 
 
 def refused(data: dict[str, Any], **facts: Any) -> str:
@@ -249,6 +346,48 @@ def test_all_faults_in_one_message() -> None:
     for each in ("COLIMA_CPUS", "COLIMA_MEMORY", "LABEL", "COLIMA_DISK", "12.0", "/Users/alice", "vz"):
         assert each in said
     assert said.count("\n  - ") == 7
+
+
+@pytest.fixture
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "is_there", lambda: False)
+
+
+@pytest.mark.usefixtures("no_terminal")
+def test_a_reset_that_nobody_can_confirm() -> None:
+    reset = DATA | {"full_reset": True}
+    said = refused(reset | {"colima_cpus": "0"})
+    assert "force_yes=true" in said
+    assert "COLIMA_CPUS" in said
+    # What is only previewed is not refused.
+    target = on(host(), reset, previews=True)
+    assert (target.replaced, target.first_start) == (True, True)
+    with pytest.raises(DeployError, match="2 hosts at once"):
+        on(host(), reset | {"force_yes": True}, hosts=2)
+    assert on(host(), reset | {"force_yes": True}).replaced
+
+
+def test_danger_in_an_inventory_is_passed_over() -> None:
+    over = host()
+    state = SimpleNamespace(should_check_for_changes=lambda: False)
+    try:
+        with ctx_host.use(over), ctx_state.use(state):
+            target = check(over, DATA | {"full_reset": True}, DATA)
+    finally:
+        ctx_host.reset()
+        ctx_state.reset()
+    assert not target.settings.full_reset
+    assert "full_reset" in over.said
+
+
+def test_what_a_restore_checks() -> None:
+    found = host(profile=replace(PROFILE, vm_type="vz"))
+    found.facts[Backups] = lambda **asked: [UNIT] if asked["backup"] == "/Users/alice/b" else None
+    target = on(found, DATA | {"restore": "default-1", "backup_dir_base": "b"})
+    assert (target.replaced, target.first_start) == (True, False)
+    assert target.place.unit.startswith("/Users/alice/b/default-2")
+    with pytest.raises(DeployError, match="default-1"):
+        on(found, DATA | {"restore": "default-2", "backup_dir_base": "b"})
 
 
 def test_not_a_mac() -> None:

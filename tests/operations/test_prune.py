@@ -34,8 +34,8 @@ MODES = ["safe", "images", "aggressive"]
     ],
 )
 def test_mode_in_force(wanted: bool, mode: str, full_reset: bool, in_force: str) -> None:
-    settings = Settings(prune_docker_after_start=wanted, prune_mode=mode)
-    assert mode_in_force(settings, full_reset) == in_force
+    settings = Settings(prune_docker_after_start=wanted, prune_mode=mode, full_reset=full_reset)
+    assert mode_in_force(settings) == in_force
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -14,6 +14,9 @@ ASK = "from operations.util import terminal; print('answer:', terminal.ask('Sure
 LOOK = "from operations.util import terminal; print('there:', terminal.is_there())"
 
 
+TYPED = "from operations.util import terminal; print('answer:', repr(terminal.typed('Word?')))"
+
+
 def spawn(code: str, stdin: str = "<&0") -> pexpect.spawn[str]:
     """Run Python in a shell that has a terminal of its own for its controlling one."""
     command = f'exec "$0" -c "$1" {stdin}'
@@ -83,3 +86,15 @@ def test_not_there() -> None:
     assert detached(LOOK) == "there: False"
     assert detached(ASK.format(True)) == "answer: True"
     assert detached(ASK.format(False)) == "answer: False"
+
+
+@pytest.mark.parametrize("word", ["DESTROY", "", " two words "])
+def test_a_word_comes_as_it_is_typed(word: str) -> None:
+    child = spawn(TYPED, "</dev/null")
+    child.expect_exact("Word? ")
+    child.sendline(word)
+    child.expect_exact(f"answer: {word!r}")
+
+
+def test_no_word_without_a_terminal() -> None:
+    assert detached(TYPED) == "answer: None"

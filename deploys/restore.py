@@ -1,0 +1,33 @@
+"""Put a backup of a full reset back; what is there now becomes a backup itself.
+
+pyinfra HOST deploys/restore.py                      lists the backups
+pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
+"""
+
+from pathlib import PurePosixPath
+
+from pyinfra import host, local
+from pyinfra.api import DeployError
+
+from facts.backup import Backups
+from facts.mac import User, UserState
+from operations.reset import gib
+from settings import Settings
+
+if host.data.get("restore"):
+    local.include("deploy.py")
+else:
+    settings, faults = Settings.parse(host.data.dict())
+    user = host.get_fact(User, user=settings.homebrew_user) if settings.homebrew_user else None
+    if faults or not isinstance(user, UserState):
+        raise DeployError(
+            "; ".join(map(str, faults)) or f"{settings.homebrew_user} is no user of {host.name}"
+        )
+    directory = str(PurePosixPath(user.home) / settings.backup_dir_base)
+    backups = host.get_fact(Backups, user=settings.homebrew_user, backup=directory)
+    if backups is None:
+        raise DeployError(f"the backups in {directory} of {host.name} cannot be read")
+    host.log(f"{directory}: " + (f"{len(backups)} backups" if backups else "no backups"))
+    for each in backups:
+        made = f"profile {each.profile}, made {each.made}" if each.complete else "not complete"
+        host.log(f"  {each.name}: {made}, {gib(each.kib)}")
