@@ -186,7 +186,7 @@ def test_aggressive_spares_what_the_installers_made(deployed: Deployed, littered
     assert run.status == 0, run.output
     for line in ("container stranger (exited)", "network lonely", f"volume {theirs}", "image alpine:latest"):
         assert f"prune (aggressive) takes {line}" in run.output
-    assert names(mac, "container", "--all") == {"web"}
+    assert names(mac, "container", "--all") == {"web", "late"}
     assert "nginx" in images(mac)
     assert "alpine" not in images(mac)
     assert {"pages", "named", ours} <= names(mac, "volume")
