@@ -119,7 +119,8 @@ class Mac:
             "/usr/bin/id",
             f"""case "$*" in
             -u) echo {uid} ;; -un) echo {name} ;;
-            '-u root') echo 0 ;; '-u alice') echo 501 ;; '-u mallory') echo 502 ;; '-gn alice') echo staff ;;
+            '-u root') echo 0 ;; '-u alice') echo 501 ;; '-u mallory') echo 502 ;;
+            '-un 501') echo alice ;; '-gn alice') echo staff ;;
             *) echo "id: no such user" >&2; exit 1 ;;
             esac""",
         )
@@ -262,6 +263,21 @@ class Mac:
             process.wait()
         for pid in self.left():
             os.kill(pid, signal.SIGKILL)
+
+
+def hostagent(mac: Mac, name: str = "colima") -> str:
+    """The command line of an instance's host agent."""
+    return f"/opt/homebrew/bin/limactl hostagent --pidfile {mac.home}/.colima/_lima/{name}/ha.pid --socket x"
+
+
+def qemu(mac: Mac, name: str = "colima") -> str:
+    """The command line of an instance's QEMU."""
+    return f"qemu-system-aarch64 -m 2048 -name lima-{name} -pidfile {mac.home}/.colima/_lima/{name}/qemu.pid"
+
+
+def usernet(mac: Mac) -> str:
+    """The command line of the network that all instances share."""
+    return f"limactl usernet -p {mac.home}/.colima/_lima/_networks/user-v2/usernet_user-v2.pid"
 
 
 def until(condition: Callable[[], object], seconds: float = 10) -> None:

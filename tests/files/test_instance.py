@@ -6,21 +6,22 @@ import subprocess
 
 import pytest
 
-from tests.files.conftest import Mac, is_gone
+from tests.files.conftest import Mac, hostagent, is_gone, qemu
 from tests.files.test_lib import HOSTILE
 
 NO_TIME = {"gone 20": "gone 0", "gone 10": "gone 0"}
 CALLERS = pytest.mark.parametrize("caller", ["root", "alice"])
 
 
-def hostagent(mac: Mac, name: str = "colima") -> subprocess.Popen[bytes]:
-    return mac.start(f"limactl hostagent --pidfile {mac.home}/.colima/_lima/{name}/ha.pid --socket x")
+def run(mac: Mac, name: str = "colima") -> list[subprocess.Popen[bytes]]:
+    """An instance that runs: its host agent and its QEMU."""
+    return [mac.start(hostagent(mac, name)), mac.start(qemu(mac, name))]
 
 
 @CALLERS
 def test_an_instance_that_runs_is_stopped_colimas_way(mac: Mac, caller: str) -> None:
     mac.become(caller)
-    hostagent(mac, "colima-web")
+    run(mac, "colima-web")
     mac.brewed("colima", "cat; echo stopping; echo done >&2")
     done = mac.run("stop-instance", "alice", "web", 10, stdin="y\n", env=HOSTILE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopping\ndone\n", "")
@@ -30,7 +31,7 @@ def test_an_instance_that_runs_is_stopped_colimas_way(mac: Mac, caller: str) -> 
 
 
 def test_where_nothing_runs_colima_is_not_called(mac: Mac) -> None:
-    hostagent(mac, "colima-foo")
+    run(mac, "colima-foo")
     mac.brewed("colima", ":")
     for name, more in (("stop-instance", ["10"]), ("sweep-profile", [])):
         done = mac.run(name, "alice", "default", *more)
@@ -40,29 +41,29 @@ def test_where_nothing_runs_colima_is_not_called(mac: Mac) -> None:
 
 @pytest.mark.parametrize("body, status", [("exit 1", 1), ("exec sleep 300", 124)])
 def test_a_stop_that_fails_or_hangs_is_said_and_is_no_error(mac: Mac, body: str, status: int) -> None:
-    agent = hostagent(mac)
+    vm = run(mac)
     mac.brewed("colima", body)
     done = mac.run("stop-instance", "alice", "default", 0.3)
     assert (done.returncode, done.stdout) == (0, f"colima stop: exit status {status}\n")
-    assert not is_gone(agent.pid), "the sweep is another's"
+    assert not any(is_gone(each.pid) for each in vm), "the sweep is another's"
 
 
 def test_sweep_profile_stops_then_ends_what_is_left(mac: Mac) -> None:
-    agent = hostagent(mac)
+    vm = run(mac)
     mac.brewed("colima", "exec sleep 300")
-    done = mac.run("sweep-profile", "alice", "default", edits={" 60 ": " 0.3 "})
+    done = mac.run("sweep-profile", "alice", "default", edits={'"$2" 60': '"$2" 0.3'})
     assert (done.returncode, done.stdout) == (0, "colima stop: exit status 124\n")
     assert mac.calls("colima") == [["stop", "--profile=default"]]
-    assert agent.poll() is not None
+    assert all(each.poll() is not None for each in vm)
 
 
 def test_sweep_profile_fails_when_something_stays(mac: Mac) -> None:
-    agent = hostagent(mac)
+    vm = run(mac)
     mac.brewed("colima", "exit 1")
     mac.tool("/bin/kill", "exit 1")
     done = mac.run("sweep-profile", "alice", "default", edits=NO_TIME)
     assert done.returncode == 1
-    assert str(agent.pid) in done.stderr
+    assert all(str(each.pid) in done.stderr for each in vm)
 
 
 def test_sweep_profile_of_nobody_fails(mac: Mac) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from pathlib import Path
 
-from tests.files.conftest import Mac, is_gone, until
+import pytest
+
+from tests.files.conftest import Mac, hostagent, is_gone, qemu, until, usernet
+from tests.files.test_heal import leave, lock, put
 from tests.files.test_lib import HOSTILE
 
 LINE = ("start", "--profile=default", "--cpu", "2", "--env", "GREETING=two words", "--foreground")
@@ -29,15 +33,20 @@ def launch(mac: Mac, *line: str, edits: dict[str, str] | None = None, **more: st
     return mac.installed(colima, *(line or LINE), env=environment(mac, **more), edits=edits)
 
 
+def colima_start(mac: Mac) -> str:
+    """A command line that starts the default profile; the directory in it is for ps."""
+    return f"colima start --foreground --env x={mac.root} --cpu"
+
+
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=10)
     return process.returncode, out, err
 
 
-def stop_and_hostagent(mac: Mac, stop: str) -> subprocess.Popen[bytes]:
-    """A colima whose `stop` does as told, and a host agent that runs."""
+def running(mac: Mac, stop: str) -> list[subprocess.Popen[bytes]]:
+    """A colima whose `stop` does as told, and a host agent and a QEMU that run."""
     mac.brewed("colima", f'case $1 in stop) {stop} ;; start) echo "became $$" ;; esac')
-    return mac.start(f"limactl hostagent --pidfile {mac.home}/.colima/_lima/colima/ha.pid --socket x")
+    return [mac.start(hostagent(mac)), mac.start(qemu(mac))]
 
 
 def test_it_becomes_colima_with_the_same_words(mac: Mac) -> None:
@@ -103,8 +112,8 @@ def test_a_home_that_never_appears_is_said_and_left_to_launchd(mac: Mac) -> None
 
 
 def test_an_unsupervised_instance_is_stopped_first(mac: Mac) -> None:
-    agent = stop_and_hostagent(mac, "cat; kill $(cat pid); echo stopped")
-    (mac.home / "pid").write_text(str(agent.pid))
+    vm = running(mac, "cat; kill $(cat pids); echo stopped")
+    (mac.home / "pids").write_text(" ".join(str(each.pid) for each in vm))
     status, out, err = finish(launch(mac))
     assert mac.calls("colima") == [["stop", "--profile=default"], list(LINE)]
     assert (status, out.split()[0]) == (0, "became")
@@ -115,38 +124,38 @@ def test_an_unsupervised_instance_is_stopped_first(mac: Mac) -> None:
 
 
 def test_what_colima_stop_leaves_is_ended(mac: Mac) -> None:
-    agent = stop_and_hostagent(mac, "exit 1")
+    vm = running(mac, "exit 1")
     status, out, err = finish(launch(mac))
     assert (status, out.split()[0]) == (0, "became")
     assert "colima stop failed" in err
-    assert agent.poll() is not None
+    assert all(each.poll() is not None for each in vm)
 
 
 def test_a_colima_stop_that_hangs_has_a_deadline(mac: Mac) -> None:
-    agent = stop_and_hostagent(mac, f"exec sleep '300 {mac.root}' || exec sleep 300")
+    vm = running(mac, f"exec sleep '300 {mac.root}' || exec sleep 300")
     start = time.monotonic()
     status, _, _ = finish(launch(mac, edits={" 240 ": " 0.3 "}))
     assert status == 0
     assert time.monotonic() - start < 8
-    assert agent.poll() is not None
+    assert all(each.poll() is not None for each in vm)
     assert [call[0] for call in mac.calls("colima")] == ["stop", "start"]
 
 
 def test_colima_does_not_start_beside_what_cannot_be_ended(mac: Mac) -> None:
-    agent = stop_and_hostagent(mac, "exit 1")
+    vm = running(mac, "exit 1")
     mac.tool("/bin/kill", "exit 1")
     status, _, err = finish(launch(mac, edits=NO_TIME))
     assert status == 75
-    assert str(agent.pid) in err
+    assert all(str(each.pid) in err for each in vm)
     assert [call[0] for call in mac.calls("colima")] == ["stop"]
 
 
 def test_another_profiles_instance_is_left_alone(mac: Mac) -> None:
-    agent = stop_and_hostagent(mac, "exit 1")
+    vm = running(mac, "exit 1")
     status, _, err = finish(launch(mac, "start", "--profile=web", "--foreground"))
     assert (status, err) == (0, "")
     assert mac.calls("colima") == [["start", "--profile=web", "--foreground"]]
-    assert not is_gone(agent.pid)
+    assert not any(is_gone(each.pid) for each in vm)
 
 
 def test_a_term_reaches_colima_itself(mac: Mac) -> None:
@@ -169,3 +178,120 @@ def test_its_own_lines_look_like_colimas(mac: Mac) -> None:
 def test_a_colima_that_is_not_there_is_a_failure(mac: Mac) -> None:
     Path(mac.prefix / "bin/colima").unlink(missing_ok=True)
     assert finish(launch(mac))[0] == 127
+
+
+def is_said(err: str, level: str, words: str) -> bool:
+    """Whether a line of that level says exactly this."""
+    return any(f'level={level} msg="{words}" context=launch' in line for line in err.splitlines())
+
+
+def test_what_a_crash_left_is_healed_with_a_line_each(mac: Mac) -> None:
+    mac.brewed("colima", "exit 6")
+    put(mac, "_lima/colima/ha.pid", 999_999_999)
+    stranger = mac.start("/usr/bin/vim notes")
+    put(mac, "_lima/colima/qemu.pid", stranger.pid)
+    put(mac, "_lima/colima-foo/ha.pid", 999_999_999)
+    leave(mac, "default/docker.sock")
+    status, _, err = finish(launch(mac))
+    home = f"{mac.home}/.colima"
+    assert status == 6
+    assert len(err.splitlines()) == 3
+    assert is_said(err, "info", f"removed {home}/_lima/colima/ha.pid: pid 999999999 is gone")
+    assert is_said(
+        err, "info", f"removed {home}/_lima/colima/qemu.pid: pid {stranger.pid} is another process"
+    )
+    assert is_said(err, "info", f"removed {home}/default/docker.sock: nothing listens behind it")
+    assert not is_gone(stranger.pid)
+    assert (mac.home / ".colima/_lima/colima-foo/ha.pid").exists()
+
+
+def test_a_quote_in_a_name_does_not_end_the_message(mac: Mac) -> None:
+    mac.brewed("colima", ":")
+    leave(mac, '_lima/colima/a"b\\c')
+    err = finish(launch(mac))[2]
+    lima = f"{mac.home}/.colima/_lima/colima"
+    assert is_said(err, "info", f'removed {lima}/a\\"b\\\\c: nothing listens behind it')
+
+
+def test_a_disk_that_another_instance_holds_is_left_to_it(mac: Mac) -> None:
+    mac.brewed("colima", ":")
+    other = mac.start(hostagent(mac, "colima-foo"))
+    put(mac, "_lima/colima-foo/lima.yaml")
+    held = lock(mac, f"{mac.home}/.colima/_lima/colima-foo")
+    status, _, err = finish(launch(mac))
+    assert (status, mac.calls("colima")) == (75, [])
+    assert is_said(err, "fatal", "the data disk of colima is in use by instance colima-foo, which runs")
+    assert held.is_symlink()
+    assert not is_gone(other.pid)
+
+
+@pytest.mark.parametrize("rest", [hostagent, qemu, colima_start])
+def test_half_an_instance_is_ended_without_a_stop_that_can_only_hang(mac: Mac, rest: object) -> None:
+    assert callable(rest)
+    process = mac.start(rest(mac))
+    mac.brewed("colima", "[ $1 = start ] || exec sleep 300")
+    put(mac, "_lima/colima/ha.pid", process.pid)
+    status, _, err = finish(launch(mac))
+    assert status == 0
+    assert [call[0] for call in mac.calls("colima")] == ["start"]
+    assert process.poll() is not None
+    assert f"without launchd's supervision: pid {process.pid}" in err
+    assert f"removed {mac.home}/.colima/_lima/colima/ha.pid: pid {process.pid} is " in err
+
+
+def test_a_stray_network_is_ended_unless_another_instance_runs(mac: Mac) -> None:
+    mac.brewed("colima", ":")
+    other = mac.start(hostagent(mac, "colima-foo"))
+    net = mac.start(usernet(mac))
+    put(mac, "_lima/_networks/user-v2/usernet_user-v2.pid", net.pid)
+    assert finish(launch(mac))[::2] == (0, "")
+    assert not is_gone(net.pid)
+    other.kill()
+    other.wait()
+    status, _, err = finish(launch(mac))
+    assert (status, [call[0] for call in mac.calls("colima")]) == (0, ["start", "start"])
+    assert net.poll() is not None
+    assert f"usernet_user-v2.pid: pid {net.pid} is " in err
+
+
+def test_a_start_that_ignores_term_is_killed_with_what_it_started(one_mac: Mac) -> None:
+    mac = one_mac
+    mac.brewed("colima", ":")
+    daemon = f"colima daemon start default --inotify-dir {mac.root}"
+    commands = [colima_start(mac), daemon, hostagent(mac), qemu(mac)]
+    found = [mac.start(command, ignores_term=True) for command in commands]
+    status, _, err = finish(launch(mac, edits={"gone 20 ours": "gone 1 ours"}))
+    assert (status, [call[0] for call in mac.calls("colima")]) == (0, ["stop", "start"])
+    assert [each.wait(1) for each in found] == [-signal.SIGKILL] * 4
+    assert all(str(each.pid) in err for each in found)
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_ps_that_fails_is_said_and_nothing_is_touched(mac: Mac, call: int) -> None:
+    mac.brewed("colima", ":")
+    put(mac, "_lima/colima/ha.pid", 999_999_999)
+    mac.tool("/bin/ps", f"[ $(tr -cd '\\036' <'{mac.root}/calls/ps' | wc -c) != {call} ] || exit 1")
+    status, _, err = finish(launch(mac))
+    assert (status, mac.calls("colima")) == (75, [])
+    assert "level=fatal" in err
+    assert "cannot be read" in err
+    assert (mac.home / ".colima/_lima/colima/ha.pid").exists()
+
+
+def test_a_slow_ps_and_a_hanging_one(one_mac: Mac) -> None:
+    one_mac.brewed("colima", ":")
+    one_mac.tool("/bin/ps", "sleep 0.5")
+    assert finish(launch(one_mac))[0] == 0
+    one_mac.tool("/bin/ps", "exec sleep 300")
+    status, _, err = finish(launch(one_mac, edits={"bounded 20 /bin/ps": "bounded 0.3 /bin/ps"}))
+    assert status == 75
+    assert "cannot be read" in err
+
+
+def test_limactl_is_not_asked(mac: Mac) -> None:
+    """It would start nothing good beside what is broken, and its answer is a guess about pid files."""
+    mac.brewed("limactl", 'echo \'{"name":"colima","status":"Run\'')
+    mac.brewed("colima", ":")
+    put(mac, "_lima/colima/ha.pid", 999_999_999)
+    assert finish(launch(mac))[0] == 0
+    assert mac.calls("limactl") == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.files.conftest import Mac
+from tests.files.conftest import Mac, hostagent, qemu
 
 ALICE = 501
 HOMES = ["/Users/alice", "/Users/al ice", "/Volumes/Big (1) [x]+/al.ice"]
@@ -21,6 +21,20 @@ def instance(home: str, name: str) -> list[str]:
         f"-drive file={lima}/{name}/diffdisk,if=virtio -name lima-{name} -pidfile {lima}/{name}/qemu.pid",
         f"qemu-system-x86_64 -pidfile {lima}/{name}/qemu.pid -name lima-{name}",
         f"ssh: {lima}/{name}/ssh.sock [mux]",
+        f'ssh -F /dev/null -o IdentityFile="{lima}/_config/user" -o ControlMaster=auto '
+        f'-o ControlPath="{lima}/{name}/ssh.sock" -o ControlPersist=yes -p 60022 127.0.0.1 -- sshfs :/Users',
+        f"/usr/bin/ssh -F /dev/null -oControlPath={lima}/{name}/ssh.sock -O forward 127.0.0.1",
+        f"ssh -p 60022 127.0.0.1 -o ControlPath={lima}/{name}/ssh.sock",
+    ]
+
+
+def beneath(profile: str, name: str) -> list[str]:
+    """What `colima start` starts, and what a TERM to it leaves."""
+    return [
+        f"/opt/homebrew/bin/colima daemon start {profile} --inotify --inotify-dir /Users",
+        f"colima daemon start {profile}",
+        f"limactl start --tty=false {name}",
+        f"/opt/homebrew/bin/limactl start --tty=false /Users/al ice/Library/Caches/colima-pulse/{name}.yaml",
     ]
 
 
@@ -68,6 +82,18 @@ def innocent(home: str, name: str, profile: str) -> list[str]:
         f"qemu-img info {lima}/{name}/diffdisk -pidfile {lima}/{name}/qemu.pid",
         f"ssh: {lima}/{name}/ssh.sock.k3dJ2 [mux]",
         f"echo ssh: {lima}/{name}/ssh.sock [mux]",
+        f"ssh -F {lima}/{name}/ssh.config lima-{name}",
+        f"ssh -o ControlPath={lima}/{name}/ssh.sock.old 127.0.0.1",
+        f'ssh -o ControlPath="/backup{lima}/{name}/ssh.sock" 127.0.0.1',
+        f"sshd -o ControlPath={lima}/{name}/ssh.sock 127.0.0.1",
+        f"vim ssh -o ControlPath={lima}/{name}/ssh.sock 127.0.0.1",
+        f"colima daemon stop {profile}",
+        f"colima daemon status {profile}",
+        f"vim colima daemon start {profile}",
+        f"limactl start {name}",
+        f"limactl stop {name}",
+        f"limactl start --tty=false my-{name}",
+        f"vim limactl start --tty=false {name}",
         f"vim colima start --profile={profile}",
         f"man colima start --profile={profile}",
         f"colima stop --profile={profile}",
@@ -96,7 +122,8 @@ def listed(mac: Mac, home: str, profile: str, commands: list[str], uid: int = AL
 @pytest.mark.parametrize("home", HOMES)
 @pytest.mark.parametrize("profile, name", [("default", "colima"), ("web", "colima-web")])
 def test_what_runs_of_the_profile_is_ours(mac: Mac, home: str, profile: str, name: str) -> None:
-    assert listed(mac, home, profile, instance(home, name)) == instance(home, name)
+    running = instance(home, name) + beneath(profile, name)
+    assert listed(mac, home, profile, running) == running
 
 
 @pytest.mark.parametrize("profile", ["default", "web"])
@@ -137,7 +164,7 @@ def test_anothers_colima_start_is_not_the_defaults(one_mac: Mac, start: str) -> 
 )
 def test_another_profile_is_never_ours(mac: Mac, asked: str, other: str) -> None:
     name = "colima" if other == "default" else f"colima-{other}"
-    strangers = instance("/Users/alice", name) + starts(other)
+    strangers = instance("/Users/alice", name) + beneath(other, name) + starts(other)
     assert listed(mac, "/Users/alice", asked, strangers) == []
 
 
@@ -148,7 +175,8 @@ def test_another_homes_instance_is_never_ours(mac: Mac, asked: str, other: str) 
 
 @pytest.mark.parametrize("uid", [0, 502, 50, 5010])
 def test_another_users_process_is_never_ours(mac: Mac, uid: int) -> None:
-    commands = instance("/Users/alice", "colima") + starts("default") + UNNAMED_STARTS
+    commands = instance("/Users/alice", "colima") + beneath("default", "colima")
+    commands += starts("default") + UNNAMED_STARTS
     assert listed(mac, "/Users/alice", "default", commands, uid) == []
 
 
@@ -176,6 +204,16 @@ def test_another_launch_is_ours(mac: Mac) -> None:
     assert done.stdout.startswith(f"{other.pid} ")
 
 
+def test_an_instance_behind_a_link_is_ours(mac: Mac) -> None:
+    """Lima resolves links before it names a path: ~/.colima may lie on another volume."""
+    (mac.root / "Volumes/Big").mkdir(parents=True)
+    (mac.root / "Volumes/Big/_lima").mkdir()
+    (mac.home / ".colima").symlink_to(mac.root / "Volumes/Big")
+    command = f"limactl hostagent --pidfile {mac.root}/Volumes/Big/_lima/colima/ha.pid --socket x"
+    mac.table((7, ALICE, command), (8, ALICE, command.replace("/Big/", "/Other/")))
+    assert mac.call('ours 501 "$1" default', mac.home).stdout == f"7 {command}\n"
+
+
 USERNET = (
     "/opt/homebrew/bin/limactl usernet -p {home}/.colima/_lima/_networks/user-v2/usernet_user-v2.pid "
     "-e {home}/.colima/_lima/_networks/user-v2/user-v2_ep.sock --subnet 192.168.5.0/24"
@@ -198,12 +236,41 @@ def test_the_network_is_shared_only_while_no_instance_of_that_lima_home_runs(mac
     ]
     mac.table(*idle)
     assert mac.call('shared 501 "$1"', home).stdout == f"7 {net}\n"
+    strays = mac.call('strays 501 "$1" default', home).stdout
+    assert strays == f"7 {net}\n"
     mac.table(*idle, (14, ALICE, hostagent.replace("{}", home)))
     assert mac.call('shared 501 "$1"', home).stdout == ""
+    assert mac.call('strays 501 "$1" default', home).stdout == ""
 
 
 def test_an_instance_that_a_failing_ps_does_not_show_is_not_taken_for_gone(mac: Mac) -> None:
     # No answer is not "nothing runs": gone() would be satisfied and a second Colima started beside the first.
-    mac.tool("/bin/ps", "exit 1")
-    done = mac.call('gone 0 ours 501 "$1" default', mac.home)
-    assert done.returncode != 0
+    for body in ("exit 1", "exec sleep 300"):
+        mac.tool("/bin/ps", body)
+        for list_ in ("ours", "shared", "strays", "stale"):
+            done = mac.call(f'gone 0 {list_} 501 "$1" default', mac.home, edits={"bounded 20": "bounded 0.2"})
+            assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "roles, vz, answer",
+    [
+        (["hostagent", "qemu"], False, 0),
+        (["hostagent"], False, 1),
+        (["qemu"], False, 1),
+        (["start"], False, 1),
+        (["hostagent"], True, 0),
+        (["start"], True, 1),
+        ([], False, 1),
+    ],
+)
+def test_colima_stop_is_for_an_instance_that_lima_calls_running(
+    mac: Mac, roles: list[str], vz: bool, answer: int
+) -> None:
+    commands = {"hostagent": hostagent(mac), "qemu": qemu(mac), "start": "colima start"}
+    others = [(90, ALICE, hostagent(mac, "colima-foo")), (91, ALICE, qemu(mac, "colima-foo"))]
+    mac.table(*((7 + n, ALICE, commands[role]) for n, role in enumerate(roles)), *others)
+    if vz:
+        (mac.home / ".colima/_lima/colima").mkdir(parents=True)
+        (mac.home / ".colima/_lima/colima/vz.pid").write_text("7\n")
+    assert mac.call('can_stop 501 "$1" default', mac.home).returncode == answer

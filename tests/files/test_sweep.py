@@ -5,18 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 
-from tests.files.conftest import Mac, is_gone
+from tests.files.conftest import Mac, hostagent, is_gone, usernet
 
 QUICK = {"gone 20 ours": "gone 1 ours", "gone 10 shared": "gone 1 shared"}
 NO_TIME = {"gone 20": "gone 0", "gone 10": "gone 0"}
-
-
-def hostagent(mac: Mac, name: str) -> str:
-    return f"/opt/homebrew/bin/limactl hostagent --pidfile {mac.home}/.colima/_lima/{name}/ha.pid --socket x"
-
-
-def usernet(mac: Mac) -> str:
-    return f"limactl usernet -p {mac.home}/.colima/_lima/_networks/user-v2/usernet_user-v2.pid"
 
 
 def sweep(
@@ -39,7 +31,7 @@ def test_nothing_to_do_signals_nothing(mac: Mac) -> None:
 
 
 def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
-    agent, start = mac.start(hostagent(mac, "colima")), mac.start(f"colima start --env x={mac.root} --cpu")
+    agent, start = mac.start(hostagent(mac)), mac.start(f"colima start --env x={mac.root} --cpu")
     strangers = [
         mac.start(hostagent(mac, "colima-foo")),
         mac.start(f"colima start --profile=foo --env x={mac.root} --cpu"),
@@ -54,7 +46,7 @@ def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
 
 def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(one_mac: Mac) -> None:
     agent, net = (
-        one_mac.start(hostagent(one_mac, "colima"), ignores_term=True),
+        one_mac.start(hostagent(one_mac), ignores_term=True),
         one_mac.start(usernet(one_mac), ignores_term=True),
     )
     done = sweep(one_mac)
@@ -76,14 +68,12 @@ def test_what_refuses_to_go_is_named_and_is_a_failure(mac: Mac) -> None:
 
 def test_a_pid_that_became_a_strangers_meanwhile_is_not_killed(mac: Mac) -> None:
     # ps shows it once as ours, and then, at the deadline, as what it has become.
-    mine, stranger = hostagent(mac, "colima"), "/usr/bin/vim notes"
+    mine, stranger = hostagent(mac), "/usr/bin/vim notes"
     process = mac.start("/usr/bin/vim notes")
     mac.tool(
         "/bin/ps",
-        f"""head=" {process.pid} 1 501 " other=" {process.pid} 501 "
-        case "$*" in *ppid*) shape=$head ;; *) shape=$other ;; esac
-        if [ -e '{mac.root}/seen' ]; then echo "$shape{stranger}"; else echo "$shape{mac.path(mine)}"; fi
-        : >'{mac.root}/seen'""",
+        f"""if [ -e '{mac.root}/seen' ]; then now='{stranger}'; else now='{mac.path(mine)}'; fi
+        echo " {process.pid} 1 501 $now"; : >'{mac.root}/seen'""",
     )
     mac.tool("/bin/kill", "")
     assert sweep(mac).returncode == 0
@@ -91,6 +81,6 @@ def test_a_pid_that_became_a_strangers_meanwhile_is_not_killed(mac: Mac) -> None
 
 
 def test_gone_has_a_deadline(mac: Mac) -> None:
-    mac.start(hostagent(mac, "colima"))
+    mac.start(hostagent(mac))
     assert mac.call('gone 0 ours 501 "$1" default', mac.home).returncode == 1
     assert mac.call('gone 0 ours 501 "$1" web', mac.home).returncode == 0
