@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pyinfra.api import FactBase, StringCommand
+from pyinfra.api import FactBase, FactProcessError, StringCommand
 from typing_extensions import override
 
+from facts.launchd import NOT_FOUND, OK
 from facts.util import Record, read_lines
 from files import script
 
 RUNNING = "Running"
 BROKEN = "Broken"
+
+HELD_BY = "held by "  # of a disk lock: files/lib
 
 
 @dataclass(frozen=True)
@@ -145,3 +148,64 @@ class Log(FactBase["LogPart | None"]):
     def process(self, output: list[str]) -> LogPart:
         lines = read_lines(output)
         return LogPart(lines.number("size") or 0, tuple(lines.raw))
+
+
+@dataclass(frozen=True)
+class StraysState(Record):
+    """What runs of a profile without launchd, and what a crash has left of it.
+
+    `supervised` says that launchd has our job loaded: then nothing else was looked at. `processes` has each
+    pid with its command line, `stale` each leftover's path with why it is one. `held_by` is another instance,
+    which runs and holds this one's data disk.
+    """
+
+    supervised: bool
+    processes: tuple[tuple[int, str], ...] = ()
+    stale: tuple[tuple[str, str], ...] = ()
+    held_by: str | None = None
+
+
+class Strays(FactBase["StraysState | None"]):
+    """
+    Returns what runs of a profile that launchd does not supervise, and what a crash has left; None when
+    unreadable, which is not the same as nothing.
+
+    + user: who runs Colima
+    + profile: the profile's short name
+    + label: our LaunchDaemon
+
+    .. code:: python
+
+        StraysState(supervised=False, processes=((4711, "colima start"),), stale=(), held_by=None)
+    """
+
+    @override
+    def command(self, user: str, profile: str, label: str) -> StringCommand:
+        return script("observe-strays", user, profile, label)
+
+    @override
+    @staticmethod
+    def default() -> StraysState | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> StraysState | None:
+        lines = read_lines(output)
+        launchctl = lines.required("launchctl")
+        if launchctl == str(OK):
+            return StraysState(supervised=True)
+        if launchctl != str(NOT_FOUND) or lines.values.get("looked") != "yes":
+            return None
+        processes = []
+        for pid, _, command in (value.partition(" ") for key, value in lines.all if key == "process"):
+            if not pid.isdecimal():
+                raise FactProcessError(f"no pid: {pid!r}")
+            processes.append((int(pid), command))
+        stale = []
+        held_by = None
+        for path, _, why in (value.partition("\t") for key, value in lines.all if key == "stale"):
+            if why.startswith(HELD_BY):
+                held_by = why.removeprefix(HELD_BY)
+            else:
+                stale.append((path, why))
+        return StraysState(False, tuple(processes), tuple(stale), held_by)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.colima import ColimaProfile, Log, LogPart, ProfileState
+from facts.colima import ColimaProfile, Log, LogPart, ProfileState, Strays, StraysState
 
 HOME = "/Users/pulse"
 LIMA = f"{HOME}/.colima/_lima"
@@ -134,3 +134,42 @@ def test_log() -> None:
     output = ["size=2048", *(f"|{line}" for line in lines), "", "end"]
     assert Log().process(output) == LogPart(2048, tuple(lines))
     assert Log().process(["size=0", "end"]) == LogPart(0, ())
+
+
+STRAYS = [
+    "launchctl=113",
+    "looked=yes",
+    f"process=4711 limactl hostagent --pidfile {LIMA}/colima/ha.pid --socket x=y",
+    "process=4712 colima start",
+    f"stale={LIMA}/colima/ha.pid\tpid 7 is another process",
+    f"stale={LIMA}/_disks/colima/in_use_by\theld by colima-foo",
+    "end",
+]
+
+
+def test_strays() -> None:
+    assert Strays().process(STRAYS) == StraysState(
+        supervised=False,
+        processes=(
+            (4711, f"limactl hostagent --pidfile {LIMA}/colima/ha.pid --socket x=y"),
+            (4712, "colima start"),
+        ),
+        stale=((f"{LIMA}/colima/ha.pid", "pid 7 is another process"),),
+        held_by="colima-foo",
+    )
+    assert Strays().process(["launchctl=113", "looked=yes", "end"]) == StraysState(supervised=False)
+    assert Strays().process(["launchctl=0", "end"]) == StraysState(supervised=True)
+
+
+@pytest.mark.parametrize("status", ["1", "5", "112", "124", "", "x"])
+def test_only_113_means_that_launchd_does_not_supervise(status: str) -> None:
+    assert Strays().process([f"launchctl={status}", "looked=yes", "end"]) is None
+
+
+def test_strays_not_looked_for_are_unknown() -> None:
+    assert Strays().process(["launchctl=113", "end"]) is None
+
+
+def test_a_pid_that_is_none_is_no_answer() -> None:
+    with pytest.raises(FactProcessError):
+        Strays().process(["launchctl=113", "looked=yes", "process=ps: error", "end"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyinfra.api import FactBase, FactProcessError
 
-from facts.colima import ColimaProfile, Log
+from facts.colima import ColimaProfile, Log, Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, User
@@ -36,6 +36,8 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (ColimaProfile, test_colima.answer(test_colima.RUNNING, test_colima.BROKEN)),
     (ColimaProfile, test_colima.answer(lima="absent")),
     (Log, ["size=10", "|a", "|b", "", "end"]),
+    (Strays, ["launchctl=0", "end"]),
+    (Strays, test_colima.STRAYS),
     (DockerEngine, test_docker.good(test_docker.WEB, test_docker.OTHER)),
     (DockerEngine, test_docker.answer("503")),
 ]
@@ -48,6 +50,11 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
         (User, {"user": NASTY}, ["observe-user", NASTY]),
         (Definitions, {"user": NASTY}, ["observe-rivals", NASTY]),
         (ColimaProfile, {"user": NASTY, "profile": NASTY}, ["observe-profile", NASTY, NASTY]),
+        (
+            Strays,
+            {"user": NASTY, "profile": NASTY, "label": NASTY},
+            ["observe-strays", NASTY, NASTY, NASTY],
+        ),
         (DockerEngine, {"user": NASTY, "profile": NASTY}, ["observe-docker", NASTY, NASTY]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
         (Milestones, {"label": NASTY}, ["observe-milestones", milestones_path(NASTY)]),
