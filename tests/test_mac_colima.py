@@ -379,6 +379,41 @@ def test_pid_files_that_name_strangers(running: Colima) -> None:
     assert not running.mac.path(f"{VM}/ha.pid").exists()
 
 
+def test_a_boot_that_dies_before_ssh_leaves_its_disk_locked(colima: Colima) -> None:
+    colima.mac.fault("start-hangs")
+    with colima.foreground(*START) as process:
+        wait_for(lambda: colima.status() == "Running")
+        colima.signal("INT", *colima.pids("hostagent"))
+        assert process.wait()[0] == 1
+    colima.mac.heal("start-hangs")
+    lock = colima.mac.path(f"{BASE}/_lima/_disks/colima/in_use_by")
+    assert lock.readlink() == Path(VM)
+    assert colima("start").returncode == 0, "QEMU takes it again for the same instance"
+    assert colima("stop").returncode == 0
+    lock.symlink_to(f"{BASE}/_lima/colima-gone")
+    done = colima("start")
+    assert done.returncode == 1
+    assert 'in use by instance "colima-gone"' in done.stdout.replace("\\", "")
+    lock.unlink()
+
+
+def test_a_network_whose_pid_file_names_a_stranger(running: Colima) -> None:
+    """Lima believes it; Colima wipes the directory, but only when no instance runs."""
+    assert running("stop").returncode == 0
+    network = running.mac.path(f"{BASE}/_lima/_networks/user-v2")
+    stranger = int(running.run("sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!").stdout)
+    line = "use Socket; socket S, AF_UNIX, SOCK_STREAM, 0; bind S, pack_sockaddr_un(shift) or die"
+    path = f"{BASE}/_lima/_networks/user-v2/user-v2_qemu.sock"
+    assert running.run("/usr/bin/perl", "-e", line, path).returncode == 0
+    (network / "usernet_user-v2.pid").write_text(f"{stranger}\n")
+    done = running.run("limactl", "start", "--tty=false", "colima")
+    assert done.returncode == 1
+    assert "error calling fd_connect" in done.stderr + done.stdout
+    assert "connection refused" in done.stderr + done.stdout
+    assert running("start").returncode == 0
+    running.signal("KILL", stranger)
+
+
 def test_data_disk_survives_delete_and_grows(running: Colima) -> None:
     running.docker("volume", "create", "precious")
     assert running("stop").returncode == 0

@@ -48,6 +48,7 @@ class HostAgent:
         self.power: Power | None = None  # VZ: the machine runs in this process
         self.stopping = threading.Event()
         self.booted = False
+        self.unlocks = False
         self.forwards: dict[str, str] = {}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -201,6 +202,7 @@ class HostAgent:
             if number == 3:
                 self.start_master()
             say(f"The {kind} {number} of 3 is satisfied")
+        self.unlocks = True
         say("Waiting for the guest agent to be running")
         for path, target in self.forwards.items():
             say(f"Forwarding `{target}` (guest) to `{path}` (host)")
@@ -345,10 +347,13 @@ class HostAgent:
             time.sleep(0.02)
 
     def leave(self) -> None:
-        """What a host agent takes with it; after a crash of QEMU its sockets stay."""
+        """What a host agent takes with it; after a crash of QEMU its sockets stay.
+
+        The hook that unlocks its disks is there only after the essential requirements (L:hostagent.go).
+        """
         directory = self.instance.dir
         for disk in self.instance.disks:
-            if disk.holder() == str(directory):
+            if self.unlocks and disk.holder() == str(directory):
                 disk.unlock()
         names = ["ga.sock", "ssh.sock", f"{self.instance.vm_type}.pid"]
         if self.stopping.is_set():

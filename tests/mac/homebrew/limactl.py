@@ -71,9 +71,13 @@ def start_usernet(home: Path) -> None:
     directory = network_dir(home)
     pid_file = directory / "usernet_user-v2.pid"
     if read_pid(pid_file):
-        if not usernet_sockets(home)["qemu"].exists():
-            path = usernet_sockets(home)["qemu"]
-            raise FatalError(f"error calling fd_connect: dial unix {path}: connect: connection refused")
+        path = usernet_sockets(home)["qemu"]
+        with socket.socket(socket.AF_UNIX) as network:
+            try:
+                network.connect(str(path))
+            except OSError as error:
+                reason = str(error.strerror).lower()
+                raise FatalError(f"error calling fd_connect: dial unix {path}: connect: {reason}") from None
         return
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("usernet.user-v2.stdout.log", "usernet.user-v2.stderr.log"):
