@@ -22,6 +22,7 @@ from operations import (
     prune,
     reset,
     rivals,
+    strays,
 )
 from operations.util import installer
 from operations.util.plist import daemon_plist
@@ -83,6 +84,14 @@ elif settings.restore:
     reset.restored(name=names.state, place=target.place, backup=f"{target.backup_dir}/{settings.restore}")
 elif target.profile.unfinished is not None:
     reset.resumed(name=names.state, place=target.place)
+
+# 4  Process hygiene: what runs without launchd ends, in order where that can work.
+strays.removed(
+    name=names.strays,
+    user=user,
+    profile=profile,
+    label=label,
+)
 
 # 5  Supervision: launchd owns Colima.
 launchd.daemon(

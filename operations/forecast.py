@@ -9,10 +9,11 @@ from typing import Any
 
 from pyinfra import host
 
+from facts.colima import Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, JobState, LaunchdJob, Milestones
 from files import text
-from operations import colima, containers, docker, homebrew, launchd, prune, reset, rivals
+from operations import colima, containers, docker, homebrew, launchd, prune, reset, rivals, strays
 from operations.preflight import Target
 from operations.util.installer import Installers
 from operations.util.remote import hosts_of_run, is_read, together
@@ -26,6 +27,7 @@ class Names:
     hygiene: str = "Keep Colima started by nothing else"
     guard: str = "Confirm the full reset"
     state: str = "Keep one state directory, as it is"
+    strays: str = "Keep Colima run by nothing but launchd"
     supervision: str = "Keep Colima supervised by launchd"
     provisioning: str = "Keep Colima's VM running"
     gates: str = "See Docker ready"
@@ -62,11 +64,12 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         return Names()
     settings = target.settings
     user = settings.homebrew_user
-    definitions, job, engine, notes = together(
+    definitions, job, engine, notes, running = together(
         (Definitions, {"user": user}),
         (LaunchdJob, {"label": settings.label}),
         (DockerEngine, {"user": user, "profile": settings.colima_profile}),
         (Milestones, {"label": settings.label}),
+        (Strays, {"user": user, "profile": settings.colima_profile, "label": settings.label}),
     )
     change = _starts(target, plist, job)
     starts = change is None or change.load
@@ -76,6 +79,7 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         "hygiene": rivals.describe(others, settings.clean_other_colima_daemons),
         "supervision": launchd.describe(job, settings.label, change) if job and change else None,
         "state": reset.describe(target.place, settings, target.profile),
+        "strays": strays.describe(running) if running and not target.replaced else None,
         "provisioning": colima.describe(target.profile, starts, first=target.first_start),
         "gates": docker.describe(engine, notes, starts, settings.wait_stable_required),
         "prune": prune.describe(notes, starts, prune.mode_in_force(settings)),

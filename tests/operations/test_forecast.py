@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from pyinfra.context import ctx_host, ctx_state
 
+from facts.backup import ProfileContents
 from facts.colima import RUNNING as RUNNING_VM
+from facts.colima import Strays, StraysState
 from facts.docker import DockerEngine, EngineState
 from facts.launchd import Definition, Definitions, LaunchdJob, Milestones
 from operations import forecast
@@ -37,7 +39,7 @@ def names(
     host: Any = None,
     hosts: int = 1,
 ) -> Names:
-    host = host or FakeHost({Definitions: []} | facts)
+    host = host or FakeHost({Definitions: [], Strays: StraysState(supervised=True)} | facts)
     target = target or Target(GOOD, MINI, ALICE, PROFILE)
     state = SimpleNamespace(
         should_check_for_changes=lambda: reads, inventory=range(10), limit_hosts=range(hosts)
@@ -143,3 +145,14 @@ def test_a_prune_that_nobody_can_be_asked_about(
             ctx_host.reset()
             ctx_state.reset()
         assert (why is not None) is (refused and not reads)
+
+
+def test_what_runs_without_launchd() -> None:
+    facts = {LaunchdJob: ABSENT, DockerEngine: None, Milestones: {}}
+    running = facts | {Strays: StraysState(False, ((4711, "/opt/homebrew/bin/colima start"),))}
+    assert "colima start (pid 4711)" in names(running).strays
+    assert names(facts).strays == Names().strays
+    # A reset stops it anyway.
+    reset = Target(settings(full_reset=True), MINI, ALICE, PROFILE)
+    contents = {ProfileContents: None}
+    assert names(running | contents, target=reset).strays == Names().strays
