@@ -13,7 +13,7 @@ from tests.files.conftest import Mac, until
 
 # rm, mkdir and so on are counted; at the call that CALL names, everything of this Mac is killed.
 COUNTED = """
-count=$(($(cat '{root}/count') + 1)); echo $count >'{root}/count'
+count=$(($(cat '{root}/count') + 1)); echo $count >'{root}/count'; echo {name} >>'{root}/names'
 die() {{ exec pkill -KILL -f '{root}'; }}
 if [ "$CALL" = "before $count" ]; then die; fi
 if [ "$CALL" = "during $count" ]; then {during}; die; fi
@@ -47,7 +47,8 @@ HALF_A_REMOVAL = (
     """for to; do :; done; find "$to" -type f | head -n 1 | while read -r file; do rm -f "$file"; done"""
 )
 
-BIG = 5 << 20
+BIG = 2 << 20
+SUFFIXES = ("going", "coming")
 
 
 def shell_text(path: object) -> str:
@@ -60,6 +61,8 @@ class Home:
     def __init__(self, mac: Mac, profile: str = "default", unit: str = "colima-pulse-backups/a unit") -> None:
         self.mac = mac
         self.profile = profile
+        self.direct = False
+        self.journal_was = False
         self.id = "colima" if profile == "default" else f"colima-{profile}"
         self.base = mac.home / ".colima"
         self.other = mac.home / ".config/colima"
@@ -84,7 +87,7 @@ class Home:
         during = {"cp": HALF_A_COPY, "rm": HALF_A_REMOVAL}
         for name, body in {"mv": MV, "cp": CP, "rm": "", "mkdir": "", "rmdir": ""}.items():
             text = COUNTED.format(
-                root=mac.root, body=body or f'command {name} "$@"', during=during.get(name, ":")
+                root=mac.root, name=name, body=body or f'command {name} "$@"', during=during.get(name, ":")
             )
             mac.tool(f"/bin/{name}", text)
         mac.tool(
@@ -181,7 +184,10 @@ class Home:
         kept = {}
         for name, what in tree(self.base).items():
             path = self.base / name
-            mine = any(path == place or place in path.parents for place in self.places.values())
+            dead = [
+                place.with_name(f".{place.name}.{end}") for place in self.places.values() for end in SUFFIXES
+            ]
+            mine = any(path == place or place in path.parents for place in (*self.places.values(), *dead))
             if not mine and path not in (self.base / "_lima", self.base / "_store"):
                 kept[name] = what
         return kept
@@ -194,13 +200,18 @@ class Home:
             if path.name.endswith((".part", ".going", ".coming", ".new"))
         ]
         if self.journal.parent.is_dir():
-            found += self.journal.parent.iterdir()
+            found += [path for path in self.journal.parent.iterdir() if not path.name.startswith(".")]
         return [str(path) for path in found]
 
     def disk_has_its_record(self) -> bool:
         return self.places["store.json"].exists() or not self.places["disk"].exists()
 
     # --- what is run
+
+    def quickly(self) -> None:
+        """From now on nothing runs on this Mac, and the user's commands are run without sudo."""
+        self.direct = True
+        self.mac.tool("/bin/ps", ":")
 
     def set_aside(
         self, mode: str = "move", call: str = "", unit: Path | None = None, *, other: bool = True
@@ -213,18 +224,24 @@ class Home:
 
     def run(self, name: str, *arguments: str, call: str = "") -> Done:
         (self.mac.root / "count").write_text("0\n")
-        done = self.mac.run(name, *arguments, env={"CALL": call}, edits=EDITS)
+        (self.mac.root / "names").write_text("")
+        done = self.mac.run(name, *arguments, env={"CALL": call}, edits=DIRECT if self.direct else THROUGH)
         until(lambda: not self.mac.left())
+        self.journal_was = self.journal.exists()
         return done
 
-    def calls(self) -> int:
-        """How many calls of counted commands the last run made."""
-        return int((self.mac.root / "count").read_text())
+    def steps(self) -> list[str]:
+        """Where a run like the last can be killed: at each call, and within those that take long."""
+        names = (self.mac.root / "names").read_text().split()
+        steps = [f"before {number}" for number in range(1, len(names) + 1)]
+        steps += [f"during {number}" for number, name in enumerate(names, 1) if name in ("cp", "rm")]
+        return [*steps, f"after {len(names)}"]
 
 
 Done = subprocess.CompletedProcess[str]
-# as_user hands on no environment.
-EDITS = {"/usr/bin/env -i \\\n": '/usr/bin/env -i "CALL=$CALL" \\\n'}
+# as_user hands on no environment, and takes most of the time.
+THROUGH = {"/usr/bin/env -i \\\n": '/usr/bin/env -i "CALL=$CALL" \\\n'}
+DIRECT = {'as_user "$units_user" "$units_home" "$mine_seconds" /bin/sh': "/bin/sh"}
 
 
 def present(path: Path) -> bool:
