@@ -37,8 +37,8 @@ class Contents(Record):
 
     `others` are the other profiles of the state directory, which stay. `other_dir` is a second state
     directory, None when there is none, `other_dir_kib` its size and `other_dir_profiles` the profiles in it,
-    each with its size. `free_kib` (None: unknown) and `same_volume` are the backup directory's; `writable`
-    says whether the user may write there; of its nearest directory that exists, where it does not.
+    each with its size. `free_kib` (None: unknown) and `same_volume` are the backup directory's, and
+    `writable` says whether the user may write there; of its nearest directory that exists, where it does not.
     """
 
     parts: tuple[Part, ...]

@@ -99,6 +99,12 @@ def test_stopped() -> None:
     assert (found.disk, found.runtime) == (None, None)
 
 
+@pytest.mark.parametrize("said, stage", [("moving", "moving"), ("", "unknown")])
+def test_unfinished(said: str, stage: str) -> None:
+    assert profile(STOPPED, unfinished=said).unfinished == stage
+    assert profile(STOPPED).unfinished is None
+
+
 @pytest.mark.parametrize("status", ["", None])
 def test_a_status_that_lima_cannot_tell(status: str | None) -> None:
     found = profile(RUNNING | {"status": status})

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from pyinfra.api import FactBase, FactProcessError
 
+from facts.backup import Backups, ProfileContents
 from facts.colima import ColimaProfile, Log, Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, User
-from tests.facts import test_colima, test_docker, test_launchd, test_mac
+from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac
 from tests.fakes import words
 
 NASTY = "a b; $(touch /tmp/x) `id` 'q' \"d\" \\ \n*"
@@ -40,6 +41,8 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (Strays, test_colima.STRAYS),
     (DockerEngine, test_docker.good(test_docker.WEB, test_docker.OTHER)),
     (DockerEngine, test_docker.answer("503")),
+    (ProfileContents, test_backup.CONTENTS),
+    (Backups, test_backup.UNITS),
 ]
 IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
 
@@ -56,6 +59,12 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
             ["observe-strays", NASTY, NASTY, NASTY],
         ),
         (DockerEngine, {"user": NASTY, "profile": NASTY}, ["observe-docker", NASTY, NASTY]),
+        (
+            ProfileContents,
+            {"user": NASTY, "profile": NASTY, "backup": NASTY, "other": NASTY},
+            ["observe-contents", NASTY, NASTY, NASTY, NASTY],
+        ),
+        (Backups, {"user": NASTY, "backup": NASTY}, ["observe-backups", NASTY, NASTY]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
         (Milestones, {"label": NASTY}, ["observe-milestones", milestones_path(NASTY)]),
         (

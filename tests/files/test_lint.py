@@ -135,7 +135,9 @@ def test_a_path_of_a_command_is_where_a_mac_has_it(name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_command_is_called_by_its_path(name: str) -> None:
     text = shell(name)
-    functions = set(re.findall(r"(?m)^\s*(\w+)\(\)", text))
+    functions = set(
+        re.findall(r"(?m)^\s*(\w+)\(\)", text + (shell("lib") if name.startswith("lib-") else ""))
+    )
     # A word where a command begins: after an operator or a reserved word, and after assignments.
     text = re.sub(r"(?<![\w.$-])(then|do|else|elif|if|while|until|exec)(?=\s)", ";", text)
     begins = r"(?:^|[;&|(!{])\s*(?:\w+=[^\s(;&|]*\s+)*"

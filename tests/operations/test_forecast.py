@@ -94,9 +94,8 @@ def test_a_prune() -> None:
 
 def test_many_hosts_share_a_name_and_each_says_its_own() -> None:
     """pyinfra's tables show one host's name for all."""
-    host: Any = FakeHost(
-        {Definitions: [], LaunchdJob: ABSENT, DockerEngine: READY, Milestones: {VERIFIED: "5"}}
-    )
+    facts = {Definitions: [], LaunchdJob: ABSENT, DockerEngine: READY, Milestones: {VERIFIED: "5"}}
+    host: Any = FakeHost(facts | {Strays: None})
     assert names({}, host=host, hosts=2) == Names()
     assert "at boot" in host.said
 
@@ -148,7 +147,7 @@ def test_a_prune_that_nobody_can_be_asked_about(
 
 
 def test_what_runs_without_launchd() -> None:
-    facts = {LaunchdJob: ABSENT, DockerEngine: None, Milestones: {}}
+    facts: dict[Any, Any] = {LaunchdJob: ABSENT, DockerEngine: None, Milestones: {}}
     running = facts | {Strays: StraysState(False, ((4711, "/opt/homebrew/bin/colima start"),))}
     assert "colima start (pid 4711)" in names(running).strays
     assert names(facts).strays == Names().strays

@@ -1,0 +1,101 @@
+"""observe-contents and observe-backups, and observe-profile's word on an interruption, read by their facts."""
+
+from __future__ import annotations
+
+from facts.backup import Backups, Contents, ProfileContents, Unfinished, Unit
+from facts.colima import ColimaProfile
+from tests.files.conftest import Mac, lines
+from tests.files.resets import Home
+from tests.files.test_set_aside import TWO, said
+
+
+def contents(mac: Mac, home: Home, *more: object) -> Contents:
+    done = mac.run("observe-contents", "alice", home.profile, home.unit.parent, *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = ProfileContents().process(lines(done))
+    assert found is not None
+    return found
+
+
+def backups(mac: Mac, home: Home) -> list[Unit]:
+    done = mac.run("observe-backups", "alice", home.unit.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = Backups().process(lines(done))
+    assert found is not None
+    return found
+
+
+def test_a_home(mac: Mac) -> None:
+    home = Home(mac)
+    before = sorted(mac.home.rglob("*"))
+    found = contents(mac, home)
+    assert {part.what: part.path for part in found.parts} == {
+        part: str(path) for part, path in home.places.items() if part != "other"
+    }
+    assert next(part.kib for part in found.parts if part.what == "disk") > 0
+    assert found.others == ("foo",)
+    assert found.other_dir == str(home.other)
+    assert [name for name, _ in found.other_dir_profiles] == ["default"]
+    assert (found.free_kib, found.same_volume, found.writable) == (10 << 20, True, True)
+    assert found.unfinished is None
+    assert sorted(mac.home.rglob("*")) == before
+
+
+def test_a_home_of_another_profile_on_another_volume(mac: Mac) -> None:
+    home = Home(mac, "foo", TWO)
+    home.unit.parent.mkdir(parents=True)
+    found = contents(mac, home, mac.home / "nowhere")
+    assert found.others == ("default",)
+    assert (found.other_dir, found.other_dir_profiles, found.same_volume) == (None, (), False)
+
+
+def test_an_empty_home(mac: Mac) -> None:
+    home = Home(mac)
+    for path in list(mac.home.iterdir()):
+        path.rename(mac.root / f"was {path.name}")
+    found = contents(mac, home)
+    assert (found.parts, found.others, found.other_dir, found.kib) == ((), (), None, 0)
+    assert (found.writable, found.same_volume) == (True, True), "of the home, which is there"
+
+
+def test_a_directory_that_the_user_may_not_write_in(mac: Mac) -> None:
+    home = Home(mac)
+    mac.become("root")
+    mac.tool("/usr/bin/sudo", "exit 1")
+    assert not contents(mac, home).writable
+
+
+def test_what_is_unfinished(mac: Mac) -> None:
+    home = Home(mac)
+    home.direct = True
+    said(home.set_aside())
+    last_moves = [step for step in home.steps() if step.startswith("before")]
+    home.furnish()
+    home.set_aside(call=last_moves[len(last_moves) // 2])
+    mac.brewed("limactl", ":")
+    assert home.journal_was
+    assert contents(mac, home).unfinished == Unfinished("moving", "move", str(home.unit))
+    state = ColimaProfile().process(lines(mac.run("observe-profile", "alice", "default")))
+    assert state is not None
+    assert state.unfinished == "moving"
+    web = ColimaProfile().process(lines(mac.run("observe-profile", "alice", "web")))
+    assert web is not None
+    assert web.unfinished is None
+    (unit,) = backups(mac, home)
+    assert (unit.name, unit.complete, unit.made) == ("a unit.part", False, None)
+
+
+def test_units_of_a_directory(mac: Mac) -> None:
+    home = Home(mac)
+    assert backups(mac, home) == []
+    said(home.set_aside())
+    (home.unit.parent / "launchd-20261122-101530").mkdir()
+    (home.unit.parent / "b.part").mkdir()
+    unit, unfinished = backups(mac, home)
+    assert (unit.name, unit.path, unit.complete, unit.profile) == ("a unit", str(home.unit), True, "default")
+    assert (unit.vm_type, unit.disk) == ("qemu", 10)
+    assert unit.parts == ("profile", "instance", "disk", "store.json", "other", "daemon.plist")
+    assert unit.made is not None
+    assert unit.made.endswith("Z")
+    assert unit.kib > 0
+    assert (unfinished.name, unfinished.complete) == ("b.part", False)
