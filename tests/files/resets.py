@@ -194,11 +194,8 @@ class Home:
 
     def litter(self) -> list[str]:
         """What an interrupted run leaves and the next one must not."""
-        found = [
-            path
-            for path in self.mac.home.rglob("*")
-            if path.name.endswith((".part", ".going", ".coming", ".new"))
-        ]
+        everywhere = [*self.mac.home.rglob("*"), *self.unit.parent.rglob("*")]
+        found = [path for path in everywhere if path.name.endswith((".part", ".going", ".coming", ".new"))]
         if self.journal.parent.is_dir():
             found += [path for path in self.journal.parent.iterdir() if not path.name.startswith(".")]
         return [str(path) for path in found]

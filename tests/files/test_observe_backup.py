@@ -1,4 +1,4 @@
-"""observe-contents and observe-backups, and observe-profile's word on an interruption, read by their facts."""
+"""observe-contents, observe-backups, and observe-profile on an interruption, read by their facts."""
 
 from __future__ import annotations
 

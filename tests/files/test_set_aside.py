@@ -368,6 +368,7 @@ def test_a_move_killed_at_any_step_is_finished_or_undone(one_mac: Mac, unit: str
         home.furnish()
         home.set_aside(call=step)
         assert home.disk_has_its_record(), step
+        assert all(what == parts[part] for part, what in home.parts().items()), f"{step}: half a part"
         assert home.around() == around, step
         text = said(home.set_aside("resume" if again == "resume" else "move"))
         if home.journal_was:
@@ -395,6 +396,7 @@ def test_a_deletion_killed_at_any_step_is_finished(one_mac: Mac, again: str) -> 
         home.furnish()
         home.set_aside("delete", call=step)
         assert home.disk_has_its_record(), step
+        assert all(what == parts[part] for part, what in home.parts().items()), f"{step}: half a part"
         left = home.parts() if again == "resume" and not home.journal_was else {}
         assert left in ({}, parts), step
         said(home.set_aside("resume" if again == "resume" else "delete"))
