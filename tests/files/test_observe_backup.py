@@ -49,6 +49,16 @@ def test_a_home_of_another_profile_on_another_volume(mac: Mac) -> None:
     assert (found.other_dir, found.other_dir_profiles, found.same_volume) == (None, (), False)
 
 
+def test_a_link_to_the_state_directory_is_no_second_one(mac: Mac) -> None:
+    home = Home(mac)
+    home.other.rename(mac.root / "elsewhere")
+    home.other.symlink_to(mac.root / "elsewhere")
+    assert contents(mac, home).other_dir == str(home.other)
+    home.other.unlink()
+    home.other.symlink_to(home.base)
+    assert contents(mac, home).other_dir is None
+
+
 def test_an_empty_home(mac: Mac) -> None:
     home = Home(mac)
     for path in list(mac.home.iterdir()):
