@@ -385,6 +385,11 @@ read -r rc < "$reply.rc"
 rm -f "$reply" "$reply.rc"
 exit "$rc"
 """
+JOURNALCTL = """#!/bin/sh
+# journalctl(1): the last lines of docker.service, which only root may read
+[ -n "$SUDO_UID" ] || { echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1; }
+tail -n 40 /var/log/docker.log
+"""
 
 
 class Connection(http.client.HTTPConnection):
@@ -423,6 +428,7 @@ class Guest:
         self.reaped = threading.Condition()
         self.service = threading.RLock()  # systemd does one job of a unit at a time
         self.dockerd: int | None = None
+        self.containerd: int | None = None
         self.wanted = False  # whether docker.service is to run
 
     # -- the machine
@@ -540,7 +546,12 @@ class Guest:
                 target = root / "usr/sbin" / name
                 target.touch()
                 mount(str(program), str(target), "", MS_BIND)
-        for name, text in {"sudo": SUDO, "systemctl": SYSTEMCTL, "pkill": PKILL}.items():
+        for name, text in {
+            "sudo": SUDO,
+            "systemctl": SYSTEMCTL,
+            "pkill": PKILL,
+            "journalctl": JOURNALCTL,
+        }.items():
             (root / "usr/bin" / name).write_text(text)
             (root / "usr/bin" / name).chmod(0o755)
         return busybox, applets
@@ -675,8 +686,10 @@ class Guest:
         names = {unit.removesuffix(".service").removesuffix(".socket") for unit in units}
         if verb in ("is-active", "status"):
             known = names <= {"docker", "containerd"}
-            state = "active" if known and self.docker_runs() else "inactive"
-            return (0 if state == "active" else 3 if known else 4), f"{state}\n"
+            pids = {"docker": self.dockerd, "containerd": self.containerd}
+            running = [self.runs(pids.get(unit.removesuffix(".service"))) for unit in units]
+            said = "".join("active\n" if runs else "inactive\n" for runs in running)
+            return (0 if any(running) else 3 if known else 4), said
         if verb in ("daemon-reload", "enable", "disable", "is-enabled", "reset-failed"):
             return 0, ""
         if verb not in ("start", "stop", "restart", "kill"):
@@ -685,6 +698,10 @@ class Guest:
             return 1, f"Failed to {verb} {units[0]}: Interactive authentication required.\n"
         if not names <= {"docker", "containerd"}:
             return 5, f"Failed to {verb} {units[0]}: Unit {units[0]} not found.\n"
+        if "containerd" in names and verb in ("start", "restart", "stop"):
+            self.control_containerd(verb)
+        if "docker" not in names:
+            return 0, ""
         with self.service:
             if verb == "kill":
                 if self.dockerd:
@@ -703,7 +720,19 @@ class Guest:
         return 0, ""
 
     def docker_runs(self) -> bool:
-        return self.dockerd is not None and self.wait(self.dockerd, 0) is None
+        return self.runs(self.dockerd)
+
+    def runs(self, pid: int | None) -> bool:
+        return pid is not None and self.wait(pid, 0) is None
+
+    def control_containerd(self, verb: str) -> None:
+        """Start, stop or restart containerd.service."""
+        if verb != "start" and self.runs(self.containerd):
+            assert self.containerd is not None
+            os.kill(self.containerd, signal.SIGKILL)
+            self.wait(self.containerd)
+        if verb != "stop" and not self.runs(self.containerd):
+            self.start_containerd()
 
     def start_containerd(self) -> None:
         """containerd.service, which restarts of docker leave alone."""
@@ -719,6 +748,7 @@ class Guest:
         )
         os.close(log)
         process.returncode = 0  # reaped by the main thread
+        self.containerd = process.pid
 
     def start_docker(self) -> bool:
         """Start dockerd and wait until it answers (it notifies systemd then)."""
