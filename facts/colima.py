@@ -116,6 +116,51 @@ class ColimaProfile(FactBase["ProfileState | None"]):
 
 
 @dataclass(frozen=True)
+class GuestState(Record):
+    """A profile's guest, asked over SSH: whether it answers, and systemd's words for Docker in it.
+
+    The words (active, activating, failed, inactive, ...) are None where they are not known.
+    """
+
+    answers: bool
+    docker: str | None = None
+    containerd: str | None = None
+
+
+class Guest(FactBase["GuestState | None"]):
+    """
+    Returns whether the guest answers within 15 s, and systemd's words for Docker there; None when unreadable.
+
+    + user: who runs Colima
+    + profile: the profile's short name
+
+    .. code:: python
+
+        GuestState(answers=True, docker="active", containerd="active")
+    """
+
+    @override
+    def command(self, user: str, profile: str = "default") -> StringCommand:
+        return script("observe-guest", user, profile)
+
+    @override
+    @staticmethod
+    def default() -> GuestState | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> GuestState | None:
+        values = read_lines(output).values
+        if values.get("answers") not in ("yes", "no"):
+            return None
+        return GuestState(
+            answers=values["answers"] == "yes",
+            docker=values.get("docker") or None,
+            containerd=values.get("containerd") or None,
+        )
+
+
+@dataclass(frozen=True)
 class LogPart(Record):
     """The lines of a log from one place on, and its size in bytes when they were read."""
 

@@ -192,3 +192,33 @@ class User(FactBase["UserState | NoUser | None"]):
             )
         except (KeyError, ValueError):
             return None
+
+
+class ProcessAge(FactBase["int | None"]):
+    """
+    Returns how long a process has run, in seconds; None when there is no such process, or when unreadable.
+
+    + pid: the process
+
+    .. code:: python
+
+        86400
+    """
+
+    @override
+    def command(self, pid: int) -> StringCommand:
+        return script("observe-process", pid)
+
+    @override
+    @staticmethod
+    def default() -> int | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> int | None:
+        elapsed = read_lines(output).values.get("elapsed", "").strip()
+        match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", elapsed)
+        if match is None:
+            return None
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.colima import ColimaProfile, Log, LogPart, ProfileState, Strays, StraysState
+from facts.colima import (
+    ColimaProfile,
+    Guest,
+    GuestState,
+    Log,
+    LogPart,
+    ProfileState,
+    Strays,
+    StraysState,
+)
 
 HOME = "/Users/pulse"
 LIMA = f"{HOME}/.colima/_lima"
@@ -179,3 +188,19 @@ def test_strays_not_looked_for_are_unknown() -> None:
 def test_a_pid_that_is_none_is_no_answer() -> None:
     with pytest.raises(FactProcessError):
         Strays().process(["launchctl=113", "looked=yes", "process=ps: error", "end"])
+
+
+@pytest.mark.parametrize(
+    ("output", "state"),
+    [
+        (["answers=yes", "docker=active", "containerd=failed"], GuestState(True, "active", "failed")),
+        (["answers=yes"], GuestState(True)),
+        (["answers=yes", "docker=", "containerd=active"], GuestState(True, None, "active")),
+        (["answers=no"], GuestState(False)),
+        ([], None),
+        (["answers="], None),
+        (["answers=perhaps", "docker=active"], None),
+    ],
+)
+def test_guest(output: list[str], state: GuestState | None) -> None:
+    assert Guest().process([*output, "end"]) == state

@@ -11,10 +11,10 @@ import pytest
 from pyinfra.api import FactBase, FactProcessError
 
 from facts.backup import Backups, ProfileContents
-from facts.colima import ColimaProfile, Log, Strays
+from facts.colima import ColimaProfile, Guest, Log, Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
-from facts.mac import Homebrew, Mac, User
+from facts.mac import Homebrew, Mac, ProcessAge, User
 from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac
 from tests.fakes import words
 
@@ -36,6 +36,8 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (Milestones, ["log-offset=10", "verified=5", "end"]),
     (ColimaProfile, test_colima.answer(test_colima.RUNNING, test_colima.BROKEN)),
     (ColimaProfile, test_colima.answer(lima="absent")),
+    (Guest, ["answers=yes", "docker=active", "containerd=active", "end"]),
+    (ProcessAge, ["elapsed=   01:05", "end"]),
     (Log, ["size=10", "|a", "|b", "", "end"]),
     (Strays, ["launchctl=0", "end"]),
     (Strays, test_colima.STRAYS),
@@ -65,6 +67,8 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
             ["observe-contents", NASTY, NASTY, NASTY, NASTY],
         ),
         (Backups, {"user": NASTY, "backup": NASTY}, ["observe-backups", NASTY, NASTY]),
+        (Guest, {"user": NASTY, "profile": NASTY}, ["observe-guest", NASTY, NASTY]),
+        (ProcessAge, {"pid": 312}, ["observe-process", "312"]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
         (Milestones, {"label": NASTY}, ["observe-milestones", milestones_path(NASTY)]),
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facts.mac import Homebrew, HomebrewState, Mac, MacState, NoUser, User, UserState
+from facts.mac import Homebrew, HomebrewState, Mac, MacState, NoUser, ProcessAge, User, UserState
 
 BREW = [
     "prefix=/opt/homebrew",
@@ -129,3 +129,19 @@ def test_no_such_user() -> None:
 )
 def test_unreadable_user(output: list[str]) -> None:
     assert User().process([*output, "present=no", "group=", "end"]) is None
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "seconds"),
+    [
+        ("    00:07", 7),
+        ("12:34", 754),
+        ("01:00:00", 3600),
+        ("03-04:05:06", 273906),
+        ("", None),
+        ("ps: no", None),
+        ("7", None),
+    ],
+)
+def test_process_age(elapsed: str, seconds: int | None) -> None:
+    assert ProcessAge().process([f"elapsed={elapsed}", "end"]) == seconds

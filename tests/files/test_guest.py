@@ -1,0 +1,179 @@
+"""observe-guest, restart-docker and observe-process: a guest asked over SSH, each time with a deadline."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from facts.colima import Guest, GuestState
+from facts.mac import ProcessAge
+from tests.files.conftest import Mac, lines
+from tests.files.test_lib import HOSTILE
+
+CALLERS = pytest.mark.parametrize("caller", ["root", "alice"])
+
+# A guest in which systemd says what it is told to; its login shell greets.
+GUEST = """
+instance=$4; shift 4
+echo "Welcome to Ubuntu docker=active, answers=no"
+systemctl() {{
+    case $* in 'is-active docker') echo {docker} ;; 'is-active containerd') echo {containerd} ;; esac
+}}
+[ "$1" = {sh} ] && shift
+[ "$1" = -c ] && eval "$2"
+"""
+
+
+def left_behind(mac: Mac) -> list[Path]:
+    """The temporary files that were not removed; from now on they are made in the test's directory."""
+    kept = mac.root / "kept"
+    if not kept.exists():
+        kept.mkdir()
+        mac.tool("/usr/bin/mktemp", f'[ "$1" = -d ] || set --; exec mktemp $1 "{kept}/x.XXXXXX"')
+    return list(kept.iterdir())
+
+
+def guest(mac: Mac, docker: str = "active", containerd: str = "active") -> None:
+    mac.brewed("limactl", GUEST.format(docker=docker, containerd=containerd, sh=f"{mac.root}/tools/sh"))
+
+
+def observed(mac: Mac, profile: str = "default", seconds: str = "15") -> GuestState | None:
+    done = mac.run("observe-guest", "alice", profile, env=HOSTILE, edits={'"$2" 15': f'"$2" {seconds}'})
+    assert (done.returncode, done.stderr) == (0, "")
+    return Guest().process(lines(done))
+
+
+@CALLERS
+def test_a_guest_that_is_well(mac: Mac, caller: str) -> None:
+    mac.become(caller)
+    guest(mac)
+    assert observed(mac, "web") == GuestState(True, "active", "active")
+    ((*words, _),) = mac.calls("limactl")
+    assert words == ["shell", "--workdir", "/", "colima-web", f"{mac.root}/tools/sh", "-c"]
+    assert mac.env("limactl")["LIMA_HOME"] == f"{mac.home}/.colima/_lima"
+    assert mac.env("limactl")["HOME"] == str(mac.home)
+    assert "DOCKER_HOST" not in mac.env("limactl")
+
+
+def test_what_systemd_says_is_passed_on(mac: Mac) -> None:
+    guest(mac, "failed", "activating")
+    assert observed(mac) == GuestState(True, "failed", "activating")
+
+
+@pytest.mark.parametrize("word", ["''", "'$(date)'", "'a b'", "'active; x'"])
+def test_a_word_that_is_none_is_not_known(mac: Mac, word: str) -> None:
+    guest(mac, word)
+    assert observed(mac) == GuestState(True, None, "active")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "exec sleep 300",
+        "trap '' TERM; sleep 300",
+        "sleep 300 & exit 255",  # what it leaves behind holds its output open
+        "exit 255",
+        "echo answers=maybe; exit 1",
+        "printf '\\377\\376answers=yes'",
+        "echo 'ssh: connect to host 127.0.0.1: answers=yes' >&2; exit 255",
+    ],
+)
+def test_a_guest_that_does_not_answer(one_mac: Mac, body: str) -> None:
+    one_mac.brewed("limactl", body)
+    left_behind(one_mac)
+    start = time.monotonic()
+    assert observed(one_mac, seconds="0.3") == GuestState(False)
+    assert time.monotonic() - start < 10
+    assert left_behind(one_mac) == []
+
+
+def test_a_guest_that_answers_and_then_hangs_is_heard(mac: Mac) -> None:
+    mac.brewed("limactl", "echo answers=yes; echo docker=failed; exec sleep 300")
+    assert observed(mac, seconds="0.3") == GuestState(True, "failed", None)
+
+
+def test_no_limactl_is_no_answer(mac: Mac) -> None:
+    assert observed(mac) == GuestState(False)
+
+
+def test_nobody_is_unreadable(mac: Mac) -> None:
+    done = mac.run("observe-guest", "nobody", "default")
+    assert done.returncode == 0
+    assert Guest().process(lines(done)) is None
+
+
+# restart-docker
+
+SYSTEMD = """
+shift 4
+PATH={root}/guest:$PATH
+"$@"
+"""
+
+
+def systemd(mac: Mac, containerd: bool, status: int = 0) -> None:
+    """A guest whose systemctl notes what it is told, behind the sudo of a guest."""
+    (mac.root / "guest").mkdir()
+    mac.brewed("limactl", SYSTEMD.format(root=mac.root))
+    for name, body in {
+        "sudo": '[ "$1" = -n ] && shift; exec "$@"',
+        "systemctl": f"""echo "$*" >>'{mac.root}/told'
+            case $1 in
+                is-active) echo word; exit {0 if containerd else 3} ;;
+                restart) echo failed >&2; exit {status} ;;
+            esac""",
+    }.items():
+        path = mac.root / "guest" / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+
+@CALLERS
+@pytest.mark.parametrize("containerd", [True, False])
+def test_restart_docker(mac: Mac, caller: str, containerd: bool) -> None:
+    mac.become(caller)
+    systemd(mac, containerd)
+    done = mac.run("restart-docker", "alice", "web", 30, env=HOSTILE)
+    assert done.returncode == 0
+    assert "word" not in done.stdout
+    told = (mac.root / "told").read_text().splitlines()
+    assert told[0].startswith("reset-failed docker.socket docker.service")
+    restarts = [line for line in told if line.startswith("restart")]
+    assert restarts == ["restart containerd.service"] * (not containerd) + ["restart docker.service"]
+    assert mac.calls("limactl")[0][3] == "colima-web"
+
+
+def test_a_restart_that_fails_says_why(mac: Mac) -> None:
+    systemd(mac, True, status=1)
+    done = mac.run("restart-docker", "alice", "default", 30)
+    assert (done.returncode, done.stdout) == (1, "failed\n")
+
+
+@pytest.mark.parametrize("body", ["exec sleep 300", "trap '' TERM; sleep 300", "sleep 300 & exit 124"])
+def test_a_restart_that_hangs_has_a_deadline(one_mac: Mac, body: str) -> None:
+    one_mac.brewed("limactl", body)
+    left_behind(one_mac)
+    assert one_mac.run("restart-docker", "alice", "default", 0.3).returncode == 124
+    assert left_behind(one_mac) == []
+
+
+def test_nobodys_docker_is_not_restarted(mac: Mac) -> None:
+    mac.brewed("limactl", "")
+    assert mac.run("restart-docker", "nobody", "default", 30).returncode == 1
+    assert mac.calls("limactl") == []
+
+
+# observe-process
+
+
+@pytest.mark.parametrize(
+    ("printed", "age"), [("   01:05", 65), ("01:00:00", 3600), ("2-00:00:01", 172801), ("", None)]
+)
+def test_age(mac: Mac, printed: str, age: int | None) -> None:
+    mac.tool("/bin/ps", f"echo '{printed}'; [ -n '{printed}' ]")
+    done = mac.run("observe-process", 312)
+    assert done.returncode == 0
+    assert ProcessAge().process(lines(done)) == age
+    assert mac.calls("ps") == [["-o", "etime=", "-p", "312"]]
