@@ -10,7 +10,7 @@ import gevent
 from pyinfra import host as current_host
 from pyinfra import logger, state
 from pyinfra.api import FactBase, FunctionCommand, Host, OperationError, State, StringCommand
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, ConnectorArguments
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, ConnectorArguments, pop_global_arguments
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import ctx_config, ctx_host
@@ -70,18 +70,26 @@ class LiveCommand(StringCommand):
 
 
 def run(
-    state: State, host: Host, command: StringCommand, *, live: bool = False, **arguments: Any
+    state: State,
+    host: Host,
+    command: StringCommand,
+    *,
+    live: bool = False,
+    hidden: bool = False,
+    **arguments: Any,
 ) -> tuple[bool, list[str]]:
     """Run `command` from within a FunctionCommand, with the operation's sudo, user and environment.
 
-    Returns whether it exited 0, and its output, both streams in order. `arguments` are pyinfra's connector
-    arguments (`_stdin`, `_sudo_user`, ...) for this command.
+    Outside of an operation with the host's own. Returns whether it exited 0, and its output, both streams in
+    order. `arguments` are pyinfra's connector arguments (`_stdin`, `_sudo_user`, ...) for this command.
+    `live`: the output is shown as it comes; `hidden`: not even with `-vvv`.
     """
-    given = cast("dict[str, Any]", host.current_op_global_arguments or {})
+    current = host.current_op_global_arguments
+    given = cast("dict[str, Any]", pop_global_arguments(state, host, {})[0] if current is None else current)
     connector = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
     status, output = host.run_shell_command(
         command,
-        print_output=live or state.print_output,
+        print_output=not hidden and (live or state.print_output),
         print_input=state.print_input,
         **(connector | dict(command.connector_arguments) | arguments),
     )

@@ -1,6 +1,8 @@
-"""Time that passes only where an operation sleeps."""
+"""Time that passes only where an operation sleeps, and a directory of the test's own for diagnostics."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +17,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for module in (colima, containers, docker, remote):
         monkeypatch.setattr(module, "time", fake)
     return fake
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

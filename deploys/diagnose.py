@@ -1,0 +1,31 @@
+"""Collect what can be told of each Mac whose Docker does not work; changes nothing there.
+
+    pyinfra @ssh/macmini.lan deploys/diagnose.py -y
+
+The answers are in a file in diagnostics/. They are collected while pyinfra prepares, also with `--dry`,
+and on a Mac that a deploy would refuse.
+"""
+
+from pyinfra import host, logger, state
+from pyinfra.api import DeployError
+
+from operations import diagnostics
+from operations.preflight import without_nagle
+from settings import Settings
+
+without_nagle(host)
+settings, faults = Settings.parse(host.data.dict())
+if not settings.homebrew_user:
+    raise DeployError(f"{host.name}: HOMEBREW_USER: not set, or not to be used")
+for fault in faults:
+    host.log(f"{fault}", logger.warning)
+
+diagnostics.collect(
+    state,
+    host,
+    settings.homebrew_user,
+    settings.colima_profile,
+    settings.label,
+    settings.log_path,
+    diagnostics.secrets_of(settings.colima_extra_args, {}),
+)
