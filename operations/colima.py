@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pyinfra import host
@@ -22,6 +22,7 @@ from facts.launchd import (
     plist_path,
 )
 from files import script
+from operations import diagnostics
 from operations.launchd import unload_job
 from operations.util.remote import Commands, fail, refuse, run, together
 
@@ -127,8 +128,12 @@ def _follow(
     first_seconds: int,
     restart_seconds: int,
     hide_info: bool,
+    secrets: Sequence[str],
 ) -> bool:
-    """Watch the daemon's start to its end, showing Colima's log; undo a first start that fails."""
+    """Watch the daemon's start to its end, showing Colima's log; undo a first start that fails.
+
+    Of a failure diagnostics are collected, before anything is undone; why it failed is said last.
+    """
     notes = host.get_fact(Milestones, label=label) or {}
     first = FIRST_START in notes
     seconds = first_seconds if first else restart_seconds
@@ -163,15 +168,22 @@ def _follow(
             StringCommand("/bin/rm", "-f", QuoteString(f"{milestones_path(label)}/{FIRST_START}")),
         )
         return True
-    reason = last_fatal(log.lines)
-    fail(host, f"Colima did not start: {result.failure}.", *([f"Colima says: {reason}"] if reason else []))
+    host.log(f"Colima did not start: {result.failure}")
+    diagnostics.collect(state, host, user, profile, label, log_path, secrets)
+    undone = False
     if first or result.wrong_vm:
-        if _undo(state, host, user, profile, label, delete=result.wrong_vm and first):
-            fail(
-                host,
-                "The job is unloaded again and nothing of it runs. "
-                f"Colima's log: {log_path}. Remove the cause, then run this again.",
-            )
+        undone = _undo(state, host, user, profile, label, delete=result.wrong_vm and first)
+    fail(host, f"Colima did not start: {result.failure}.")
+    if reason := last_fatal(log.lines):
+        fail(host, f"Colima says: {reason}")
+    if undone:
+        fail(
+            host,
+            "The job is unloaded again and nothing of it runs. "
+            f"Colima's log: {log_path}. Remove the cause, then run this again.",
+        )
+    elif first or result.wrong_vm:
+        fail(host, f"Not all of it could be undone, see above. Colima's log: {log_path}")
     elif job is not None and job.running:
         fail(
             host,
@@ -221,6 +233,7 @@ def instance(
     first_seconds: int = 1800,
     restart_seconds: int = 120,
     hide_info: bool = True,
+    secrets: Sequence[str] = (),
 ) -> Commands:
     """
     Keep the profile's instance running on QEMU, as the LaunchDaemon starts it.
@@ -232,6 +245,7 @@ def instance(
     + first_seconds: how long a profile's first start may take, in seconds
     + restart_seconds: how long another start may take until Lima says Running, in seconds
     + hide_info: leave out the log's level=info lines
+    + secrets: what the diagnostics of a failure must not show
 
     Starts nothing itself: the daemon's start is the only one there is. A first start that fails, or that
     comes up on another hypervisor, is undone.
@@ -257,6 +271,6 @@ def instance(
         return
     yield FunctionCommand(
         _follow,
-        (user, profile, label, log_path, first_seconds, restart_seconds, hide_info),
+        (user, profile, label, log_path, first_seconds, restart_seconds, hide_info, secrets),
         {},
     )

@@ -5,7 +5,7 @@ Manage the Docker Engine behind a profile's socket: seen to be good before it is
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
@@ -13,6 +13,7 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from facts.docker import DockerEngine, EngineState
 from facts.launchd import LaunchdJob, Milestones, milestones_path
 from files import script
+from operations import diagnostics
 from operations.util.remote import Commands, fail, run, together, wait
 
 # Noted when the engine has passed the gate; forgotten when a deploy starts the daemon again.
@@ -33,13 +34,14 @@ def describe(
     if starts:
         return f"See Docker ready after the start: {required} good answers in a row"
     if not is_good(engine):
-        return f"See Docker ready: {_why_not(engine)}"
+        return f"See Docker ready: {why_not(engine)}"
     if VERIFIED not in (notes or {}):
         return f"See Docker ready: {required} good answers in a row, not seen since the last start"
     return None
 
 
-def _why_not(engine: EngineState | None) -> str:
+def why_not(engine: EngineState | None) -> str:
+    """Why an engine is not good, in words."""
     if engine is None:
         return "the answer cannot be read"
     if engine.silence is not None:
@@ -47,7 +49,7 @@ def _why_not(engine: EngineState | None) -> str:
     return "it answers a ping, and cannot list its containers"
 
 
-def pass_gate(
+def see_ready(
     state: State,
     host: Host,
     user: str,
@@ -56,11 +58,11 @@ def pass_gate(
     socket_seconds: int,
     api_seconds: int,
     required: int,
-) -> bool:
+) -> list[str]:
     """See the socket, then the API behind it, then `required` good answers in a row, one a second.
 
     Each within its bound, the stability within `api_seconds` as well, and none waited for longer than the job
-    lives. Returns False, having said why, when one is not seen.
+    lives. Returns why one is not seen, in lines for a person; none: all were.
     """
     seen: EngineState | None = None
     runs: int | None = None
@@ -87,13 +89,12 @@ def pass_gate(
             return True
         return False if ended() else None
 
-    def explain(what: str) -> bool:
+    def explain(what: str) -> list[str]:
         where = f"unix://{seen.socket}" if seen is not None else "the profile's socket"
-        return fail(
-            host,
-            f"Docker is not ready: {what} ({_why_not(seen)}).",
+        return [
+            f"Docker is not ready: {what} ({why_not(seen)}).",
             f"Look: sudo launchctl print system/{label}; docker --host {where} version",
-        )
+        ]
 
     there = wait(host, socket_seconds, socket, "the profile's docker.sock")
     if not there:
@@ -115,14 +116,34 @@ def pass_gate(
         elif ended():
             return explain("Colima's process ended")
         else:
-            host.log(f"Docker answered well {good} times, then not: {_why_not(seen)}")
+            host.log(f"Docker answered well {good} times, then not: {why_not(seen)}")
             good = 0
     host.log(
         f"Docker {seen.version if seen else ''} is ready: "
         f"{required} good answers in a row on {seen.socket if seen else ''}"
     )
-    ok, _ = run(state, host, script("note", milestones_path(label), VERIFIED, str(required)))
-    return ok
+    ok, said = run(state, host, script("note", milestones_path(label), VERIFIED, str(required)))
+    return [] if ok else ["That Docker is ready cannot be noted:", *said]
+
+
+def pass_gate(
+    state: State,
+    host: Host,
+    user: str,
+    profile: str,
+    label: str,
+    log_path: str,
+    socket_seconds: int,
+    api_seconds: int,
+    required: int,
+    secrets: Sequence[str],
+) -> bool:
+    """See Docker ready, or collect diagnostics and say why it is not. See see_ready()."""
+    wrong = see_ready(state, host, user, profile, label, socket_seconds, api_seconds, required)
+    if not wrong:
+        return True
+    diagnostics.collect(state, host, user, profile, label, log_path, secrets)
+    return fail(host, *wrong)
 
 
 @operation()
@@ -130,9 +151,11 @@ def engine(
     user: str,
     profile: str,
     label: str,
+    log_path: str,
     socket_seconds: int = 180,
     api_seconds: int = 180,
     required: int = 5,
+    secrets: Sequence[str] = (),
 ) -> Commands:
     """
     Keep the Docker Engine behind the profile's socket answering.
@@ -140,9 +163,11 @@ def engine(
     + user: who runs Colima
     + profile: the profile's short name
     + label: the LaunchDaemon that supervises it
+    + log_path: the daemon's log, for the diagnostics of a failure
     + socket_seconds: how long to wait for the socket
     + api_seconds: how long to wait for the API behind it
     + required: good answers in a row, one a second, before it is called ready
+    + secrets: what the diagnostics must not show
 
     An engine that has passed since a deploy last started the daemon is asked once.
 
@@ -150,7 +175,10 @@ def engine(
 
     .. code:: python
 
-        docker.engine(name="See Docker ready", user="alice", profile="default", label="...")
+        docker.engine(
+            name="See Docker ready", user="alice", profile="default",
+            label="homebrew.mrcee.colima-pulse", log_path="/var/log/colima.log",
+        )
     """
     found, notes = together(
         (DockerEngine, {"user": user, "profile": profile}), (Milestones, {"label": label})
@@ -158,4 +186,8 @@ def engine(
     if is_good(found) and found is not None and notes is not None and VERIFIED in notes:
         host.noop(f"Docker {found.version} answers on {found.socket}")
         return
-    yield FunctionCommand(pass_gate, (user, profile, label, socket_seconds, api_seconds, required), {})
+    yield FunctionCommand(
+        pass_gate,
+        (user, profile, label, log_path, socket_seconds, api_seconds, required, secrets),
+        {},
+    )

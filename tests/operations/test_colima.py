@@ -277,6 +277,7 @@ def test_a_first_start_that_fails_is_undone(clock: Clock, commands: RunOperation
     assert LOG in host.said
     assert all(each.live for each in host.ran if each.words[0] in ("stop-instance", "sweep-profile"))
     assert [each[:4] for each in host.told] == [
+        ["diagnose", "alice", "default", LABEL],  # before anything is undone
         ["stop-instance", "alice", "default", str(colima.STOP_SECONDS)],
         ["/bin/launchctl", "bootout", f"system/{LABEL}", "2>&1;"],
         ["sweep-profile", "alice", "default"],
@@ -290,6 +291,7 @@ def test_a_first_start_on_vz_is_undone_and_deleted(clock: Clock, commands: RunOp
     assert not follow(host, commands)
     assert "vz" in host.said
     assert [each[0] for each in host.told] == [
+        "diagnose",
         "stop-instance",
         "/bin/launchctl",
         "sweep-profile",
@@ -317,7 +319,12 @@ def test_a_profile_that_came_up_before_is_never_deleted(clock: Clock, commands: 
 def test_a_later_start_that_fails_is_left_to_launchd(clock: Clock, commands: RunOperation) -> None:
     host = ended("docker-fails")
     assert not follow(host, commands)
-    assert host.told == []
+    assert [each[0] for each in host.told] == ["diagnose"]
+    # The reason, and what is left, come after all that was collected.
+    where = next(line for line in host.logged if "diagnostics/" in line)
+    assert "Colima did not start: " in host.logged[host.logged.index(where) + 1]
+    assert "error starting docker" in host.logged[-2]
+    assert "goes on trying" in host.logged[-1]
     assert host.said.count("error starting docker: exit status 1") == 2
     assert LOG in host.said
     assert "goes on trying" in host.said
@@ -327,7 +334,7 @@ def test_a_process_without_a_vm_is_not_left_to_launchd(clock: Clock, commands: R
     """launchd sees it run, and does nothing."""
     host = starting()
     assert not follow(host, commands)
-    assert host.told == []
+    assert [each[0] for each in host.told] == ["diagnose"]
     assert "--data restart=true" in host.said
     assert "goes on trying" not in host.said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.conftest import RunOperation
 from tests.fakes import Clock, FakeHost, Series, fake_state
 
 LABEL = "homebrew.mrcee.colima-pulse"
+LOG = "/var/log/colima.log"
 SOCKET = "/Users/alice/.colima/default/docker.sock"
 GOOD = EngineState(SOCKET, True, None, "28.4.0", {})
 NO_SOCKET = EngineState(SOCKET, False, "there is no socket")
@@ -25,13 +27,16 @@ BUSY = EngineState(SOCKET, True, "the API answers 503")
 HALF = EngineState(SOCKET, True, None, "28.4.0", None)  # a ping, and no list of containers
 JOB = JobState(loaded=True, disabled=False, state="running", pid=312, runs=1)
 ENDED = replace(JOB, state="not running", pid=None)
+COLLECTED = ["diagnose", "alice", "default", LABEL, LOG]
 NOTE = ["note", milestones_path(LABEL), VERIFIED, "3"]
 
 Gate = Callable[..., tuple[bool, Any]]
 
 
 @pytest.fixture
-def gate(clock: Clock) -> Gate:
+def gate(clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gate:
+    monkeypatch.chdir(tmp_path)  # where diagnostics are written
+
     def run(
         *engines: EngineState | None, job: Any = JOB, required: int = 3, **bounds: int
     ) -> tuple[bool, Any]:
@@ -43,9 +48,11 @@ def gate(clock: Clock) -> Gate:
             "alice",
             "default",
             LABEL,
+            LOG,
             given["socket_seconds"],
             given["api_seconds"],
             required,
+            ("hunter2",),
         )
         return passed, host
 
@@ -89,9 +96,17 @@ def test_flapping_counts_anew(gate: Gate, clock: Clock) -> None:
 def test_flapping_for_ever(gate: Gate, clock: Clock) -> None:
     passed, host = gate(*[GOOD, GOOD, BUSY] * 1000)
     assert not passed
-    assert host.told == []
+    assert host.told == [COLLECTED]
     assert clock.now - 1000 <= 35
     assert "3 good answers" in host.said
+
+
+def test_a_failure_ends_with_its_reason(gate: Gate) -> None:
+    _, host = gate(BUSY)
+    (where,) = [line for line in host.logged if "diagnostics/mini-" in line]
+    assert host.logged.index(where) == len(host.logged) - 3
+    assert "503" in host.logged[-2]
+    assert host.logged[-1].startswith("Look: ")
 
 
 def test_many_answers_may_take_longer_than_the_bound(gate: Gate) -> None:
@@ -112,7 +127,7 @@ def test_bounds(gate: Gate, clock: Clock, engines: list[EngineState | None], bou
     passed, host = gate(*engines)
     assert not passed
     assert bound <= clock.now - 1000 <= bound + 2
-    assert host.told == []
+    assert host.told == [COLLECTED]
     assert says in host.said
     assert f"{bound} s" in host.said
     assert f"launchctl print system/{LABEL}" in host.said  # what to type next
@@ -137,7 +152,7 @@ def test_a_launchd_that_cannot_be_read_has_not_ended(gate: Gate) -> None:
 
 # The operation
 
-ARGUMENTS: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL}
+ARGUMENTS: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL, "log_path": LOG}
 
 
 def test_asked_once_when_verified(commands: RunOperation) -> None:
@@ -154,7 +169,7 @@ def test_gate_needed(commands: RunOperation, found: EngineState | None, notes: d
     got, _ = commands(engine, {DockerEngine: found, Milestones: notes}, **ARGUMENTS, required=7)
     assert len(got) == 1
     assert isinstance(got[0], FunctionCommand)
-    assert got[0].args == ("alice", "default", LABEL, 180, 180, 7)
+    assert got[0].args == ("alice", "default", LABEL, LOG, 180, 180, 7, ())
 
 
 @pytest.mark.parametrize(
