@@ -13,8 +13,10 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from facts.docker import SPEC_LABEL, Container, DockerEngine, EngineState
 from facts.launchd import Milestones, milestones_path
 from files import script
+from operations import recovery
+from operations.recovery import Service
 from operations.util.installer import Installer, Installers, is_transient
-from operations.util.remote import Commands, fail, refuse, run, together, wait
+from operations.util.remote import Commands, fail, refuse, run, together
 
 # An image may have to be pulled over a slow line.
 INSTALL_SECONDS = 3600
@@ -75,8 +77,8 @@ def summary(engine: EngineState) -> str:
     return f"Docker {engine.version} runs " + (", ".join(running) or "no containers")
 
 
-def _report(state: State, host: Host, user: str, profile: str) -> bool:
-    engine = host.get_fact(DockerEngine, user=user, profile=profile)
+def _report(state: State, host: Host, service: Service) -> bool:
+    engine = host.get_fact(DockerEngine, **service.where)
     if engine is not None and engine.containers is not None:
         host.log(summary(engine))
     return True
@@ -110,13 +112,13 @@ def install(
     host: Host,
     installer: Installer,
     installers: Installers,
-    user: str,
-    profile: str,
-    label: str,
+    service: Service,
     tries: int,
     debug: bool,
 ) -> bool:
-    """Run one installer, its output shown live; again after a transient error, `tries` times in all."""
+    """Run one installer, its output shown live; after a transient error see Docker recover and run it again,
+    `tries` times in all."""
+    user, profile = service.user, service.profile
     if debug:
         host.log(f"{installer.file}, cleaned:")
         for line in installer.text.splitlines():
@@ -127,33 +129,35 @@ def install(
         ok, output = run(state, host, command, live=True, _stdin=text)
         if ok:
             break
+        times = "once" if attempt == 1 else f"{attempt} times"
+        failed = (
+            f"containers/{installer.file} failed ({installer.container}), tried {times}; "
+            "what Docker said is above. The installers after it were not run."
+        )
         if attempt == tries or not is_transient(output):
-            times = "once" if attempt == 1 else f"{attempt} times"
-            return fail(
-                host,
-                f"containers/{installer.file} failed ({installer.container}), tried {times}; "
-                "what Docker said is above. The installers after it were not run.",
-            )
+            return service.give_up(state, host, failed)
         host.log(f"{installer.container}: a passing error; try {attempt + 1} of {tries} follows")
-
-        def answers() -> bool | None:
-            engine = host.get_fact(DockerEngine, user=user, profile=profile)
-            return True if engine is not None and engine.answers else None
-
-        wait(host, RECOVERY_SECONDS, answers, "Docker to answer again")
+        if not recovery.recover(state, host, service):
+            return fail(host, failed)
     if installer.detached:
         wrong = _settled(host, user, profile, installer.container)
         if wrong is not None:
-            fail(host, f"{installer.container} {wrong} right after its start. Its last lines:")
+            host.log(f"{installer.container}'s last lines:")
             run(
                 state,
                 host,
                 script("container-log", user, profile, installer.container, 20),
                 live=True,
             )
-            return False
+            return service.give_up(
+                state,
+                host,
+                f"{installer.container} {wrong} right after its start. Its last lines are above.",
+            )
     if installer.smoke_test:
-        note = script("note", milestones_path(label), smoke_note(installer.container), installer.digest)
+        note = script(
+            "note", milestones_path(service.label), smoke_note(installer.container), installer.digest
+        )
         return run(state, host, note)[0]
     return True
 
@@ -161,9 +165,7 @@ def install(
 @operation()
 def installed(
     installers: Installers,
-    user: str,
-    profile: str,
-    label: str,
+    service: Service,
     tries: int = 3,
     debug: bool = False,
 ) -> Commands:
@@ -171,10 +173,8 @@ def installed(
     Keep the containers that the installers describe, each made from the text as it is now.
 
     + installers: what containers/ holds, read and checked
-    + user: who runs Colima
-    + profile: the profile's short name
-    + label: the LaunchDaemon, under which passed smoke tests are noted
-    + tries: how often an installer is tried when Docker's errors are transient
+    + service: the profile's Docker, and what to expect of it; passed smoke tests are noted under its label
+    + tries: how often an installer is tried when Docker's errors are transient, with recovery between
     + debug: show each cleaned text before it is run
 
     A container whose label names the text's hash is left alone, whatever its state. Stops at the first
@@ -186,12 +186,12 @@ def installed(
 
         containers.installed(
             name="Install containers", installers=read(Path("containers")),
-            user="alice", profile="default", label="homebrew.mrcee.colima-pulse",
+            service=Service(
+                "alice", "default", "homebrew.mrcee.colima-pulse", "/var/log/colima.log"
+            ),
         )
     """
-    engine, notes = together(
-        (DockerEngine, {"user": user, "profile": profile}), (Milestones, {"label": label})
-    )
+    engine, notes = together((DockerEngine, service.where), (Milestones, {"label": service.label}))
     if state.is_executing and (engine is None or engine.containers is None or notes is None):
         why = engine.silence if engine is not None else None
         yield from refuse(f"Docker's containers cannot be listed: {why or 'no answer'}")
@@ -207,5 +207,5 @@ def installed(
     for each, why in work:
         if state.is_executing:
             host.log(f"Install {each.container}: {why}")
-        yield FunctionCommand(install, (each, installers, user, profile, label, tries, debug), {})
-    yield FunctionCommand(_report, (user, profile), {})
+        yield FunctionCommand(install, (each, installers, service, tries, debug), {})
+    yield FunctionCommand(_report, (service,), {})

@@ -11,7 +11,9 @@ from pyinfra.api import FunctionCommand
 
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import Milestones, milestones_path
+from operations import recovery
 from operations.containers import describe, install, installed, pending, smoke_note, unowned
+from operations.recovery import Service
 from operations.util.installer import Installer, Installers, parse
 from tests.conftest import RunOperation
 from tests.fakes import Answer, Clock, FakeHost, Series, fake_state
@@ -87,7 +89,8 @@ def test_unowned() -> None:
 
 # The operation
 
-ARGUMENTS: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL}
+SERVICE = Service("alice", "default", LABEL, "/var/log/colima.log")
+ARGUMENTS: dict[str, Any] = {"service": SERVICE}
 
 
 def test_nothing_to_do(commands: RunOperation) -> None:
@@ -161,7 +164,7 @@ def run_install(clock: Clock) -> Install:
 
         host: Any = FakeHost({DockerEngine: engine or holding(web=container())}, answer)
         given = installers(each, **(secrets or {}))
-        done = install(fake_state(), host, each, given, "alice", "default", LABEL, tries, debug)
+        done = install(fake_state(), host, each, given, SERVICE, tries, debug)
         return done, host
 
     return run
@@ -188,14 +191,15 @@ def test_secrets_travel_by_standard_input(run_install: Install) -> None:
 def test_a_transient_error_is_tried_again(run_install: Install) -> None:
     done, host = run_install(WEB, (False, EOF), (False, EOF))
     assert done
-    assert [each[0] for each in host.told] == ["run-installer"] * 3
+    assert [each[0] for each in host.told if each[0] != "note"] == ["run-installer"] * 3
     assert "2 of 3" in host.said
 
 
 def test_tries_are_bounded(run_install: Install) -> None:
     done, host = run_install(WEB, *[(False, EOF)] * 9, tries=3)
     assert not done
-    assert len(host.told) == 3
+    assert [each[0] for each in host.told if each[0] != "note"] == ["run-installer"] * 3 + ["diagnose"]
+    assert "containers/web failed" in host.logged[-1]
     assert "containers/web" in host.said
     assert "3 times" in host.said
 
@@ -203,18 +207,29 @@ def test_tries_are_bounded(run_install: Install) -> None:
 def test_a_final_error_stops_at_once(run_install: Install) -> None:
     done, host = run_install(WEB, (False, NO_SUCH_IMAGE))
     assert not done
-    assert len(host.told) == 1
+    assert [each[0] for each in host.told] == ["run-installer", "diagnose"]
+    assert "diagnostics/" in host.logged[-2]
     assert "containers/web" in host.said
     assert "once" in host.said
 
 
-def test_docker_recovers_before_another_try(run_install: Install, clock: Clock) -> None:
-    done, _ = run_install(WEB, (False, EOF), engine=Series(SILENT, None, SILENT, ENGINE))
-    assert done
-    assert clock.now == 1003
-    done, _ = run_install(WEB, (False, EOF), engine=SILENT)
-    assert done
-    assert clock.now < 1040  # it is tried even if Docker was not heard meanwhile
+@pytest.mark.parametrize("recovers", [True, False])
+def test_docker_recovers_before_another_try(
+    run_install: Install, monkeypatch: pytest.MonkeyPatch, recovers: bool
+) -> None:
+    asked: list[Service] = []
+
+    def recover(_state: Any, _host: Any, service: Service) -> bool:
+        asked.append(service)
+        return recovers
+
+    monkeypatch.setattr(recovery, "recover", recover)
+    done, host = run_install(WEB, (False, EOF), (False, EOF))
+    assert done is recovers
+    assert asked == [SERVICE] * (2 if recovers else 1)
+    assert [each[0] for each in host.told] == ["run-installer"] * (3 if recovers else 1)
+    if not recovers:  # it has collected diagnostics, and said why
+        assert "containers/web failed" in host.logged[-1]
 
 
 def test_a_detached_container_that_stays(run_install: Install, clock: Clock) -> None:
@@ -240,6 +255,8 @@ def test_a_detached_container_that_ends_at_once(run_install: Install, engine: An
     assert "web" in host.said
     assert [each[:4] for each in host.told][1] == ["container-log", "alice", "default", "web"]
     assert host.ran[1].live
+    assert host.told[2][0] == "diagnose"
+    assert says in host.logged[-1]
 
 
 @pytest.mark.parametrize("unheard", [None, SILENT, replace(ENGINE, containers=None)])
@@ -259,7 +276,7 @@ def test_a_smoke_test_is_noted(run_install: Install) -> None:
 def test_a_smoke_test_that_fails_is_not(run_install: Install) -> None:
     done, host = run_install(HELLO, (False, NO_SUCH_IMAGE))
     assert not done
-    assert [each[0] for each in host.told] == ["run-installer"]
+    assert [each[0] for each in host.told] == ["run-installer", "diagnose"]
 
 
 def test_debug_shows_the_cleaned_text(run_install: Install) -> None:
