@@ -14,12 +14,14 @@ from pyinfra.api import DeployError
 from operations import (
     colima,
     containers,
+    diagnostics,
     docker,
     forecast,
     homebrew,
     launchd,
     preflight,
     prune,
+    recovery,
     reset,
     rivals,
     strays,
@@ -43,6 +45,7 @@ plist = daemon_plist(settings, target.user.home, mac.homebrew.prefix)
 if why := forecast.refusal(target, plist):
     raise DeployError(f"{host.name}: nothing was touched.\n  - {why}")
 names = forecast.names(target, plist, installers)
+secrets = diagnostics.secrets_of(settings.colima_extra_args, installers.secrets)
 
 # A full reset is confirmed before anything else happens.
 if settings.full_reset:
@@ -114,6 +117,7 @@ colima.instance(
     first_seconds=settings.wait_provision_max,
     restart_seconds=settings.wait_qemu_max,
     hide_info=settings.colima_start_filter_info,
+    secrets=secrets,
 )
 
 # 7  Gates: nothing is called ready until it was used.
@@ -122,9 +126,11 @@ docker.engine(
     user=user,
     profile=profile,
     label=label,
+    log_path=settings.log_path,
     socket_seconds=settings.wait_socket_max,
     api_seconds=settings.wait_docker_api_max,
     required=settings.wait_stable_required,
+    secrets=secrets,
 )
 
 # 8  Prune: after a start only.
@@ -143,9 +149,16 @@ if (prune_mode := prune.mode_in_force(settings)) != prune.NONE:
 containers.installed(
     name=names.containers,
     installers=installers,
-    user=user,
-    profile=profile,
-    label=label,
+    service=recovery.Service(
+        user,
+        profile,
+        label,
+        settings.log_path,
+        restart_seconds=settings.wait_qemu_max,
+        api_seconds=settings.wait_docker_api_max,
+        required=settings.wait_stable_required,
+        secrets=secrets,
+    ),
     tries=settings.container_tries,
     debug=settings.container_debug_script,
 )

@@ -1,4 +1,4 @@
-"""observe-contents, observe-backups, and what observe-profile says of an interruption, read by their facts."""
+"""observe-contents, observe-backups, and what observe-profile says of an interruption, as facts read them."""
 
 from __future__ import annotations
 
