@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
 
 from facts.colima import RUNNING, ColimaProfile, Guest, GuestState, Log, ProfileState
@@ -17,7 +17,16 @@ from facts.mac import ProcessAge
 from files import script
 from operations import colima, diagnostics, docker
 from operations.launchd import launchctl, load_job, unload_job
-from operations.util.remote import Commands, fail, refuse, run, together, wait
+from operations.util.remote import (
+    Commands,
+    fail,
+    hosts_of_run,
+    is_read,
+    refuse,
+    run,
+    together,
+    wait,
+)
 
 KEEP = "Keep Docker answering"
 ACTIVE = "active"
@@ -290,10 +299,10 @@ def recover(state: State, host: Host, service: Service) -> bool:
 
 def forecast(service: Service) -> str:
     """The operation's name: what it would do now, where someone reads it before it happens."""
-    if not state.should_check_for_changes():
+    if not is_read():
         return KEEP
     described = describe(observe(host, service))
-    if described is None or len(state.inventory) == 1:
+    if described is None or hosts_of_run() == 1:
         return described or KEEP
     # pyinfra's tables have one name for all hosts: each says its own here.
     host.log(described)

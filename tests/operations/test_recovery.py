@@ -54,7 +54,7 @@ RUNNING = ProfileState(
     home="/Users/alice",
     instance="colima",
     state_dir=True,
-    config_dir=False,
+    other_dir=None,
     data_disk=True,
     provisioned=True,
     status="Running",
@@ -471,7 +471,9 @@ def test_refusal(commands: RunOperation) -> None:
 )
 def test_forecast(read: bool, hosts: int, changes: dict[str, Any], name: str, logged: bool) -> None:
     host = a_host(**changes)
-    state = SimpleNamespace(should_check_for_changes=lambda: read, inventory=range(hosts), is_executing=False)
+    state = SimpleNamespace(
+        should_check_for_changes=lambda: read, limit_hosts=range(hosts), is_executing=False
+    )
     with ctx_state.use(state), ctx_host.use(host):
         assert recovery.forecast(SERVICE).startswith(name)
     assert bool(host.logged) is logged
