@@ -10,6 +10,7 @@ from facts.colima import Strays, StraysState
 from tests.files.conftest import Mac, hostagent, is_gone, lines, qemu, usernet
 from tests.files.test_heal import GONE, LOCK, leave, lock, put
 from tests.files.test_instance import run as run_instance
+from tests.files.test_launch import colima_start
 from tests.files.test_lib import HOSTILE
 
 LABEL = "homebrew.mrcee.colima-pulse"
@@ -49,6 +50,7 @@ def test_what_launchd_supervises_is_not_looked_at(mac: Mac) -> None:
 @pytest.mark.parametrize("body", ["exit 1", "exit 5", "exit 124", "exec sleep 300"])
 def test_only_one_answer_means_not_loaded(one_mac: Mac, body: str) -> None:
     one_mac.tool("/bin/launchctl", body)
+    one_mac.tool("/bin/ps", "echo '1 0 0 /sbin/launchd'")
     edits = {"bounded 20 /bin/launchctl": "bounded 0.2 /bin/launchctl"}
     assert seen(one_mac, edits=edits) is None
     assert one_mac.calls("ps") == []
@@ -143,6 +145,15 @@ def test_leftovers_alone(mac: Mac) -> None:
         f"removed {mac.home}/.colima/{LOCK}",
     ]
     assert (settle(mac).stdout, mac.calls("colima")) == ("", [])
+
+
+def test_of_a_user_whose_home_cannot_be_read(mac: Mac) -> None:
+    start = mac.start(colima_start(mac))
+    mac.tool("/usr/bin/dscl", "exit 1")
+    done = settle(mac)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "alice" in done.stderr
+    assert not is_gone(start.pid)
 
 
 def test_of_nobody(mac: Mac) -> None:
