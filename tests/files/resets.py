@@ -227,12 +227,15 @@ class Home:
         self.journal_was = self.journal.exists()
         return done
 
-    def steps(self) -> list[str]:
-        """Where a run like the last can be killed: at each call, and within those that take long."""
+    def steps(self, every: int = 1) -> list[str]:
+        """Where a run like the last can be killed: at each call, and within those that take long.
+
+        Of all these places each, or one in so many.
+        """
         names = (self.mac.root / "names").read_text().split()
         steps = [f"before {number}" for number in range(1, len(names) + 1)]
         steps += [f"during {number}" for number, name in enumerate(names, 1) if name in ("cp", "rm")]
-        return [*steps, f"after {len(names)}"]
+        return [*steps, f"after {len(names)}"][::every]
 
 
 Done = subprocess.CompletedProcess[str]

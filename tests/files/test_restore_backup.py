@@ -126,13 +126,13 @@ def test_a_volume_that_is_full(one_mac: Mac, part: str) -> None:
 
 
 @UNITS
-@pytest.mark.parametrize("again", ["resume", "the same"])
-def test_a_restore_killed_at_any_step_is_finished(one_mac: Mac, unit: str, again: str) -> None:
+@pytest.mark.parametrize(("again", "every"), [("resume", 1), ("the same", 5)])
+def test_a_restore_killed_at_any_step_is_finished(one_mac: Mac, unit: str, again: str, every: int) -> None:
     home, parts = aside(one_mac, unit)
     home.quickly()
     before, around = tree(home.unit), home.around()
     said(home.restore())
-    for step in home.steps():
+    for step in home.steps(every):
         for path in home.places.values():
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         home.restore(call=step)

@@ -353,18 +353,21 @@ def test_a_part_that_cannot_be_moved_is_said_and_the_next_run_goes_on(one_mac: M
 # --- killed at each step
 
 
-AGAIN = pytest.mark.parametrize("again", ["resume", "the same"])
+# What ends an interrupted run is the same code either way: one in some places will do for the second way.
+AGAIN = pytest.mark.parametrize(("again", "every"), [("resume", 1), ("the same", 5)])
 
 
 @AGAIN
 @UNITS
-def test_a_move_killed_at_any_step_is_finished_or_undone(one_mac: Mac, unit: str, again: str) -> None:
+def test_a_move_killed_at_any_step_is_finished_or_undone(
+    one_mac: Mac, unit: str, again: str, every: int
+) -> None:
     home = Home(one_mac, unit=unit)
     home.quickly()
     parts, around = home.parts(), home.around()
     said(home.set_aside())
     ended = set()
-    for step in home.steps():
+    for step in home.steps(every):
         home.furnish()
         home.set_aside(call=step)
         assert home.disk_has_its_record(), step
@@ -387,12 +390,12 @@ def test_a_move_killed_at_any_step_is_finished_or_undone(one_mac: Mac, unit: str
 
 
 @AGAIN
-def test_a_deletion_killed_at_any_step_is_finished(one_mac: Mac, again: str) -> None:
+def test_a_deletion_killed_at_any_step_is_finished(one_mac: Mac, again: str, every: int) -> None:
     home = Home(one_mac)
     home.quickly()
     parts, around = home.parts(), home.around()
     said(home.set_aside("delete"))
-    for step in home.steps():
+    for step in home.steps(every):
         home.furnish()
         home.set_aside("delete", call=step)
         assert home.disk_has_its_record(), step
@@ -411,7 +414,7 @@ def test_what_was_made_after_an_interruption_is_not_lost(one_mac: Mac, unit: str
     home = Home(one_mac, unit=unit)
     home.quickly()
     said(home.set_aside())
-    for step in home.steps():
+    for step in home.steps(2):
         home.furnish()
         home.set_aside(call=step)
         for part, path in home.places.items():
