@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.checkout import Checkout, Run
@@ -86,3 +88,40 @@ def vm_events(mac: Mac) -> list[str]:
     logs = sorted((mac.records / "vm").glob("**/events.log"))
     lines = sorted(line for log in logs for line in log.read_text().splitlines())
     return [line.partition(" ")[2] for line in lines]
+
+
+class Watch:
+    """Samples the processes of a Mac: how many QEMUs of one instance ran at a time, at most."""
+
+    def __init__(self, mac: Mac, instance: str = "colima") -> None:
+        self.mac = mac
+        self.words = f"-pidfile /Users/alice/.colima/_lima/{instance}/qemu.pid"
+        self.most = self.samples = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._end.wait(0.05):
+            with contextlib.suppress(OSError, RuntimeError):  # off
+                found = {each.pid: each for each in self.mac.processes() if self.words in each.command}
+                # What a VM has forked, and is about to become something else, is no other VM.
+                vms = [each for each in found.values() if each.ppid not in found]
+                self.most = max(self.most, len(vms))
+                self.samples += 1
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def one_vm(mac: Mac) -> Iterator[None]:
+    """See that the default profile never has two VMs at once."""
+    with Watch(mac) as watch:
+        yield
+    assert watch.samples
+    assert watch.most <= 1, "a second VM ran"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from tests.checkout import Checkout
 from tests.e2e.looking import (
     LABEL,
     Deployed,
+    Watch,
     is_loaded,
     job_pid,
     ours,
@@ -32,32 +31,6 @@ NETWORK = f"{BASE}/_lima/_networks/user-v2"
 LOCK = f"{BASE}/_lima/_disks/colima/in_use_by"
 LOG = "/var/log/colima.log"
 BY_HAND = {"PATH": "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
-
-
-class Watch:
-    """Samples the processes of a Mac: how many QEMUs of one instance ran at a time, at most."""
-
-    def __init__(self, mac: Mac, instance: str = "colima") -> None:
-        self.mac = mac
-        self.words = f"-pidfile {BASE}/_lima/{instance}/qemu.pid"
-        self.most = self.samples = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while not self._end.wait(0.05):
-            with contextlib.suppress(OSError, RuntimeError):  # off
-                found = [each for each in self.mac.processes() if self.words in each.command]
-                self.most = max(self.most, len(found))
-                self.samples += 1
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +173,7 @@ def test_a_deploy_heals_too(deployed: Deployed) -> None:
     line = "use Socket; socket S, AF_UNIX, SOCK_STREAM, 0; bind S, pack_sockaddr_un(shift) or die"
     mac.run(["/usr/bin/perl", "-e", line, socket_of(mac)], user="alice")
     dry = deployed.run("--dry", "--json")
-    assert any(name.startswith("Stop what runs of the profile") for name in dry.would_change)
+    assert any(name.startswith("Remove what a crash has left") for name in dry.would_change)
     assert mac.path(f"{VM}/qemu.pid").exists()
     run = deployed.run("-y")
     assert run.status == 0, run.output

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pexpect
 import pytest
 
-from tests.checkout import PYINFRA, Checkout, Run
-from tests.e2e.looking import LABEL, Deployed, container, docker, job_pid, ours, ping, vm_events
+from tests.checkout import PYINFRA, Checkout
+from tests.e2e.looking import LABEL, Deployed, container, docker, job_pid, one_vm, ours, ping, vm_events
 from tests.mac.machine import Mac
 
 MakeCheckout = Callable[..., Checkout]
@@ -21,7 +18,6 @@ BACKUPS = f"{HOME}/colima-pulse-backups"
 ENV = {"PATH": "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 RESET = ("-y", "--data", "full_reset=true")
 FORCED = (*RESET, "--data", "force_yes=true")
-JOURNALS = "/Library/ColimaPulse/reset"
 
 
 def colima(mac: Mac, *arguments: str) -> None:
@@ -44,27 +40,6 @@ def page(mac: Mac, text: str | None = None) -> str:
     if text is not None:
         docker(mac, "exec", "web", "sh", "-c", f"echo {text} >/usr/share/nginx/html/note")
     return docker(mac, "exec", "web", "cat", "/usr/share/nginx/html/note", check=False)
-
-
-@contextmanager
-def one_vm(mac: Mac, instance: str = "colima") -> Iterator[None]:
-    """Watch that there are never two VMs of an instance."""
-    worst, done = [0], threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            running = [each for each in mac.processes() if f"-name lima-{instance} " in f"{each.command} "]
-            worst[0] = max(worst[0], sum("qemu-system" in each.command for each in running))
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-    assert worst[0] <= 1
 
 
 def on_a_terminal(deployed: Deployed, *arguments: str) -> pexpect.spawn[str]:
@@ -334,80 +309,3 @@ def test_a_backup_that_does_not_fit(deployed: Deployed, volume: str) -> None:
     assert "free" in run.output
     assert job_pid(mac) == before
     assert ping(mac) == "200"
-
-
-# Cut off
-
-
-def cut(mac: Mac, run: Callable[[], Run], when: Callable[[], bool]) -> None:
-    """Start a deploy, and take the Mac's power at a moment."""
-    thread = threading.Thread(target=run)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not when():
-        assert thread.is_alive(), "the deploy was faster"
-        assert time.monotonic() < deadline, "the moment did not come"
-    mac.power_cut()
-    thread.join()
-
-
-def ran(mac: Mac, words: str) -> Callable[[], bool]:
-    seen = len(mac.commands())
-    return lambda: any(words in each for each in mac.commands()[seen:])
-
-
-def more(mac: Mac, event: str) -> Callable[[], bool]:
-    seen = vm_events(mac).count(event)
-    return lambda: vm_events(mac).count(event) > seen
-
-
-MOMENTS: list[tuple[str, Callable[[Mac], Callable[[], bool]]]] = [
-    ("disabled", lambda mac: ran(mac, "launchctl disable")),
-    ("stopping", lambda mac: ran(mac, "colima stop")),
-    ("booted-out", lambda mac: ran(mac, "launchctl bootout")),
-    ("journal", lambda mac: lambda: mac.path(f"{JOURNALS}/alice/default").exists()),
-    ("moved", lambda mac: lambda: not mac.path(f"{HOME}/.colima/_lima/_disks/colima").exists()),
-    ("anew", lambda mac: ran(mac, "launchctl bootstrap")),
-    ("starting", lambda mac: more(mac, "start")),
-]
-
-
-@pytest.fixture(scope="module")
-def cut_off(make_deployed: Callable[..., Deployed]) -> Deployed:
-    """A Mac whose profile is reset again and again."""
-    return make_deployed("ssh")
-
-
-def identity(mac: Mac, directory: str) -> tuple[str, str] | None:
-    """A data disk's identity, and its record."""
-    if directory.endswith(".colima"):
-        disk, record = f"{directory}/_lima/_disks/colima/datadisk", f"{directory}/_store/colima.json"
-    else:
-        disk, record = f"{directory}/disk/datadisk", f"{directory}/store.json"
-    if not mac.path(disk).exists():
-        return None
-    found = re.search(r'"id": "(\w+)"', mac.path(disk).read_text(errors="replace"))
-    assert found
-    return found[1], mac.path(record).read_text()
-
-
-@pytest.mark.parametrize(("moment", "when"), MOMENTS, ids=[name for name, _ in MOMENTS])
-def test_a_power_cut_in_the_middle(
-    cut_off: Deployed, moment: str, when: Callable[[Mac], Callable[[], bool]]
-) -> None:
-    """The next deploy, which is told of no reset, ends it: Docker answers, and what was there is whole."""
-    mac = cut_off.mac
-    before, units = identity(mac, f"{HOME}/.colima"), backups(mac)
-    cut(mac, lambda: cut_off.run(*FORCED), when(mac))
-    mac.boot()
-    with one_vm(mac):
-        run = cut_off.run("-y")
-    assert run.status == 0, run.output
-    assert ping(mac) == "200"
-    assert not list(mac.path(JOURNALS).glob("*/default"))
-    made = [name for name in backups(mac) if name not in units]
-    assert [identity(mac, f"{BACKUPS}/{name}") for name in made] in ([], [before])
-    assert (identity(mac, f"{HOME}/.colima") == before) is not bool(made)
-    if moment == "moved":
-        assert made
-        assert "was interrupted" in run.output
