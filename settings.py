@@ -216,6 +216,11 @@ class Settings:
         "colima-pulse-backups", _directory, "where what is removed goes; relative to the home"
     )
     launch_via: str = option("user", _only("user", "su"), "UserName, or the original's su")
+    log_max_mb: int = option(50, _whole("MB", most=100_000), "how large a log may become")
+    log_keep: int = option(3, _whole("logs", most=100), "how many old ones are kept, compressed")
+    pulse: bool = option(True, _yes_no, "look after Docker between deploys")
+    pulse_interval: int = option(30, _whole("seconds", most=3600), "from one look to the next")
+    pulse_misses: int = option(3, _whole("misses", most=100), "in a row, before anything is restarted")
     wait_socket_max: int = option(180, _whole("seconds"), "for the profile's docker.sock")
     wait_docker_api_max: int = option(180, _whole("seconds"), "for the Docker API behind it")
     wait_qemu_max: int = option(120, _whole("seconds"), "for Lima to say Running, on QEMU")

@@ -35,7 +35,14 @@ NOT_ALLOWED = 161
 
 DAEMONS = "/Library/LaunchDaemons"
 SUPPORT = "/Library/ColimaPulse"  # root's alone: what root runs must not be writable by another
-LAUNCH = f"{SUPPORT}/launch"
+
+
+def script_path(name: str) -> str:
+    """Where the script `name` of files/ is installed, for a daemon to run."""
+    return f"{SUPPORT}/{name}"
+
+
+LAUNCH = script_path("launch")
 
 
 def plist_path(label: str) -> str:
@@ -82,6 +89,7 @@ class JobState(Record):
     last_exit: str | None = None
     exit_timeout: int | None = None
     minimum_runtime: int | None = None
+    run_interval: int | None = None
     stdout_path: str | None = None
     spawn_type: str | None = None
     properties: tuple[str, ...] = ()
@@ -191,6 +199,7 @@ class LaunchdJob(FactBase["JobState | None"]):
     not the same as `loaded=False`.
 
     + label: the job's label
+    + runs: the script of ours that it runs: launch, or pulse
 
     .. code:: python
 
@@ -198,8 +207,8 @@ class LaunchdJob(FactBase["JobState | None"]):
     """
 
     @override
-    def command(self, label: str) -> StringCommand:
-        return script("observe-job", label, plist_path(label), LAUNCH)
+    def command(self, label: str, runs: str = "launch") -> StringCommand:
+        return script("observe-job", label, plist_path(label), script_path(runs))
 
     @override
     @staticmethod
@@ -246,6 +255,7 @@ class LaunchdJob(FactBase["JobState | None"]):
             last_exit=None if last_exit == "(never exited)" else last_exit,
             exit_timeout=_number(job.get("exit timeout")),
             minimum_runtime=_number(job.get("minimum runtime")),
+            run_interval=_number(job.get("run interval")),
             stdout_path=job.get("stdout path"),
             spawn_type=job.get("spawn type"),
             properties=tuple(str(job.get("properties", "")).split(" | ")),

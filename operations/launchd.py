@@ -20,7 +20,6 @@ from facts.launchd import (
     FILE_EXISTS,
     IN_PROGRESS,
     IO_ERROR,
-    LAUNCH,
     NO_SUCH_PROCESS,
     NOT_ALLOWED,
     NOT_FOUND,
@@ -29,6 +28,7 @@ from facts.launchd import (
     LaunchdJob,
     milestones_path,
     plist_path,
+    script_path,
 )
 from files import script, text
 from operations.util.plist import changes, to_xml
@@ -86,6 +86,8 @@ def loaded_differences(job: JobState, plist: dict[str, Any]) -> list[str]:
         found.append(f"loaded with its output in {job.stdout_path}")
     if plist.get("KeepAlive") is True and "keepalive" not in job.properties:
         found.append("loaded without KeepAlive")
+    if job.run_interval != plist.get("StartInterval"):
+        found.append(f"loaded with an interval of {job.run_interval} s")
     return found
 
 
@@ -117,7 +119,7 @@ def converge(job: JobState, plist: dict[str, Any], launch: str, *, restart: bool
                 reasons.append("asked for with restart=true")
             else:
                 reasons.append("on its way out")
-        elif job.pid is None:
+        elif job.pid is None and "StartInterval" not in plist:
             load = True
             reasons.append(
                 "loaded, and never spawned"
@@ -138,17 +140,20 @@ def converge(job: JobState, plist: dict[str, Any], launch: str, *, restart: bool
     return Convergence(tuple(reasons), write_launch, write_plist, unload, load, job.disabled)
 
 
-def describe(job: JobState, label: str, decision: Convergence) -> str | None:
-    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
+def describe(job: JobState, label: str, decision: Convergence, what: str = "Colima") -> str | None:
+    """What the operation would change and why, for a person who reads `--dry`; None: nothing.
+
+    `what` is what the daemon starts, as people call it.
+    """
     if not decision.needed:
         return None
     why = ", ".join(decision.reasons)
     if decision.restarts:
-        return f"Restart Colima: {why}"
+        return f"Restart {what}: {why}"
     if decision.load and not job.loaded:
-        return f"Start Colima at boot and now: LaunchDaemon {label} ({why})"
+        return f"Start {what} at boot and now: LaunchDaemon {label} ({why})"
     if decision.load:
-        return f"Start Colima: {label} is {why}"
+        return f"Start {what}: {label} is {why}"
     return f"Put right {label} without a restart: {why}"
 
 
@@ -250,9 +255,42 @@ def _show_diff(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> No
 
 
 @operation()
+def absent(label: str, what: str = "Colima") -> Commands:
+    """
+    Keep a system LaunchDaemon unloaded, with no plist that would load it at boot.
+
+    + label: the job's label
+    + what: what it starts, as people call it
+
+    **Example:**
+
+    .. code:: python
+
+        launchd.absent(name="Keep the pulse away", label="com.example.colima.pulse", what="the pulse")
+    """
+    job = host.get_fact(LaunchdJob, label=label)
+    if job is None:
+        yield from refuse(
+            f"launchd's answer about {label} cannot be read, so nothing is changed. "
+            f"Look: sudo launchctl print system/{label}"
+        )
+        return
+    if not job.loaded and job.plist_file is None:
+        host.noop(f"{label} is not there")
+        return
+    if state.is_executing:
+        host.log(f"Remove {what}: LaunchDaemon {label}")
+    if job.loaded:
+        yield FunctionCommand(unload_job, (label, (job.exit_timeout or 20) + 15), {})
+    yield StringCommand("/bin/rm", "-rf", QuoteString(plist_path(label)), QuoteString(milestones_path(label)))
+
+
+@operation()
 def daemon(
     label: str,
     plist: dict[str, Any],
+    runs: str = "launch",
+    what: str = "Colima",
     restart: bool = False,
     before_unload: StringCommand | None = None,
     after_unload: StringCommand | None = None,
@@ -263,6 +301,8 @@ def daemon(
 
     + label: the job's label; its plist is /Library/LaunchDaemons/LABEL.plist
     + plist: the property list, as launchd.plist(5) has it
+    + runs: the script of files/ that it runs, installed where root alone can write
+    + what: what it starts, as people call it
     + restart: stop and start it although nothing differs
     + before_unload: a command that ends in order what the job supervises, before bootout
     + after_unload: a command that ends what bootout has left behind
@@ -282,26 +322,27 @@ def daemon(
             plist={"Label": "homebrew.mrcee.colima-pulse", "ProgramArguments": [...], ...},
         )
     """
-    job = host.get_fact(LaunchdJob, label=label)
+    job = host.get_fact(LaunchdJob, label=label, runs=runs)
     if job is None:
         yield from refuse(
             f"launchd's answer about {label} cannot be read, so nothing is changed. "
             f"Look: sudo launchctl print system/{label}"
         )
         return
-    launch = text("launch")
+    launch = text(runs)
     decision = converge(job, plist, launch, restart=restart)
     if not decision.needed:
-        host.noop(f"{label} is loaded from its plist and runs (pid {job.pid})")
+        process = f"runs (pid {job.pid})" if job.pid is not None else f"has run {job.runs} times"
+        host.noop(f"{label} is loaded from its plist and {process}")
         return
 
     if state.is_executing:
-        host.log(str(describe(job, label, decision)))
+        host.log(str(describe(job, label, decision, what)))
     path = plist_path(label)
     if decision.write_plist and state.config.DIFF:
         _show_diff(path, job.plist, plist)
     if decision.write_launch:
-        yield StringCommand(*script("install-file", LAUNCH, "0755").bits, _stdin=launch)
+        yield StringCommand(*script("install-file", script_path(runs), "0755").bits, _stdin=launch)
     if decision.unload:
         if before_unload is not None:
             yield LiveCommand(*before_unload.bits)
