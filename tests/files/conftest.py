@@ -26,7 +26,7 @@ import files
 # The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
 SAME = "awk cat chmod date env head iconv kill mkdir mktemp mv perl rm sed sleep tail tr".split()
 PLACES = re.compile(
-    r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/(?:ColimaPulse|Launch(?:Daemons|Agents))))"
+    r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/(?:ColimaPulse|Launch(?:Daemons|Agents))|/var/run/colima-pulse))"
 )
 SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
 
