@@ -27,7 +27,7 @@ from operations import (
     strays,
 )
 from operations.util import installer
-from operations.util.plist import daemon_plist
+from operations.util.plist import daemon_plist, pulse_label, pulse_plist
 from operations.util.remote import hosts_of_run, is_read
 
 # 0  Preflight: all that is wrong is said at once, before anything is touched.
@@ -132,6 +132,18 @@ docker.engine(
     required=settings.wait_stable_required,
     secrets=secrets,
 )
+
+# From here on the pulse looks after it, between deploys.
+if settings.pulse:
+    launchd.daemon(
+        name=names.pulse,
+        label=pulse_label(label),
+        plist=pulse_plist(settings),
+        runs="pulse",
+        what="the pulse",
+    )
+else:
+    launchd.absent(name=names.pulse, label=pulse_label(label), what="the pulse")
 
 # 8  Prune: after a start only.
 if (prune_mode := prune.mode_in_force(settings)) != prune.NONE:

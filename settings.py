@@ -258,6 +258,9 @@ class Settings:
                 values[option_.name] = option_.metadata["parse"](given)
             except ValueError as error:
                 faults.append(Fault(option_.name.upper(), given, str(error)))
+        log_path = values.get("log_path", cls.log_path)
+        if log_path == f"/var/log/{values.get('label', cls.label)}.log":
+            faults.append(Fault("LOG_PATH", log_path, "another one: this is the pulse's own log"))
         if values.get("full_reset") and values.get("restore"):
             faults.append(Fault("RESTORE", values["restore"], "not together with full_reset=true"))
         return cls(**values), faults

@@ -16,7 +16,9 @@ from files import text
 from operations import colima, containers, docker, homebrew, launchd, prune, reset, rivals, strays
 from operations.preflight import Target
 from operations.util.installer import Installers
+from operations.util.plist import pulse_label, pulse_plist
 from operations.util.remote import hosts_of_run, is_read, together
+from settings import Settings
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Names:
     supervision: str = "Keep Colima supervised by launchd"
     provisioning: str = "Keep Colima's VM running"
     gates: str = "See Docker ready"
+    pulse: str = "Keep the pulse"
     prune: str = "Keep Docker pruned after a start"
     containers: str = "Keep the containers of the installers"
 
@@ -39,6 +42,17 @@ def _starts(target: Target, plist: dict[str, Any], job: JobState | None) -> laun
     """What this run would do to the daemon; None when launchd is not heard."""
     restart = target.settings.restart or target.replaced
     return launchd.converge(job, plist, text("launch"), restart=restart) if job else None
+
+
+def _pulse(settings: Settings, job: JobState | None) -> str | None:
+    """What this run would do to the pulse; None: nothing, or launchd is not heard."""
+    label = pulse_label(settings.label)
+    if job is None:
+        return None
+    if not settings.pulse:
+        return f"Remove the pulse: LaunchDaemon {label}" if job.loaded or job.plist_file else None
+    change = launchd.converge(job, pulse_plist(settings), text("pulse"))
+    return launchd.describe(job, label, change, "the pulse")
 
 
 def refusal(target: Target, plist: dict[str, Any]) -> str | None:
@@ -64,12 +78,13 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         return Names()
     settings = target.settings
     user = settings.homebrew_user
-    definitions, job, engine, notes, running = together(
+    definitions, job, engine, notes, running, pulse = together(
         (Definitions, {"user": user}),
         (LaunchdJob, {"label": settings.label}),
         (DockerEngine, {"user": user, "profile": settings.colima_profile}),
         (Milestones, {"label": settings.label}),
         (Strays, {"user": user, "profile": settings.colima_profile, "label": settings.label}),
+        (LaunchdJob, {"label": pulse_label(settings.label), "runs": "pulse"}),
     )
     change = _starts(target, plist, job)
     starts = change is None or change.load
@@ -82,6 +97,7 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         "strays": strays.describe(running) if running and not target.replaced else None,
         "provisioning": colima.describe(target.profile, starts, first=target.first_start),
         "gates": docker.describe(engine, notes, starts, settings.wait_stable_required),
+        "pulse": _pulse(settings, pulse),
         "prune": prune.describe(notes, starts, prune.mode_in_force(settings)),
         "containers": containers.describe(
             installers, None if target.replaced else engine, {} if starts else notes

@@ -166,6 +166,11 @@ def launchctl(state: State, host: Host, *arguments: str) -> tuple[int, str]:
     return int(lines[-1].removeprefix("rc=")), " ".join(line for line in lines[:-1] if line.strip())
 
 
+def hold(label: str, seconds: int) -> StringCommand:
+    """A command that has the pulse leave a job alone for so many seconds, or, with 0, no longer."""
+    return script("hold", label, seconds, "deploy")
+
+
 def unload_job(state: State, host: Host, label: str, seconds: int) -> bool:
     """Boot a system job out and wait until launchd has let go of it and its process has ended.
 
@@ -344,9 +349,10 @@ def daemon(
     if decision.write_launch:
         yield StringCommand(*script("install-file", script_path(runs), "0755").bits, _stdin=launch)
     if decision.unload:
+        drain = (job.exit_timeout or plist.get("ExitTimeOut", 20)) + 15
+        yield hold(label, 2 * drain)
         if before_unload is not None:
             yield LiveCommand(*before_unload.bits)
-        drain = (job.exit_timeout or plist.get("ExitTimeOut", 20)) + 15
         yield FunctionCommand(unload_job, (label, drain), {})
         if after_unload is not None:
             yield LiveCommand(*after_unload.bits)
@@ -357,5 +363,7 @@ def daemon(
         owner = plist.get("UserName", "root")
         yield script("begin", milestones_path(label), log, owner, *milestones)
         yield FunctionCommand(load_job, (label,), {})
+        if decision.unload:
+            yield hold(label, 0)
     elif decision.enable:
         yield StringCommand("/bin/launchctl", "enable", QuoteString(f"system/{label}"))

@@ -16,7 +16,7 @@ from facts.launchd import NO_SUCH_PROCESS, JobState, LaunchdJob
 from facts.mac import ProcessAge
 from files import script
 from operations import colima, diagnostics, docker
-from operations.launchd import launchctl, load_job, unload_job
+from operations.launchd import hold, launchctl, load_job, unload_job
 from operations.util.remote import (
     Commands,
     fail,
@@ -54,6 +54,8 @@ DEAF_STOP_SECONDS = 30
 # How long launchd may take to end a job in order, before its processes are ended.
 BOOTOUT_SECONDS = 15
 LET_GO_SECONDS = 30
+# How long the pulse leaves the job alone at most, should the end of a recovery never come.
+HOLD_SECONDS = 1800
 
 
 @dataclass(frozen=True)
@@ -283,18 +285,31 @@ def recover(state: State, host: Host, service: Service) -> bool:
         return service.give_up(
             state, host, *wrong, f"{diagnosis.found}, and not for long: there is nothing to restart."
         )
+    run(state, host, hold(service.label, HOLD_SECONDS))
+    try:
+        wrong = _step_by_step(state, host, service, diagnosis)
+    finally:
+        run(state, host, hold(service.label, 0))
+    if not wrong:
+        return True
+    tried = "; ".join(WORDS[step] for step in diagnosis.steps)
+    return service.give_up(state, host, *wrong, f"{diagnosis.found}. Tried, and none of it helped: {tried}.")
+
+
+def _step_by_step(state: State, host: Host, service: Service, diagnosis: Diagnosis) -> list[str]:
+    """Take the steps, the smallest first, until Docker is ready; why it is not after the last, or nothing."""
+    wrong: list[str] = []
     for step in diagnosis.steps:
-        host.log(f"To recover: {WORDS[step]}")
+        host.log(f"{diagnosis.found}. To recover: {WORDS[step]}")
         if not _take(step, state, host, service):
             wrong = [f"It could not be done: {WORDS[step]}."]
             continue
         wrong = service.see_ready(state, host, DOCKER_SECONDS if step == DOCKER else service.start_seconds)
         if not wrong:
             host.log(f"Docker is back. What helped: {WORDS[step]}")
-            return True
+            break
         host.log(wrong[0])
-    tried = "; ".join(WORDS[step] for step in diagnosis.steps)
-    return service.give_up(state, host, *wrong, f"{diagnosis.found}. Tried, and none of it helped: {tried}.")
+    return wrong
 
 
 def forecast(service: Service) -> str:

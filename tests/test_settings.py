@@ -265,6 +265,12 @@ def test_extra_args_refused(flags: object, named: str) -> None:
     assert found.colima_extra_args == ()
 
 
+def test_the_log_is_not_the_pulses_own() -> None:
+    assert list(parse(label="colima", log_path="/var/log/colima.log")[1]) == ["LOG_PATH"]
+    assert list(parse(label="colima")[1]) == ["LOG_PATH"]
+    assert list(parse(log_path="/var/log/other.log")[1]) == []
+
+
 def test_a_reset_is_not_asked_for_together_with_a_restore() -> None:
     _, faults = parse(full_reset=True, restore="default-1")
     assert list(faults) == ["RESTORE"]

@@ -7,7 +7,7 @@ import shlex
 from contextlib import suppress
 from typing import Any
 
-from facts.launchd import LAUNCH
+from facts.launchd import LAUNCH, script_path
 from settings import Settings
 
 # Lima's QEMU driver gives the guest three minutes to power off, and Colima stops Docker before that
@@ -83,6 +83,39 @@ def daemon_plist(settings: Settings, home: str, prefix: str) -> dict[str, Any]:
         "UserName": user,
         "ProgramArguments": program,
         "EnvironmentVariables": variables,
+    }
+
+
+def pulse_label(label: str) -> str:
+    """The label of the daemon that looks after the daemon `label`."""
+    return f"{label}.pulse"
+
+
+def pulse_log(label: str) -> str:
+    """Where the pulse of the daemon `label` says what it does."""
+    return f"/var/log/{label}.log"
+
+
+def pulse_plist(settings: Settings) -> dict[str, Any]:
+    """The LaunchDaemon of the pulse, root's, as launchd.plist(5) has it."""
+    label = pulse_label(settings.label)
+    log = pulse_log(settings.label)
+    start_seconds = settings.wait_qemu_max + settings.wait_docker_api_max
+    words = [
+        *(settings.homebrew_user, settings.colima_profile, settings.label),
+        *(settings.pulse_misses, start_seconds),
+        *(settings.log_path, settings.log_max_mb, settings.log_keep),
+    ]
+    return {
+        "Label": label,
+        "ProgramArguments": [script_path("pulse"), *map(str, words)],
+        "RunAtLoad": True,
+        "StartInterval": settings.pulse_interval,
+        # What it runs is bounded, and none of it needs more than a TERM.
+        "ExitTimeOut": 10,
+        "WorkingDirectory": "/",
+        "StandardOutPath": log,
+        "StandardErrorPath": log,
     }
 
 

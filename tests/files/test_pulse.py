@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.files.conftest import Mac, a_mac, hostagent, is_gone, qemu
+from tests.files.conftest import Mac
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 LABEL = "com.example.colima"

@@ -13,7 +13,7 @@ from facts.backup import ProfileContents
 from facts.colima import RUNNING as RUNNING_VM
 from facts.colima import Strays, StraysState
 from facts.docker import DockerEngine, EngineState
-from facts.launchd import Definition, Definitions, LaunchdJob, Milestones
+from facts.launchd import Definition, Definitions, JobState, LaunchdJob, Milestones
 from operations import forecast
 from operations.docker import VERIFIED
 from operations.forecast import Names
@@ -23,7 +23,7 @@ from operations.util import terminal
 from operations.util.installer import Installers
 from tests.fakes import FakeHost
 from tests.operations.test_homebrew import ALL
-from tests.operations.test_launchd import ABSENT, PLIST, RUNNING, job_of, plist
+from tests.operations.test_launchd import ABSENT, PLIST, RUNNING, TICKED, job_of, plist
 from tests.operations.test_preflight import ALICE, GOOD, MINI, NEW, PROFILE, settings
 
 READY = EngineState("/s", True, None, "28.4.0", {})
@@ -80,8 +80,23 @@ def test_converged() -> None:
         ALICE,
         replace(PROFILE, status=RUNNING_VM),
     )
-    found = names({LaunchdJob: RUNNING, DockerEngine: READY, Milestones: {VERIFIED: "5"}}, target=target)
+    facts = {DockerEngine: READY, Milestones: {VERIFIED: "5"}}
+    found = names(facts | {LaunchdJob: both(RUNNING, TICKED)}, target=target)
     assert found == Names()
+
+
+def both(colima: JobState | None, pulse: JobState | None) -> Any:
+    """launchd's answers about the two jobs."""
+    return lambda label, runs="launch": {"launch": colima, "pulse": pulse}[runs]
+
+
+def test_the_pulse() -> None:
+    facts: dict[Any, Any] = {DockerEngine: READY, Milestones: {VERIFIED: "5"}}
+    assert "Start the pulse" in names(facts | {LaunchdJob: both(RUNNING, ABSENT)}).pulse
+    assert names(facts | {LaunchdJob: both(RUNNING, None)}).pulse == Names().pulse
+    without = Target(settings(pulse=False), MINI, ALICE, PROFILE)
+    assert "Remove the pulse" in names(facts | {LaunchdJob: both(RUNNING, TICKED)}, target=without).pulse
+    assert names(facts | {LaunchdJob: both(RUNNING, ABSENT)}, target=without).pulse == Names().pulse
 
 
 def test_a_prune() -> None:

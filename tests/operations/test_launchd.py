@@ -11,8 +11,8 @@ from pyinfra.api import FunctionCommand, OperationError, StringCommand
 
 from facts.launchd import LAUNCH, FileState, JobState, LaunchdJob, milestones_path, plist_path
 from files import text
-from operations.launchd import Convergence, converge, daemon, describe, load_job, unload_job
-from operations.util.plist import daemon_plist, to_xml
+from operations.launchd import Convergence, absent, converge, daemon, describe, load_job, unload_job
+from operations.util.plist import daemon_plist, pulse_plist, to_xml
 from operations.util.remote import LiveCommand
 from settings import Settings
 from tests.conftest import RunOperation
@@ -215,6 +215,8 @@ def test_describe() -> None:
 STOP = StringCommand("stop-colima")
 SWEEP = StringCommand("sweep-colima")
 WRITE_LAUNCH = ["install-file", LAUNCH, "0755"]
+HOLD = ["hold", LABEL, "630", "deploy"]  # twice what launchd may need
+LET_GO = ["hold", LABEL, "0", "deploy"]
 WRITE_PLIST = ["install-file", PATH, "0644"]
 BEGIN = ["begin", milestones_path(LABEL), "/var/log/colima.log", "alice"]
 
@@ -258,27 +260,29 @@ def test_reload(commands: RunOperation) -> None:
         daemon, {LaunchdJob: job}, label=LABEL, plist=PLIST, before_unload=STOP, after_unload=SWEEP
     )
     assert [words(each) for each in got] == [
+        HOLD,
         ["stop-colima"],
         ["unload_job"],
         ["sweep-colima"],
         WRITE_PLIST,
         BEGIN,
         ["load_job"],
+        LET_GO,
     ]
-    assert isinstance(got[0], LiveCommand)
-    assert isinstance(got[2], LiveCommand)
+    assert isinstance(got[1], LiveCommand)
+    assert isinstance(got[3], LiveCommand)
     # launchd kills at the exit timeout; it is waited for longer.
-    assert isinstance(got[1], FunctionCommand)
-    assert got[1].args[0] == LABEL
-    assert 300 < got[1].args[1] < 400
+    assert isinstance(got[2], FunctionCommand)
+    assert got[2].args[0] == LABEL
+    assert 300 < got[2].args[1] < 400
 
 
 def test_the_wait_for_the_end_is_longer_than_launchds(commands: RunOperation) -> None:
     for timeout, least in ((600, 600), (None, PLIST["ExitTimeOut"])):
         job = replace(RUNNING, exit_timeout=timeout)
         got, _ = commands(daemon, {LaunchdJob: job}, label=LABEL, plist=PLIST, restart=True)
-        assert isinstance(got[0], FunctionCommand)
-        assert got[0].args[1] > least
+        assert isinstance(got[1], FunctionCommand)
+        assert got[1].args[1] > least
 
 
 def test_put_right_without_a_restart(commands: RunOperation) -> None:
@@ -290,14 +294,16 @@ def test_put_right_without_a_restart(commands: RunOperation) -> None:
 
 
 def test_restarts(commands: RunOperation) -> None:
-    again = [["stop-colima"], ["unload_job"], ["sweep-colima"], BEGIN, ["load_job"]]
+    again = [HOLD, ["stop-colima"], ["unload_job"], ["sweep-colima"], BEGIN, ["load_job"], LET_GO]
     assert told(commands, RUNNING, restart=True) == again
     assert told(commands, replace(RUNNING, state="SIGTERMed")) == again
     assert told(commands, replace(RUNNING, path="/tmp/x")) == again
     assert told(commands, RUNNING, restart=True, before_unload=None, after_unload=None) == [
+        HOLD,
         ["unload_job"],
         BEGIN,
         ["load_job"],
+        LET_GO,
     ]
 
 
@@ -522,3 +528,70 @@ def test_unload_refused(clock: Clock, code: int) -> None:
     assert not launchctl.unload()
     assert str(code) in launchctl.host.said
     assert clock.now == 1000
+
+
+# A daemon that runs now and then
+
+
+PULSE = pulse_plist(Settings(homebrew_user="alice"))
+PULSE_LABEL = f"{LABEL}.pulse"
+TICKED = replace(
+    RUNNING,
+    state="not running",
+    pid=None,
+    path=plist_path(PULSE_LABEL),
+    arguments=tuple(PULSE["ProgramArguments"]),
+    environment={},
+    username=None,
+    runs=41,
+    exit_timeout=10,
+    run_interval=30,
+    stdout_path=PULSE["StandardOutPath"],
+    properties=("runatload",),
+    plist_file=FileState("Regular File", 0, 0, "644", to_xml(PULSE)),
+    launch_file=FileState("Regular File", 0, 0, "755", text("pulse")),
+)
+
+
+def pulse(commands: RunOperation, job: JobState) -> tuple[list[list[str]], FakeHost]:
+    asked: dict[str, Any] = {}
+    facts = {LaunchdJob: lambda **arguments: asked.update(arguments) or job}
+    got, host = commands(daemon, facts, label=PULSE_LABEL, plist=PULSE, runs="pulse", what="the pulse")
+    assert asked == {"label": PULSE_LABEL, "runs": "pulse"}
+    return [words(each) for each in got], host
+
+
+def test_between_two_runs_it_is_as_it_should_be(commands: RunOperation) -> None:
+    told, host = pulse(commands, TICKED)
+    assert told == []
+    assert "41 times" in host.noops[0]
+
+
+def test_its_script_is_its_own(commands: RunOperation) -> None:
+    told, host = pulse(commands, ABSENT)
+    assert told[0] == ["install-file", "/Library/ColimaPulse/pulse", "0755"]
+    assert told[-1] == ["load_job"]
+    assert "Start the pulse at boot and now" in host.said
+
+
+def test_another_interval_is_a_reload(commands: RunOperation) -> None:
+    told, host = pulse(commands, replace(TICKED, run_interval=60))
+    assert ["unload_job"] in told
+    assert "interval of 60 s" in host.said
+
+
+def test_a_daemon_that_is_not_wanted(commands: RunOperation) -> None:
+    def gone(job: JobState | None, *, executing: bool = True) -> tuple[list[list[str]], FakeHost]:
+        got, host = commands(
+            absent, {LaunchdJob: job}, executing=executing, label=PULSE_LABEL, what="the pulse"
+        )
+        return [words(each) for each in got], host
+
+    remove = ["/bin/rm", "-rf", plist_path(PULSE_LABEL), milestones_path(PULSE_LABEL)]
+    assert gone(TICKED)[0] == [["unload_job"], remove]
+    assert gone(replace(ABSENT, plist_file=TICKED.plist_file))[0] == [remove]
+    told, host = gone(ABSENT)
+    assert (told, host.noops) == ([], [f"{PULSE_LABEL} is not there"])
+    assert gone(None)[0] == [["_fail"]]
+    with pytest.raises(OperationError):
+        gone(None, executing=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from operations.util.plist import changes, daemon_plist, to_xml
+from operations.util.plist import changes, daemon_plist, pulse_plist, to_xml
 from settings import Settings
 
 HOME = "/Users/alice"
@@ -182,3 +182,18 @@ def test_another_form() -> None:
 def test_what_others_wrote(arguments: object) -> None:
     """Whatever an old file holds, the difference is told and nothing is raised."""
     assert changes({"Label": "x", "ProgramArguments": arguments}, BY_USER)
+
+
+def test_the_pulse_is_roots_and_runs_now_and_then() -> None:
+    made = pulse_plist(
+        Settings(homebrew_user="alice", label="a.b", pulse_interval=5, log_path="/l o g", log_max_mb=7)
+    )
+    assert "UserName" not in made
+    assert (made["Label"], made["StartInterval"], made["RunAtLoad"]) == ("a.b.pulse", 5, True)
+    assert made["ProgramArguments"] == [
+        "/Library/ColimaPulse/pulse",
+        *("alice", "default", "a.b", "3", "300", "/l o g", "7", "3"),
+    ]
+    assert made["StandardOutPath"] == made["StandardErrorPath"] == "/var/log/a.b.log"
+    assert "KeepAlive" not in made
+    plistlib.loads(to_xml(made).encode())
