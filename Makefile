@@ -5,12 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL_FILES = $(filter-out %.py,$(wildcard files/[a-z]*))
 
-.PHONY: help demo deploy test lint format clean
+MINUTES ?= 30
+
+.PHONY: help demo deploy test soak lint format clean
 
 help:
 	@echo 'make demo    boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
 	@echo 'make deploy  deploy to this Mac, or to HOST=@ssh/macmini.lan'
 	@echo 'make test    run the tests'
+	@echo 'make soak    inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make lint    run ruff, mypy and shellcheck'
 
 $(VENV)/ready: pyproject.toml
@@ -32,6 +35,10 @@ deploy: $(VENV)/ready
 test: $(VENV)/ready
 	@sh tests/mac/prepare || true
 	$(BIN)/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
+
+soak: $(VENV)/ready
+	@sh tests/mac/prepare
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ ENVIRONMENT = {
 START = ("start", "--vm-type", "qemu", "--cpu", "2", "--memory", "4", "--disk", "20")
 FAULTS = (
     "api-503 api-eof api-flaps brew-fails colima-ignores-term docker-hangs docker-start-fails"
-    " guest-frozen image-download-fails list-garbage list-hangs socket-deaf start-fails"
+    " docker-stays-dead guest-frozen image-download-fails list-garbage list-hangs socket-deaf start-fails"
     " start-hangs start-slow status-hangs stop-hangs transient-run vz-anyway"
 ).split()
 
@@ -483,6 +483,31 @@ def test_ssh_and_systemctl(running: Colima) -> None:
     assert running("ssh", "--", "sudo", "pkill", "-KILL", "dockerd").returncode == 0
     wait_for(lambda: running.ping() == "curl 52")
     wait_for(lambda: running.ping() == "200")  # Restart=always
+
+
+def test_docker_that_systemd_has_given_up_on(running: Colima) -> None:
+    """It stays dead until someone says restart; the VM does not mind."""
+    running.mac.fault("docker-stays-dead")
+    assert running("ssh", "--", "sudo", "pkill", "-KILL", "dockerd").returncode == 0
+    wait_for(lambda: running.ping() == "curl 52")
+    time.sleep(3)  # more than the two seconds after which systemd restarts it otherwise
+    assert running.ping() == "curl 52"
+    assert running("ssh", "--", "systemctl", "is-active", "docker").stdout == "failed\n"
+    assert running("ssh", "--", "sudo", "systemctl", "restart", "docker").returncode == 0
+    assert running.ping() == "200"
+    assert running.events() == ["provisioned", "start"]
+
+
+def test_programs_replaced_under_a_running_vm(running: Colima) -> None:
+    """`brew upgrade`: what runs goes on, and what is called is the new file."""
+    before = running.pids("qemu-system|hostagent|mux")
+    line = 'cd /opt/homebrew/bin && for file in *; do cp -p "$file" ".$file" && mv -f ".$file" "$file"; done'
+    assert running.run("/bin/sh", "-c", line).returncode == 0
+    assert running.ping() == "200"
+    assert running.pids("qemu-system|hostagent|mux") == before
+    assert running("stop").returncode == 0
+    assert running.events()[-1] == "graceful-stop"
+    assert running("start").returncode == 0
 
 
 def test_streams_through_the_socket(running: Colima) -> None:

@@ -291,6 +291,23 @@ def test_keep_alive_and_its_throttle(mac: Mac) -> None:
         assert launchctl(mac, "bootout", f"system/t.{label}").returncode == 0
 
 
+def test_an_interval_runs_one_at_a_time(mac: Mac) -> None:
+    """launchd.plist(5): "If the job is running during an interval firing, that interval firing will likewise
+    be missed." And no turn comes sooner than the throttle, ten seconds without a ThrottleInterval, allows."""
+    script = "echo begin >>/var/log/t.turns; sleep 2.5; echo end >>/var/log/t.turns"
+    bootstrap(mac, "t.turns", script, StartInterval=1, ThrottleInterval=1)
+    bootstrap(mac, "t.default", "exit 0", StartInterval=1)
+    assert shown(mac, "t.turns")["run interval"] == "1 seconds"
+    assert shown(mac, "t.turns")["runs"] == "0", "without RunAtLoad the first turn comes after the interval"
+    until(lambda: shown(mac, "t.turns")["runs"] == "3", seconds=12)
+    launchctl(mac, "bootout", "system/t.turns")
+    lines = until(lambda: not shown(mac, "t.turns") and mac.path("/var/log/t.turns").read_text()).splitlines()
+    assert lines[:4] == ["begin", "end"] * 2
+    assert lines.count("begin") == 3
+    assert shown(mac, "t.default")["runs"] == "1"
+    launchctl(mac, "bootout", "system/t.default")
+
+
 # Stopping
 
 
@@ -463,11 +480,51 @@ def test_what_is_loaded_at_boot_and_how_it_ends(mac: Mac) -> None:
     mac.reboot()
     assert mac.path("/var/log/t.end").read_text() == "TERM\ndone\n"
     time.sleep(0.2)
+    state = ["/var/run/t.state", "/private/tmp/t.state", "/var/db/t.state"]
+    mac.run(["/usr/bin/touch", *state])
     mac.power_cut()
     assert not mac.pid
     mac.boot()
+    left = mac.run(["/bin/ls", *state], check=False).stdout.splitlines()
+    assert left == ["/var/db/t.state"], "a boot empties the others"
     assert mac.path("/var/log/t.end").read_text() == "TERM\ndone\n"
     assert shown(mac, "t.end")["state"] == "running"
+
+
+def test_the_clock_jumps(mac: Mac) -> None:
+    """What the clock says moves, kern.boottime too; what was stamped before does not; a timer goes on."""
+
+    def number(*words: str) -> int:
+        said = mac.run(words).stdout
+        return int(re.findall(r"\d+", said)[0])
+
+    def seconds_of(name: str) -> int:
+        return number("stat", "-f", "%m", f"/var/root/{name}")
+
+    bootstrap(mac, "t.timer", "exit 0", StartInterval=1, ThrottleInterval=1)
+    old = int(mac.run(["/bin/sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).stdout)
+    mac.run(["touch", "/var/root/before"])
+    before = seconds_of("before")
+    booted = number("sysctl", "-n", "kern.boottime")
+    started = mac.run(["ps", "-o", "lstart=", "-p", str(old)]).stdout
+    for jump, now in ((-3600, -3600), (86400, 82800)):
+        mac.set_clock(jump)
+        assert abs(number("date", "+%s") - time.time() - now) < 5
+        assert number("sysctl", "-n", "kern.boottime") == booted + now
+        assert seconds_of("before") == before
+        assert mac.run(["ps", "-o", "lstart=", "-p", str(old)]).stdout == started
+        mac.run(["touch", "/var/root/after"])
+        assert abs(seconds_of("after") - time.time() - now) < 5
+        assert abs(number("date", "-r", "/var/root/after", "+%s") - time.time() - now) < 5
+    assert mac.run(["ps", "-o", "etime=", "-p", str(old)]).stdout.strip().startswith("23:00:")
+    new = mac.run(["/bin/sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).stdout.strip()
+    assert mac.run(["ps", "-o", "etime=", "-p", new]).stdout.strip().startswith("00:0")
+    assert number("date", "-v", "+1H", "+%s") - number("date", "+%s") in (3599, 3600)
+    runs = int(shown(mac, "t.timer")["runs"])
+    until(lambda: int(shown(mac, "t.timer")["runs"]) > runs + 1, seconds=5)
+    mac.run(["/bin/kill", str(old), new])
+    mac.reboot()
+    assert abs(number("date", "+%s") - time.time() - 82800) < 5, "the clock is the machine's, not the boot's"
 
 
 def test_a_shutdown_waits_for_the_exit_timeout(mac: Mac) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from tests.checkout import Checkout
 from tests.e2e.looking import Deployed
 from tests.mac.machine import Mac, missing
+from tests.soak import Soak, deploy
 
 HELLO = "docker run --name colima-pulse-demo --rm hello-world\n"
 WEB = "docker run --name web -d --restart always -p 8080:80 -v pages:/usr/share/nginx/html nginx\n"
@@ -87,3 +89,14 @@ def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
     made: Deployed = make_deployed("ssh")
     assert made.first.status == 0, made.first.output
     return made
+
+
+@pytest.fixture(scope="module")
+def soak(make_mac: MakeMac, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soak]:
+    """A Mac with a container that counts and a fast pulse, under the eyes of a soak."""
+    mac = make_mac()
+    deploy(mac, tmp_path_factory.mktemp("soak") / "colima-pulse", interval=1)
+    with Soak(mac, random.Random(0)) as soak:
+        yield soak
+    assert soak.samples
+    soak.check()

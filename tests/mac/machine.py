@@ -518,6 +518,24 @@ class Mac:
         """End a fault."""
         (self.records / "faults" / name).unlink(missing_ok=True)
 
+    def set_clock(self, seconds: int) -> None:
+        """Let the clock jump, forward or (negative) back, as `date` or a time server that corrects it would.
+
+        What date, sysctl, stat, ps and the logs of Homebrew's programs say moves along, kern.boottime too
+        (xnu); what was stamped before keeps its stamp. Perl's and a shell's own clocks, and the ages that
+        find knows, do not move.
+        """
+        clock = self.records / "clock"
+        jumps = clock.read_text() if clock.exists() else ""
+        offset = int(jumps.split()[-2]) if jumps else 0
+        # Most stamps tell the second only: it jumps between two.
+        moment = int(time.time()) + 1
+        uptime = float(Path("/proc/uptime").read_text().split()[0]) + moment - time.time()
+        clock.write_text(f"{jumps}{moment} {offset + seconds} {uptime:.2f}\n")
+        clock.chmod(0o644)
+        while time.time() < moment:
+            time.sleep(moment - time.time())
+
     def log_in(self, user: str) -> None:
         """Someone logs in at the screen: a gui domain appears, with the user's LaunchAgents."""
         self.fault("console-user", user)

@@ -94,9 +94,18 @@ def quote(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def clock() -> datetime:
+    """What the Mac's clock shows (Mac.set_clock)."""
+    try:
+        offset = int((DATABASE / "clock").read_text().split()[-2])
+    except OSError:
+        offset = 0
+    return datetime.fromtimestamp(time.time() + offset).astimezone()
+
+
 def now() -> str:
     """RFC 3339, as Go prints it."""
-    return datetime.now().astimezone().isoformat(timespec="seconds").replace("+00:00", "Z")
+    return clock().isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Log:

@@ -14,7 +14,8 @@ own stdin, stdout and stderr passed along, the exit code back. The engine's sock
 
 Faults honoured here (files in /private/var/db/standin/faults): ``guest-frozen`` and a stopped
 (SIGSTOP) qemu freeze everything in the guest; ``docker-start-fails`` (a count) lets docker.service
-fail to start.
+fail to start; while ``docker-stays-dead`` exists systemd does not restart it by itself (as after
+too many restarts in a minute), but does as it is told.
 """
 
 import contextlib
@@ -686,10 +687,10 @@ class Guest:
         names = {unit.removesuffix(".service").removesuffix(".socket") for unit in units}
         if verb in ("is-active", "status"):
             known = names <= {"docker", "containerd"}
-            pids = {"docker": self.dockerd, "containerd": self.containerd}
-            running = [self.runs(pids.get(unit.removesuffix(".service"))) for unit in units]
-            said = "".join("active\n" if runs else "inactive\n" for runs in running)
-            return (0 if any(running) else 3 if known else 4), said
+            states = [
+                self.unit_state(unit.removesuffix(".service").removesuffix(".socket")) for unit in units
+            ]
+            return (0 if "active" in states else 3 if known else 4), "".join(f"{each}\n" for each in states)
         if verb in ("daemon-reload", "enable", "disable", "is-enabled", "reset-failed"):
             return 0, ""
         if verb not in ("start", "stop", "restart", "kill"):
@@ -733,6 +734,16 @@ class Guest:
             self.wait(self.containerd)
         if verb != "stop" and not self.runs(self.containerd):
             self.start_containerd()
+
+    def unit_state(self, unit: str) -> str:
+        """A unit's state as `systemctl is-active` has it."""
+        if unit == "containerd":
+            return "active" if self.runs(self.containerd) else "inactive"
+        if unit == "docker" and self.docker_runs():
+            return "active"
+        if unit != "docker" or not self.wanted:
+            return "inactive"
+        return "activating" if fault("docker-stays-dead") is None else "failed"
 
     def start_containerd(self) -> None:
         """containerd.service, which restarts of docker leave alone."""
@@ -812,7 +823,7 @@ class Guest:
         restarts: list[float] = []
         while True:
             time.sleep(0.2)
-            if not self.wanted or self.docker_runs():
+            if not self.wanted or self.docker_runs() or fault("docker-stays-dead") is not None:
                 continue
             time.sleep(2)
             restarts = [when for when in restarts if when > time.monotonic() - 60]

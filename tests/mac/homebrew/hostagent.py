@@ -13,12 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
 from . import agent
-from .common import STANDIN, fault, own_path, retitle, spawn_group, start_detached, take_fault
+from .common import STANDIN, clock, fault, own_path, retitle, spawn_group, start_detached, take_fault
 from .mux import relay
 from .qemu import Power
 from .store import Instance, lima_home, read_instance
@@ -28,7 +28,7 @@ BOOT_SECONDS = 600
 
 
 def timestamp() -> str:
-    return datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+    return clock().astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def say(message: str, level: str = "info") -> None:

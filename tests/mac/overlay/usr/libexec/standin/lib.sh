@@ -37,6 +37,16 @@ my_uid() {
     done </proc/self/status
 }
 
+# by_the_clock SECONDS: sets moment to what the Mac's clock showed then. Mac.set_clock records each jump, a line `SECONDS
+# OFFSET UPTIME`; what was stamped before a jump keeps its stamp.
+by_the_clock() {
+    offset=0
+    [ ! -r "$STANDIN_DB/clock" ] || while read -r since jumped _; do
+        [ "$since" -gt "$1" ] || offset=$jumped
+    done <"$STANDIN_DB/clock"
+    moment=$(($1 + offset))
+}
+
 # need_root TEXT STATUS
 need_root() {
     my_uid

@@ -1,6 +1,7 @@
 # The process table of the Mac, shared by ps, pgrep, pkill and killall; required, never run.
 use strict;
 use warnings;
+require(($ENV{STANDIN_LIBEXEC} // '/usr/libexec/standin') . '/clock.pl');
 
 our $db = $ENV{STANDIN_DB} // '/private/var/db/standin';
 
@@ -63,7 +64,7 @@ sub processes {
             ruid => $ruid, uid => $uid, rgid => $rgid, gid => $gid, letter => $state,
             comm => substr($comm, 0, 16), path => $argv[0] // "($name)",
             command => @argv ? join(' ', @argv) : "($name)",
-            argv => \@argv, ticks => $rest[5] + $rest[6], nice => $rest[10], started => $boot + $rest[13] / 100,
+            argv => \@argv, ticks => $rest[5] + $rest[6], nice => $rest[10], started => by_the_clock($boot + $rest[13] / 100, $rest[13] / 100),
             vsz => int($rest[14] / 1024), rss => $rest[15] * 4,
         };
     }
