@@ -33,6 +33,7 @@ from tests.mac.machine import Mac, Process, missing
 
 HOME = "/Users/alice"
 VM = f"{HOME}/.colima/_lima/colima"
+OTHER = f"{HOME}/.colima-other/_lima/colima"
 LOG = "/var/log/colima.log"
 HAS_PULSE = (ROOT / "files" / "pulse").exists()
 RECOVERY_SECONDS = 120  # and the time of a start
@@ -48,11 +49,12 @@ COUNTER = (
 STRANGERS = {
     "sleep of alice": ("alice", "exec /bin/sleep 100000"),
     "sleep of root": ("root", "exec /bin/sleep 100001"),
-    # Another profile's host agent, as far as a command line tells.
-    "host agent of another profile": (
+    # As far as a command line tells. Not an instance of this Lima home, for whose sake the network that its
+    # instances share would be left alone.
+    "host agent of another Colima": (
         "alice",
         "exec /usr/bin/perl -e '$0 = shift; sleep' '/opt/homebrew/bin/limactl hostagent"
-        f" --pidfile {VM}-other/ha.pid --socket {VM}-other/ha.sock colima-other'",
+        f" --pidfile {OTHER}/ha.pid --socket {OTHER}/ha.sock colima'",
     ),
 }
 
