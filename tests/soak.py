@@ -38,6 +38,8 @@ LOG = "/var/log/colima.log"
 HAS_PULSE = (ROOT / "files" / "pulse").exists()
 RECOVERY_SECONDS = 120  # and the time of a start
 PAUSE_SECONDS = 20
+GROWTH_SECONDS = 3  # the counter grows five times in one
+REST_SECONDS = 20
 EVIDENCE_LINES = 40
 
 # The shell writes beside the file and renames: whatever kills it, the counter is whole.
@@ -167,7 +169,7 @@ class Soak:
         before = self.counter()
         if ping(self.mac) != "200":
             return False
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + GROWTH_SECONDS
         while self.counter() <= before:
             if time.monotonic() > deadline:
                 return False
@@ -214,10 +216,14 @@ class Soak:
     def check_processes(self) -> None:
         """No more processes than at the start; what runs for a moment may end first."""
         try:
-            until(lambda: self.count_processes() <= self.at_rest, 20, "as few processes as at the start")
+            until(
+                lambda: self.count_processes() <= self.at_rest,
+                REST_SECONDS,
+                "as few processes as at the start",
+            )
         except SoakError:
             commands = "\n".join(each.command for each in self.mac.processes())
-            raise SoakError(f"{self.at_rest} processes have become more:\n{commands}") from None
+            raise SoakError(f"more than {self.at_rest} processes:\n{commands}") from None
 
     # Power
 
