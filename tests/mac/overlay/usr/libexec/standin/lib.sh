@@ -45,6 +45,7 @@ by_the_clock() {
         [ "$since" -gt "$1" ] || offset=$jumped
     done <"$STANDIN_DB/clock"
     moment=$(($1 + offset))
+    : "$moment" # who sources this file reads it
 }
 
 # need_root TEXT STATUS
