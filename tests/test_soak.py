@@ -105,14 +105,17 @@ def test_a_counter_that_stands_still(soak: Soak, monkeypatch: pytest.MonkeyPatch
 
 def test_a_vm_restarted_without_need(soak: Soak, mac: QuietMac, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Soak, "answers", lambda _: True)
-    mac.running = [qemu(7)]
+    agent = Process(3, 1, 502, f"limactl hostagent --pidfile {VM}/ha.pid")
+    mac.running = [qemu(7), agent]
 
     def restart(_: Soak) -> None:
-        mac.running = [qemu(8)]
+        mac.running = [qemu(8), agent]
 
     assert soak.undergo(Fault("gentle", lambda _: None, keeps_vm=True)) < 1
     assert soak.undergo(Fault("rough", restart)) < 1
     mac.running = [qemu(7)]
+    assert soak.undergo(Fault("the only way", restart, keeps_vm=True)) < 1, "it had no host agent"
+    mac.running = [qemu(7), agent]
     with pytest.raises(SoakError, match="restarted without need"):
         soak.undergo(Fault("too rough", restart, keeps_vm=True))
 
