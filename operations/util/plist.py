@@ -15,6 +15,7 @@ from settings import Settings
 EXIT_TIMEOUT = 300
 THROTTLE = 60
 OPEN_FILES = 10240
+LAUNCHD_THROTTLE = 10
 
 
 def gib(value: float) -> str:
@@ -111,6 +112,8 @@ def pulse_plist(settings: Settings) -> dict[str, Any]:
         "ProgramArguments": [script_path("pulse"), *map(str, words)],
         "RunAtLoad": True,
         "StartInterval": settings.pulse_interval,
+        # launchd starts no job more often than every 10 s unless it is told.
+        "ThrottleInterval": min(settings.pulse_interval, LAUNCHD_THROTTLE),
         # What it runs is bounded, and none of it needs more than a TERM.
         "ExitTimeOut": 10,
         "WorkingDirectory": "/",

@@ -190,6 +190,8 @@ def test_the_pulse_is_roots_and_runs_now_and_then() -> None:
     )
     assert "UserName" not in made
     assert (made["Label"], made["StartInterval"], made["RunAtLoad"]) == ("a.b.pulse", 5, True)
+    assert made["ThrottleInterval"] == 5
+    assert pulse_plist(Settings(homebrew_user="alice"))["ThrottleInterval"] == 10
     assert made["ProgramArguments"] == [
         "/Library/ColimaPulse/pulse",
         *("alice", "default", "a.b", "3", "300", "/l o g", "7", "3"),
