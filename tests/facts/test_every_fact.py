@@ -15,7 +15,8 @@ from facts.colima import ColimaProfile, Guest, Log, Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, ProcessAge, User
-from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac
+from facts.pulse import Pulse
+from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac, test_pulse
 from tests.fakes import words
 
 NASTY = "a b; $(touch /tmp/x) `id` 'q' \"d\" \\ \n*"
@@ -45,6 +46,7 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (DockerEngine, test_docker.answer("503")),
     (ProfileContents, test_backup.CONTENTS),
     (Backups, test_backup.UNITS),
+    (Pulse, test_pulse.answer(misses=4, said="vm", last="why")),
 ]
 IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
 
@@ -70,6 +72,7 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
         (Guest, {"user": NASTY, "profile": NASTY}, ["observe-guest", NASTY, NASTY]),
         (ProcessAge, {"pid": 312}, ["observe-process", "312"]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
+        (Pulse, {"label": NASTY}, ["observe-pulse", NASTY]),
         (Milestones, {"label": NASTY}, ["observe-milestones", milestones_path(NASTY)]),
         (
             LaunchdJob,

@@ -1,0 +1,136 @@
+"""What the pulse, the daemon that looks after Docker between deploys, has seen and done."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pyinfra.api import FactBase, FactProcessError, StringCommand
+from typing_extensions import override
+
+from facts.util import Record, read_lines
+from files import script
+
+# The words of PulseState.state.
+UNSEEN, WELL, MISSING, BACKING_OFF, GAVE_UP, LEFT_ALONE = (
+    "not looked yet",
+    "well",
+    "missing",
+    "backing off",
+    "gave up",
+    "left alone",
+)
+LAST_LINES = 20
+
+# As files/pulse writes it.
+READY = re.compile(
+    r'time="(?P<at>[^"]+)" level=info msg="ready (?P<seconds>\d+) s after boot; '
+    r'console: (?P<console>[^;"]+); containers: (?P<running>\d+|\?) of (?P<total>\d+|\?) run" context=pulse'
+)
+
+
+def log_path(label: str) -> str:
+    """Where the pulse of the job `label` says what it sees and does."""
+    return f"/var/log/{label}.log"
+
+
+@dataclass(frozen=True)
+class BootReport(Record):
+    """A boot: `at` is when (UTC) Docker answered, `seconds` after the boot; who was at the `console` (None:
+    nobody); how many containers ran of how many there were (None: unknown)."""
+
+    at: str
+    seconds: int
+    console: str | None
+    running: int | None
+    total: int | None
+
+
+@dataclass(frozen=True)
+class PulseState(Record):
+    """The pulse of a job since the boot.
+
+    `state` is "well", "missing" (Docker, for `misses` looks in a row), "backing off" (a step was taken, and
+    Docker does not answer yet), "gave up", "left alone" (the job was unloaded or disabled on purpose), or
+    "not looked yet". `reason` is what it said last while not all is well, `step` the last one it took:
+    kick, docker, job or kill. `reports` are the boots in its log, the latest last; `log` its last lines.
+    """
+
+    state: str
+    misses: int = 0
+    reason: str | None = None
+    step: str | None = None
+    reports: tuple[BootReport, ...] = ()
+    log: tuple[str, ...] = ()
+
+
+def _count(word: str) -> int | None:
+    return int(word) if word.isdecimal() else None
+
+
+def _report(line: str) -> BootReport | None:
+    match = READY.fullmatch(line)
+    if match is None:
+        return None
+    console = match["console"]
+    return BootReport(
+        match["at"],
+        int(match["seconds"]),
+        None if console == "nobody" else console,
+        _count(match["running"]),
+        _count(match["total"]),
+    )
+
+
+def _state(values: dict[str, str], misses: int) -> str:
+    if values.get("gave_up") == "yes":
+        return GAVE_UP
+    if "away" in values.get("said", "").split():
+        return LEFT_ALONE
+    if values.get("step"):
+        return BACKING_OFF
+    if misses:
+        return MISSING
+    return WELL if values.get("ready") == "yes" else UNSEEN
+
+
+class Pulse(FactBase["PulseState | None"]):
+    """
+    Returns what the pulse of a job sees and does, and the boots it has reported; None when unreadable.
+    Whether the pulse itself runs launchd knows: `LaunchdJob` of its own label.
+
+    + label: the label of the job that it looks after
+
+    .. code:: python
+
+        PulseState(state="well", reports=(BootReport("2026-11-22T10:04:37Z", 74, None, 2, 3),), ...)
+    """
+
+    @override
+    def command(self, label: str) -> StringCommand:
+        return script("observe-pulse", label)
+
+    @override
+    @staticmethod
+    def default() -> PulseState | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> PulseState:
+        lines = read_lines(output)
+        values = lines.values
+        if lines.required("log") not in ("0", "absent"):
+            raise FactProcessError("the pulse's log cannot be read")
+        reports = tuple(filter(None, map(_report, lines.raw)))
+        log = tuple(lines.raw[-LAST_LINES:])
+        if lines.required("noted") != "yes":
+            return PulseState(UNSEEN, reports=reports, log=log)
+        misses = lines.number("misses") or 0
+        return PulseState(
+            _state(values, misses),
+            misses,
+            (values.get("last") or None) if values.get("said") else None,
+            values.get("step") or None,
+            reports,
+            log,
+        )
