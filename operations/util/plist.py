@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from facts.launchd import LAUNCH, script_path
+from facts.pulse import log_path
 from settings import Settings
 
 # Lima's QEMU driver gives the guest three minutes to power off, and Colima stops Docker before that
@@ -92,15 +93,10 @@ def pulse_label(label: str) -> str:
     return f"{label}.pulse"
 
 
-def pulse_log(label: str) -> str:
-    """Where the pulse of the daemon `label` says what it does."""
-    return f"/var/log/{label}.log"
-
-
 def pulse_plist(settings: Settings) -> dict[str, Any]:
     """The LaunchDaemon of the pulse, root's, as launchd.plist(5) has it."""
     label = pulse_label(settings.label)
-    log = pulse_log(settings.label)
+    log = log_path(settings.label)
     start_seconds = settings.wait_qemu_max + settings.wait_docker_api_max
     words = [
         *(settings.homebrew_user, settings.colima_profile, settings.label),

@@ -45,8 +45,13 @@ class Pulse:
         self.own_log = mac.root / f"log/{LABEL}.log"
         self.user_log = mac.home / "colima.log"
         self.directory = mac.root / "var/run/colima-pulse" / LABEL
-        for directory in (self.world, self.log.parent, self.directory.parent.parent):
+        self.provisioned = mac.home / ".colima/_lima/colima/colima.yaml"
+        for directory in (
+            *(self.world, self.log.parent, self.directory.parent.parent),
+            self.provisioned.parent,
+        ):
             directory.mkdir(parents=True)
+        self.provisioned.write_text("")
         for path in (self.log, self.own_log):
             path.write_text("")
         mac.become("root")
@@ -426,6 +431,14 @@ def test_a_job_that_still_starts_is_left_alone_for_its_time(pulse: Pulse) -> Non
     said = pulse.ticks(1)
     assert "(Lima: no instance)" in said[0]
     assert pulse.steps() == [TERM]
+
+
+def test_a_first_start_takes_as_long_as_it_takes(pulse: Pulse) -> None:
+    """Its image may come over a slow line; when it fails, `colima start` ends by itself."""
+    pulse.provisioned.unlink()
+    pulse.lima("")
+    assert pulse.ticks(3 * START // 30) == [f"info {SILENT}; Colima is still starting"]
+    assert pulse.steps() == []
 
 
 def test_a_start_that_has_ended_is_no_start(one_pulse: Pulse) -> None:
