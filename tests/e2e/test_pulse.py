@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -143,3 +144,23 @@ def test_a_boot_is_reported(pulsing: Deployed) -> None:
     assert ping(mac) == "200"
     wait_for(lambda: len(docker(mac, "ps", "-q").splitlines()) == len(running))
     assert said(mac).count(" s after boot; ") == before + 1, "once"
+
+
+def test_a_vm_that_is_gone_delays_no_shutdown(pulsing: Deployed) -> None:
+    mac = pulsing.mac
+    mac.run(["/bin/kill", f"-{signal.SIGKILL}", str(qemu(mac))])
+    start = time.monotonic()
+    mac.reboot()
+    assert time.monotonic() - start < 20, "launchd would wait five minutes for Colima"
+
+
+def test_a_pulse_that_is_not_wanted_goes(pulsing: Deployed) -> None:
+    mac, label = pulsing.mac, f"{LABEL}.pulse"
+    run = pulsing.run("-y", "--json", "--data", "pulse=false")
+    assert run.changed == ["Keep the pulse"]
+    assert not is_loaded(mac, label)
+    assert not mac.path(f"/Library/LaunchDaemons/{label}.plist").exists()
+    assert pulsing.run("-y", "--json", "--data", "pulse=false").changed == []
+    assert pulsing.run("-y", "--json").changed == ["Keep the pulse"]
+    assert is_loaded(mac, label)
+    assert pulsing.run("-y", "--json").changed == []

@@ -25,7 +25,7 @@ def tidy(deployed: Deployed) -> Iterator[None]:
     yield
     for directory in (DAEMONS, AGENTS, "/Library/LaunchAgents"):
         for path in mac.path(directory).glob("*.plist"):
-            if path.stem != LABEL:
+            if not path.stem.startswith(LABEL):
                 mac.run(["launchctl", "bootout", f"system/{path.stem}"], check=False)
                 path.unlink()
 
