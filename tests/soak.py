@@ -462,15 +462,19 @@ def draw(chance: random.Random) -> Iterator[Fault]:
         yield from faults
 
 
-def run(soak: Soak, minutes: float) -> dict[str, list[float]]:
-    """Inject for so long; the seconds that each recovery took. A SoakError says which fault it was."""
+def run(soak: Soak, minutes: float, interval: float) -> dict[str, list[float]]:
+    """Inject for so long; the seconds that each recovery took. A SoakError says which fault it was.
+
+    `interval` is the pulse's, in seconds. What fails again before its next look has never been well to it:
+    then it takes the next larger step, and later.
+    """
     taken: dict[str, list[float]] = {fault.name: [] for fault in FAULTS}
     end = time.monotonic() + 60 * minutes
     for fault in draw(soak.chance):
         if time.monotonic() > end:
             break
         try:
-            soak.calm(soak.chance.uniform(0, PAUSE_SECONDS))
+            soak.calm(interval + soak.chance.uniform(0, PAUSE_SECONDS))
             taken[fault.name].append(soak.undergo(fault))
         except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             raise SoakError(f"{fault}: {error}\n\n{soak.evidence()}\n\n{table(taken)}") from error
@@ -498,7 +502,7 @@ def main() -> int:
             print(
                 f"a start takes {soak.start_seconds:.0f} s, a recovery {soak.limit:.0f} s at most", flush=True
             )
-            print(table(run(soak, given.minutes)))
+            print(table(run(soak, given.minutes, given.interval)))
     except SoakError as error:
         print(error, file=sys.stderr)
         return 1
