@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from dotenv.parser import parse_stream
@@ -264,6 +264,10 @@ class Settings:
         if values.get("full_reset") and values.get("restore"):
             faults.append(Fault("RESTORE", values["restore"], "not together with full_reset=true"))
         return cls(**values), faults
+
+    def backup_dir(self, home: str) -> str:
+        """Where what is removed goes, as an absolute path."""
+        return str(PurePosixPath(home) / self.backup_dir_base)
 
     def __str__(self) -> str:
         """Every setting with its value, for printing."""

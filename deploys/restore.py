@@ -4,8 +4,6 @@ pyinfra HOST deploys/restore.py                      lists the backups
 pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
 """
 
-from pathlib import PurePosixPath
-
 from pyinfra import host, local
 from pyinfra.api import DeployError
 
@@ -23,7 +21,7 @@ else:
         raise DeployError(
             "; ".join(map(str, faults)) or f"{settings.homebrew_user} is no user of {host.name}"
         )
-    directory = str(PurePosixPath(user.home) / settings.backup_dir_base)
+    directory = settings.backup_dir(user.home)
     backups = host.get_fact(Backups, user=settings.homebrew_user, backup=directory)
     if backups is None:
         raise DeployError(f"the backups in {directory} of {host.name} cannot be read")

@@ -39,6 +39,11 @@ class EngineState(Record):
     def answers(self) -> bool:
         return self.silence is None
 
+    @property
+    def running(self) -> list[str]:
+        """The names of the containers that run, in order; none also where they could not be read."""
+        return sorted(name for name, each in (self.containers or {}).items() if each.state == "running")
+
 
 class DockerEngine(FactBase["EngineState | None"]):
     """

@@ -71,10 +71,7 @@ def describe(
 
 def summary(engine: EngineState) -> str:
     """What runs, in a line."""
-    running = sorted(
-        name for name, container in (engine.containers or {}).items() if container.state == "running"
-    )
-    return f"Docker {engine.version} runs " + (", ".join(running) or "no containers")
+    return f"Docker {engine.version} runs " + (", ".join(engine.running) or "no containers")
 
 
 def _report(state: State, host: Host, service: Service) -> bool:

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from pyinfra import logger
@@ -77,7 +76,7 @@ class Target:
     @property
     def backup_dir(self) -> str:
         """Where what is removed goes, as an absolute path."""
-        return str(PurePosixPath(self.user.home) / self.settings.backup_dir_base)
+        return self.settings.backup_dir(self.user.home)
 
     @property
     def homebrew_env(self) -> dict[str, str]:
@@ -328,8 +327,8 @@ def check(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], hosts: 
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
     faults += state_faults(settings, profile) if profile is not None else []
     if settings.restore:
-        directory = str(PurePosixPath(user.home) / settings.backup_dir_base)
-        faults += backup_faults(settings, host.get_fact(Backups, user=who, backup=directory))
+        backups = host.get_fact(Backups, user=who, backup=settings.backup_dir(user.home))
+        faults += backup_faults(settings, backups)
     if faults or profile is None:
         raise _refuse(host, faults)
     return Target(settings, mac, user, profile)

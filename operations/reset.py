@@ -74,11 +74,7 @@ def anything(contents: Contents) -> bool:
 
 def plan(place: Place, contents: Contents, engine: EngineState | None, mode: str) -> list[str]:
     """What a full reset would stop, move, delete and leave, in words."""
-    running = sorted(
-        name
-        for name, container in (engine.containers if engine and engine.containers else {}).items()
-        if container.state == "running"
-    )
+    running = engine.running if engine is not None else []
     found = [f"Full reset of {place.name}"]
     found.append(f"  stops: {place.label}, the VM" + (f", and in it {', '.join(running)}" if running else ""))
     total = gib(contents.kib)

@@ -14,6 +14,7 @@ from facts.colima import Strays, StraysState
 from files import script
 from operations.colima import STOP_SECONDS
 from operations.util.remote import Commands, LiveCommand, refuse
+from operations.util.rivals import profile_of
 
 
 def short(command: str) -> str:
@@ -38,8 +39,7 @@ def describe(strays: StraysState) -> str | None:
 def stop_of(instance: str, user: str) -> str:
     """The command by which a person stops another instance of Colima's."""
     if instance == "colima" or instance.startswith("colima-"):
-        profile = "default" if instance == "colima" else instance.removeprefix("colima-")
-        return f"sudo -H -u {user} colima stop --profile={profile}"
+        return f"sudo -H -u {user} colima stop --profile={profile_of(instance)}"
     return f"sudo -H -u {user} env LIMA_HOME=~{user}/.colima/_lima limactl stop {instance}"
 
 
