@@ -161,16 +161,7 @@ if (prune_mode := prune.mode_in_force(settings)) != prune.NONE:
 containers.installed(
     name=names.containers,
     installers=installers,
-    service=recovery.Service(
-        user,
-        profile,
-        label,
-        settings.log_path,
-        restart_seconds=settings.wait_qemu_max,
-        api_seconds=settings.wait_docker_api_max,
-        required=settings.wait_stable_required,
-        secrets=secrets,
-    ),
+    service=recovery.Service.of(settings, secrets),
     tries=settings.container_tries,
     debug=settings.container_debug_script,
 )

@@ -16,15 +16,6 @@ without_nagle(host)
 settings, faults = Settings.parse(host.data.dict())
 if faults:
     raise DeployError("\n  - ".join([f"{host.name}: nothing was touched.", *map(str, faults)]))
-service = recovery.Service(
-    settings.homebrew_user,
-    settings.colima_profile,
-    settings.label,
-    settings.log_path,
-    restart_seconds=settings.wait_qemu_max,
-    api_seconds=settings.wait_docker_api_max,
-    required=settings.wait_stable_required,
-    secrets=diagnostics.secrets_of(settings.colima_extra_args, {}),
-)
+service = recovery.Service.of(settings, diagnostics.secrets_of(settings.colima_extra_args, {}))
 
 recovery.recovered(name=recovery.forecast(service), service=service)

@@ -27,6 +27,7 @@ from operations.util.remote import (
     together,
     wait,
 )
+from settings import Settings
 
 KEEP = "Keep Docker answering"
 ACTIVE = "active"
@@ -74,6 +75,20 @@ class Service:
     api_seconds: int = 180
     required: int = 5
     secrets: Sequence[str] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings, secrets: Sequence[str]) -> Service:
+        """The Docker that these settings describe."""
+        return cls(
+            settings.homebrew_user,
+            settings.colima_profile,
+            settings.label,
+            settings.log_path,
+            restart_seconds=settings.wait_qemu_max,
+            api_seconds=settings.wait_docker_api_max,
+            required=settings.wait_stable_required,
+            secrets=secrets,
+        )
 
     @property
     def start_seconds(self) -> int:

@@ -31,6 +31,7 @@ from operations.recovery import (
     recover,
     recovered,
 )
+from settings import Settings
 from tests.conftest import RunOperation
 from tests.fakes import Answer, Clock, FakeHost, Series, fake_state, words
 
@@ -236,6 +237,22 @@ def mended_by(done: str, **facts: Any) -> Any:
         if isinstance(value, Mended):
             value.host = host
     return host
+
+
+def test_the_service_that_settings_describe() -> None:
+    described = Settings(
+        homebrew_user="bob",
+        colima_profile="work",
+        label="a.b",
+        log_path="/l",
+        wait_qemu_max=1,
+        wait_docker_api_max=2,
+        wait_stable_required=3,
+    )
+    expected = Service(
+        "bob", "work", "a.b", "/l", restart_seconds=1, api_seconds=2, required=3, secrets=("s",)
+    )
+    assert Service.of(described, ("s",)) == expected
 
 
 def test_a_good_docker_is_left_alone(clock: Clock) -> None:
