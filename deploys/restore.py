@@ -4,7 +4,7 @@ pyinfra HOST deploys/restore.py                      lists the backups
 pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
 """
 
-from pyinfra import host, local
+from pyinfra import host, inventory, local
 from pyinfra.api import DeployError
 
 from facts.backup import Backups
@@ -12,7 +12,8 @@ from facts.mac import User, UserState
 from operations.reset import gib
 from settings import Settings
 
-if host.data.get("restore"):
+# An inventory's is ignored, as deploy.py does.
+if inventory.get_override_data().get("restore"):
     local.include("deploy.py")
 else:
     settings, faults = Settings.parse(host.data.dict())
