@@ -156,12 +156,15 @@ class Pulse:
     def lima(self, said: str = "", body: str = "") -> None:
         self.put(**{"limactl-list": body or f"printf '%s\\n' '{said}'"})
 
-    def guest(self, docker: str = "active", containerd: str = "active", body: str = "") -> None:
-        """What the guest's systemd says; and a restart of Docker there is noted."""
+    def guest(
+        self, docker: str = "active", containerd: str = "active", body: str = "", *, heals: bool = False
+    ) -> None:
+        """What the guest's systemd says; and a restart of Docker there is noted, and `heals` it."""
         said = f"echo Welcome; printf 'answers=yes\\ndocker={docker}\\ncontainerd={containerd}\\n'"
-        restarts = (
-            f"case $* in *'restart docker'*) echo restart >>'{self.world}/restarts' ;; *) {said} ;; esac"
-        )
+        restart = f"echo restart >>'{self.world}/restarts'"
+        if heals:
+            restart += f"; echo 'printf 200' >'{self.world}/ping'"
+        restarts = f"case $* in *'restart docker'*) {restart} ;; *) {said} ;; esac"
         self.put(**{"limactl-shell": body or restarts})
 
     def printed(
@@ -324,7 +327,44 @@ def test_a_docker_that_is_dead_in_the_guest(pulse: Pulse, docker: str, container
     ]
     assert (pulse.restarts, pulse.steps()) == (1, [])
     pulse.answers()
-    assert pulse.tick() == ["info Docker answers again after 90 s"]
+    assert pulse.tick() == ["info Docker answers again after 150 s"]
+
+
+def test_a_step_that_helps_is_seen_in_the_same_tick(pulse: Pulse) -> None:
+    """What fails right after it is another ailment: the back-off of this one has ended."""
+    well(pulse)
+    pulse.guest("failed", heals=True)
+    assert pulse.ticks(MISSES)[-1] == "info Docker answers again after 60 s"
+    assert {pulse.state[key] for key in ("misses", "delay", "not_before")} == {"0"}
+    assert pulse.state["step"] == ""
+    pulse.silent()
+    (_, step) = pulse.ticks(MISSES)[:2]
+    assert step.startswith("warning restarts Docker in the guest: ")
+
+
+@pytest.mark.parametrize("seconds", [50, 70])
+def test_a_start_that_takes_its_time_is_awaited_until_the_next_step_may_come(
+    one_pulse: Pulse, seconds: int
+) -> None:
+    well(one_pulse)
+    one_pulse.lima("")
+    respawns(one_pulse)
+    ready = BOOT + one_pulse.uptime + 30 * MISSES + seconds
+    one_pulse.silent(f"read -r now <'{one_pulse.world}/now'; [ $now -ge {ready} ] && printf 200")
+    said = one_pulse.ticks(MISSES)
+    assert one_pulse.steps() == [TERM, KICK]
+    assert (said[-1] == f"info Docker answers again after {60 + seconds} s") is (seconds < 60)
+
+
+def test_a_deploy_that_comes_while_a_start_is_awaited_is_left_alone(one_pulse: Pulse) -> None:
+    well(one_pulse)
+    one_pulse.lima("")
+    respawns(one_pulse)
+    one_pulse.put(kickstart=f"echo '8000 deploy' >'{one_pulse.directory}/hold'")
+    before = one_pulse.uptime
+    one_pulse.ticks(MISSES)
+    assert one_pulse.steps() == [TERM, KICK]
+    assert one_pulse.uptime - before < 30 * MISSES + 60
 
 
 @pytest.mark.parametrize(
@@ -458,6 +498,17 @@ def test_a_launch_that_makes_the_ground_ready_is_a_start(pulse: Pulse) -> None:
     assert pulse.steps() == []
 
 
+def test_a_process_that_has_just_begun_is_a_start_whatever_the_log_ends_with(pulse: Pulse) -> None:
+    """Colima says that it begins a moment after it has become launch's process."""
+    pulse.log.write_text(STARTED)
+    pulse.lima("")
+    pulse.ticks(MISSES - 1)
+    pulse.job(pid=400)
+    assert pulse.tick() == [f"info {SILENT}; Colima is still starting"]
+    assert pulse.steps() == []
+    assert "(Lima: no instance)" in pulse.tick()[0]
+
+
 def test_a_process_under_which_docker_has_answered_does_not_start(pulse: Pulse) -> None:
     """Though the log was cut meanwhile, and tells of no start."""
     well(pulse)
@@ -525,16 +576,16 @@ def test_a_hold_is_let_go_by_its_owner_and_lasts_an_hour_at_most(pulse: Pulse) -
 
 
 def steps_over(pulse: Pulse, seconds: int, every: int = 30) -> list[tuple[int, str]]:
-    """Let time pass: what was said of steps, and how many seconds after the first."""
+    """Let time pass: what was said of steps, and how many seconds after the first tick with one."""
     found: list[tuple[int, str]] = []
     first = None
     end = pulse.uptime + seconds
-    while pulse.uptime < end:
+    while (begins := pulse.uptime + every) < end:
         for line in pulse.tick(every):
             level, _, text = line.partition(" ")
             if "the next step not within" in text or level == "error":
-                first = pulse.uptime if first is None else first
-                found.append((pulse.uptime - first, text.partition(":")[0]))
+                first = begins if first is None else first
+                found.append((begins - first, text.partition(":")[0]))
     return found
 
 
@@ -542,12 +593,11 @@ def test_a_step_that_did_not_help_is_followed_by_the_next_larger_one(pulse: Puls
     well(pulse)
     pulse.guest("failed")
     pulse.put(kill="")
+    before = pulse.uptime
     pulse.ticks(MISSES)
-    assert pulse.restarts == 1
-    assert pulse.tick(40) == []
-    assert (pulse.restarts, pulse.steps()) == (1, []), "it has its minute"
-    pulse.guest("failed")
-    first, second = pulse.tick(40)
+    assert (pulse.restarts, pulse.steps()) == (1, [])
+    assert pulse.uptime - before >= 30 * MISSES + 60, "it has its minute"
+    first, second = pulse.tick(10)
     assert first.startswith("warning stops Colima in order and has launchd start it again: ")
     assert first.endswith("the next step not within 120 s")
     assert second == "error Colima does not end within 180 s"
@@ -578,7 +628,8 @@ def test_a_start_that_always_fails_is_kicked_ever_more_rarely_and_then_left(puls
     assert [text for _, text in said] == ["has launchd start Colima now"] * 7 + ["gives up"]
     times = [at for at, _ in said]
     gaps = [after - before for before, after in pairwise(times)]
-    assert gaps == [60, 120, 240, 480, 960, 1920, 3600]
+    # A tick awaits what it has done for as long as a start may take, and the next comes a minute later.
+    assert gaps == [60 + 60, 120 + 60, 240 + 60, 480, 960, 1920, 3600]
     assert pulse.steps() == [KICK] * 7
     assert "error starting docker: exit status 1" in pulse.state["last"]
     assert "deploys/recover.py, or deploys/diagnose.py" in pulse.state["last"]
@@ -702,10 +753,13 @@ def test_the_clock_may_jump(pulse: Pulse) -> None:
     well(pulse)
     pulse.guest("failed")
     pulse.ticks(MISSES)
+    state = pulse.directory / "state"
+    state.write_text(re.sub(r"not_before=\d+", f"not_before={pulse.uptime + 100}", state.read_text()))
+    pulse.forget_calls()
     now = pulse.uptime + BOOT + 86400
     pulse.put(boottime=f"{{ sec = {BOOT + 86400}, usec = 42 }} Mon Jun 16 15:06:40 2025", now=str(now))
     assert pulse.tick(30) == []
-    assert pulse.steps() == []
+    assert (pulse.restarts, pulse.steps()) == (1, [])
 
 
 def test_a_state_that_is_none_is_forgotten(one_pulse: Pulse) -> None:
