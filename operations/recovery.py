@@ -47,6 +47,8 @@ WORDS = {
 
 # How long an ailment may take to pass by itself: dockerd may be restarting.
 PATIENCE = 10
+# How long Colima may take to say that it begins: until then the log ends with the start before.
+SILENT_SECONDS = 10
 # How long Docker in the guest may take to restart, and then to answer.
 DOCKER_RESTART_SECONDS = 60
 DOCKER_SECONDS = 25
@@ -115,13 +117,13 @@ class Service:
 class Diagnosis:
     """What was found, in words, and the steps that can help, from the smallest on.
 
-    Without steps it is `good`, or `starting`, or for a deploy and not for a recovery: `refused`.
+    Without steps it is `good`, or `passing` by itself, or for a deploy and not for a recovery: `refused`.
     """
 
     found: str
     steps: tuple[str, ...] = ()
     good: bool = False
-    starting: bool = False
+    passing: bool = False
     refused: bool = False
 
 
@@ -164,10 +166,10 @@ def diagnose(
             f"{silence}; Colima does not run (last exit: {job.last_exit or 'unknown'})", (KICK, HARD)
         )
     if not job.running:
-        return Diagnosis(f"{silence}; launchd is ending the job: run this again when it has", refused=True)
+        return Diagnosis(f"{silence}; launchd is ending the job", passing=True)
     lima = (profile.status or "no instance") if profile is not None else "unknown"
     if starting:
-        return Diagnosis(f"{silence}; Colima is still starting (Lima: {lima})", starting=True)
+        return Diagnosis(f"{silence}; Colima is still starting (Lima: {lima})", passing=True)
     if lima != RUNNING:
         return Diagnosis(f"{silence}; Colima's process runs without its VM (Lima: {lima})", (JOB, HARD))
     if guest is None or not guest.answers:
@@ -191,7 +193,7 @@ def describe(diagnosis: Diagnosis) -> str | None:
         return None
     if diagnosis.refused:
         return f"Refuse: {diagnosis.found}"
-    if diagnosis.starting:
+    if diagnosis.passing:
         return f"Wait: {diagnosis.found}"
     first, *more = (WORDS[step] for step in diagnosis.steps)
     return f"Recover: {first}" + "".join(f"; failing that, {step}" for step in more) + f" ({diagnosis.found})"
@@ -210,7 +212,8 @@ def observe(host: Host, service: Service) -> Diagnosis:
     )
     age = host.get_fact(ProcessAge, pid=job.pid) if job is not None and job.pid is not None else None
     young = age is not None and age < service.start_seconds
-    starting = young and not is_up(log.lines if log is not None else ())
+    silent = age is not None and age < SILENT_SECONDS
+    starting = young and (silent or not is_up(log.lines if log is not None else ()))
     return diagnose(job, profile, engine, guest, starting=starting)
 
 
@@ -285,26 +288,35 @@ def recover(state: State, host: Host, service: Service) -> bool:
     has helped; also where only a deploy may.
     """
     diagnosis = observe(host, service)
+    if diagnosis.refused:
+        return fail(host, f"{diagnosis.found}.")
+    run(state, host, hold(service.label, HOLD_SECONDS))
+    try:
+        return _recover(state, host, service, diagnosis)
+    finally:
+        run(state, host, hold(service.label, 0))
+
+
+def _recover(state: State, host: Host, service: Service, diagnosis: Diagnosis) -> bool:
     wrong: list[str] = []
-    if not diagnosis.refused:
+    # What passes is waited for, and what has come in its place once more: the pulse may have been at work.
+    for _ in range(2):
         host.log(diagnosis.found)
-        wrong = service.see_ready(state, host, service.start_seconds if diagnosis.starting else PATIENCE)
+        wrong = service.see_ready(state, host, service.start_seconds if diagnosis.passing else PATIENCE)
         if not wrong:
             return True
         before, diagnosis = diagnosis.found, observe(host, service)
-        if diagnosis.found != before and diagnosis.steps:
-            host.log(diagnosis.found)
-    if diagnosis.refused:
-        return fail(host, f"{diagnosis.found}.")
+        if diagnosis.refused:
+            return fail(host, f"{diagnosis.found}.")
+        if diagnosis.steps:
+            if diagnosis.found != before:
+                host.log(diagnosis.found)
+            break
     if not diagnosis.steps:
         return service.give_up(
             state, host, *wrong, f"{diagnosis.found}, and not for long: there is nothing to restart."
         )
-    run(state, host, hold(service.label, HOLD_SECONDS))
-    try:
-        wrong = _step_by_step(state, host, service, diagnosis)
-    finally:
-        run(state, host, hold(service.label, 0))
+    wrong = _step_by_step(state, host, service, diagnosis)
     if not wrong:
         return True
     tried = "; ".join(WORDS[step] for step in diagnosis.steps)

@@ -131,7 +131,6 @@ def test_a_good_docker_needs_nothing(job: JobState | None) -> None:
         (GONE, STOPPED, "not loaded, perhaps on purpose: run deploy.py"),
         (replace(GONE, disabled=True), STOPPED, "disabled, perhaps on purpose: run deploy.py"),
         (replace(JOB_RUNS, disabled=True), RUNNING, "disabled, perhaps on purpose: run deploy.py"),
-        (replace(JOB_RUNS, state="SIGTERMed"), RUNNING, "launchd is ending the job"),
         (JOB_RUNS, replace(STOPPED, provisioned=False), "never come up: run deploy.py"),
         (NO_PID, replace(STOPPED, provisioned=False), "never come up: run deploy.py"),
     ],
@@ -147,7 +146,13 @@ def test_what_is_refused(job: JobState | None, profile: ProfileState, found: str
 @pytest.mark.parametrize("guest", [WELL, DEAD, DEAF, None])
 def test_a_start_is_waited_for(profile: ProfileState | None, guest: GuestState | None) -> None:
     diagnosis = diagnose(JOB_RUNS, profile, EOF, guest, starting=True)
-    assert diagnosis == Diagnosis(diagnosis.found, starting=True)
+    assert diagnosis == Diagnosis(diagnosis.found, passing=True)
+    assert str(describe(diagnosis)).startswith("Wait: ")
+
+
+def test_a_job_that_launchd_is_ending_is_waited_for() -> None:
+    diagnosis = diagnose(replace(JOB_RUNS, state="SIGTERMed"), RUNNING, EOF, DEAD)
+    assert diagnosis == Diagnosis(diagnosis.found, passing=True)
     assert str(describe(diagnosis)).startswith("Wait: ")
 
 
@@ -432,6 +437,21 @@ def test_a_start_under_way_is_awaited_and_not_disturbed(clock: Clock) -> None:
     assert 50 < clock.now - 1000 <= 300
 
 
+def test_a_start_that_another_hand_has_brought_about_is_awaited(clock: Clock) -> None:
+    """The pulse had begun its step before it was told to hold still."""
+    host = a_host(engine=lambda **_: GOOD if clock.now > 1060 else EOF, profile=STOPPED, age=3)
+    host.facts[LaunchdJob] = Series(NO_PID, NO_PID, JOB_RUNS)
+    assert run_recover(host)
+    assert verbs(host) == ["note"]
+    assert "Colima is still starting" in host.said
+
+
+def test_the_pulse_holds_still_from_the_beginning(clock: Clock) -> None:
+    host = a_host(engine=Series(EOF, GOOD))
+    assert run_recover(host)
+    assert [each.words[2] for each in host.ran if each.words[0] == "hold"] == ["1800", "0"]
+
+
 @pytest.mark.parametrize(
     ("age", "log", "starting"),
     [
@@ -440,17 +460,21 @@ def test_a_start_under_way_is_awaited_and_not_disturbed(clock: Clock) -> None:
         (299, LogPart(9, UP), False),
         (299, None, True),
         (None, None, False),
+        # Of a process that has just begun the log says nothing yet.
+        (9, LogPart(9, UP), True),
+        (10, LogPart(9, UP), False),
     ],
 )
 def test_young(age: int | None, log: LogPart | None, starting: bool) -> None:
     host = a_host(age=age, log=log, profile=STOPPED)
     with ctx_host.use(host):
-        assert observe(host, SERVICE).starting is starting
+        assert observe(host, SERVICE).passing is starting
 
 
 def test_flapping_restarts_nothing(clock: Clock) -> None:
     """Well whenever it is looked at, and never twice in a row."""
-    host = a_host(engine=lambda **_: GOOD if clock.now in (1000, 1000 + PATIENCE) else EOF)
+    looks = (1000, 1000 + PATIENCE, 1000 + 2 * PATIENCE)
+    host = a_host(engine=lambda **_: GOOD if clock.now in looks else EOF)
     assert not run_recover(host)
     assert verbs(host) == ["diagnose"]
     assert "nothing to restart" in host.logged[-1]
