@@ -84,9 +84,15 @@ def make_deployed(make_mac: MakeMac, make_checkout: MakeCheckout) -> Callable[..
 
 
 @pytest.fixture(scope="module")
-def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
+def settings() -> dict[str, str]:
+    """What a module's `deployed` has in its `.env`."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def deployed(make_deployed: Callable[..., Deployed], settings: dict[str, str]) -> Deployed:
     """A Mac on which a first deploy over SSH has gone well; the module's tests share it."""
-    made: Deployed = make_deployed("ssh")
+    made: Deployed = make_deployed("ssh", env=settings)
     assert made.first.status == 0, made.first.output
     return made
 

@@ -20,12 +20,9 @@ DIAGNOSE = "deploys/diagnose.py"
 
 
 @pytest.fixture(scope="module")
-def deployed(make_deployed: Callable[..., Deployed]) -> Deployed:
-    made: Deployed = make_deployed(
-        "ssh", env={"COLIMA_EXTRA_ARGS": f"--env=TOKEN={SECRET} --env=PLAIN={SECRET}"}
-    )
-    assert made.first.status == 0, made.first.output
-    return made
+def settings() -> dict[str, str]:
+    """Docker is broken here by hand: nothing is to bring it back."""
+    return {"COLIMA_EXTRA_ARGS": f"--env=TOKEN={SECRET} --env=PLAIN={SECRET}", "PULSE": "false"}
 
 
 @pytest.fixture(autouse=True)
