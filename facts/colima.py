@@ -6,12 +6,14 @@ instance "not running" and makes several SSH calls without a limit (contracts of
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
 from typing_extensions import override
 
 from facts.launchd import NOT_FOUND, OK
+from facts.mac import elapsed_seconds
 from facts.util import Record, read_lines
 from files import script
 
@@ -116,27 +118,42 @@ class ColimaProfile(FactBase["ProfileState | None"]):
 
 
 @dataclass(frozen=True)
+class Disk(Record):
+    """A file system: what it holds, what of that is used and what is free to users, in bytes."""
+
+    size: int
+    used: int
+    free: int
+
+
+@dataclass(frozen=True)
 class GuestState(Record):
     """A profile's guest, asked over SSH: whether it answers, and systemd's words for Docker in it.
 
-    The words (active, activating, failed, inactive, ...) are None where they are not known.
+    The words (active, activating, failed, inactive, ...) are None where they are not known. `docker_seconds`
+    is for how long Docker has been active, None where it is not or that is not known; `disk` is what holds
+    its images, containers and volumes.
     """
 
     answers: bool
     docker: str | None = None
     containerd: str | None = None
+    docker_seconds: int | None = None
+    disk: Disk | None = None
 
 
 class Guest(FactBase["GuestState | None"]):
     """
-    Returns whether the guest answers within 15 s, and systemd's words for Docker there; None when unreadable.
+    Returns whether the guest answers within 15 s, systemd's words for Docker there, for how long it has been
+    active and how full its disk is; None when unreadable.
 
     + user: who runs Colima
     + profile: the profile's short name
 
     .. code:: python
 
-        GuestState(answers=True, docker="active", containerd="active")
+        GuestState(answers=True, docker="active", containerd="active", docker_seconds=86400,
+                   disk=Disk(size=63089479680, used=12884901888, free=46976204800))
     """
 
     @override
@@ -150,13 +167,69 @@ class Guest(FactBase["GuestState | None"]):
 
     @override
     def process(self, output: list[str]) -> GuestState | None:
-        values = read_lines(output).values
+        lines = read_lines(output)
+        values = lines.values
         if values.get("answers") not in ("yes", "no"):
             return None
+        entered, uptime = lines.number("entered"), lines.number("uptime")
+        seconds = None
+        # 0 is of a unit that was never active; the last time of one that has failed since stays.
+        if values.get("docker") == "active" and entered and uptime is not None:
+            seconds = max(uptime - entered // 1_000_000, 0)
+        sizes = [int(word) * 1024 for word in values.get("disk", "").split() if word.isdecimal()]
         return GuestState(
             answers=values["answers"] == "yes",
             docker=values.get("docker") or None,
             containerd=values.get("containerd") or None,
+            docker_seconds=seconds,
+            disk=Disk(*sizes) if len(sizes) == 3 else None,
+        )
+
+
+@dataclass(frozen=True)
+class ProgramState(Record):
+    """The Colima that is installed, and a process of one.
+
+    `version` is that of the Cellar's directory, None where Homebrew did not install it; `linked`, when it
+    was installed, and `now` are in seconds since 1970; `age` is for how long the process has run, in seconds,
+    None when there is none.
+    """
+
+    version: str | None
+    linked: int | None
+    now: int | None
+    age: int | None
+
+
+class Program(FactBase["ProgramState | None"]):
+    """
+    Returns which Colima is installed and since when, and how long a process has run; None when unreadable.
+
+    + pid: the process; 0: none
+
+    .. code:: python
+
+        ProgramState(version="0.10.3", linked=1763800000, now=1763900000, age=86400)
+    """
+
+    @override
+    def command(self, pid: int = 0) -> StringCommand:
+        return script("observe-program", pid)
+
+    @override
+    @staticmethod
+    def default() -> ProgramState | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> ProgramState | None:
+        lines = read_lines(output)
+        version = re.search(r"(?:^|/)Cellar/colima/([^/]+)/", lines.values.get("link", ""))
+        return ProgramState(
+            version[1] if version else None,
+            lines.number("linked"),
+            lines.number("now"),
+            elapsed_seconds(lines.values.get("elapsed", "")),
         )
 
 

@@ -194,6 +194,15 @@ class User(FactBase["UserState | NoUser | None"]):
             return None
 
 
+def elapsed_seconds(text: str) -> int | None:
+    """A time as ps(1) tells it, [[DAYS-]HOURS:]MINUTES:SECONDS, in seconds; None when it is none."""
+    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 class ProcessAge(FactBase["int | None"]):
     """
     Returns how long a process has run, in seconds; None when there is no such process, or when unreadable.
@@ -216,9 +225,4 @@ class ProcessAge(FactBase["int | None"]):
 
     @override
     def process(self, output: list[str]) -> int | None:
-        elapsed = read_lines(output).values.get("elapsed", "").strip()
-        match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", elapsed)
-        if match is None:
-            return None
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        return elapsed_seconds(read_lines(output).values.get("elapsed", ""))

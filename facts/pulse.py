@@ -34,6 +34,12 @@ def log_path(label: str) -> str:
     return f"/var/log/{label}.log"
 
 
+# As it says that Docker answers: at a boot, and after it did not.
+ANSWERS = re.compile(
+    r'time="([^"]+)" level=info msg="(?:ready \d+ s after boot;|Docker answers again after) .*" context=pulse'
+)
+
+
 @dataclass(frozen=True)
 class BootReport(Record):
     """A boot: `at` is when (UTC) Docker answered, `seconds` after the boot; who was at the `console` (None:
@@ -62,6 +68,11 @@ class PulseState(Record):
     step: str | None = None
     reports: tuple[BootReport, ...] = ()
     log: tuple[str, ...] = ()
+
+    @property
+    def answered_at(self) -> str | None:
+        """When (UTC) it last saw that Docker answers, having seen that it did not; of its last lines."""
+        return next((match[1] for line in reversed(self.log) if (match := ANSWERS.fullmatch(line))), None)
 
 
 def _count(word: str) -> int | None:

@@ -9,6 +9,8 @@ differently.
 from __future__ import annotations
 
 import compileall
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,6 +18,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.mac.homebrew import brew
 
 HERE = Path(__file__).resolve().parent
 STANDIN = Path("/usr/libexec/standin")
@@ -268,13 +272,17 @@ def _homebrew(config: dict[str, Any]) -> None:
     for path in (prefix, *(prefix / name for name in directories)):
         if path != Path("/usr/local"):  # that stays root's on Intel
             _directory(str(path), owner, ADMIN, 0o775)
-    listed = source / "formulae.json"
-    formulae = json.loads(listed.read_text()) if listed.exists() else {}
-    for name in ["brew", *(name for formula in config["installed"] for name in formulae.get(formula, []))]:
-        if (source / "bin" / name).exists():
-            shutil.copyfile(source / "bin" / name, prefix / "bin" / name)
-            (prefix / "bin" / name).chmod(0o755)
-            os.chown(prefix / "bin" / name, owner, ADMIN)
+    if not source.is_dir():
+        return
+    shutil.copyfile(source / "bin/brew", prefix / "bin/brew")
+    (prefix / "bin/brew").chmod(0o755)
+    with contextlib.redirect_stdout(io.StringIO()):
+        brew.install(prefix, config["installed"])
+    links = (
+        each for each in (prefix / "bin").iterdir() if each.is_symlink() and "Cellar" in str(each.readlink())
+    )
+    for path in (prefix / "bin/brew", *links, *(prefix / "opt").iterdir(), *(prefix / "Cellar").rglob("*")):
+        os.chown(path, owner, ADMIN, follow_symlinks=False)
 
 
 def make(config: dict[str, Any]) -> None:
