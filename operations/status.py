@@ -115,10 +115,9 @@ class Containers(Record):
 
 
 @dataclass(frozen=True)
-class Boot(Record):
+class Boot(BootReport):
     """The last boot that the pulse has reported, and how long ago Docker answered then, in seconds."""
 
-    report: BootReport
     ago: int | None
 
 
@@ -362,9 +361,8 @@ def _warnings(
     disk = seen.guest.disk if seen.guest is not None else None
     if disk is not None and disk.used > FULL_IN_GUEST * (disk.used + disk.free):
         yield Finding(
-            f"Docker's disk has {disk.free / GIB:.1f} of {disk.size / GIB:.0f} GiB left: "
-            "raise COLIMA_DISK, or prune",
-            f"{DEPLOY} --data prune_mode=safe --data restart=true",
+            f"Docker's disk has {disk.free / GIB:.1f} of {disk.size / GIB:.0f} GiB left: raise COLIMA_DISK, "
+            "or remove images and volumes"
         )
     if seen.log is not None and seen.log.size > settings.log_max_mb * 1_000_000:
         yield Finding(f"{settings.log_path} has {seen.log.size / 1e6:.0f} MB, above LOG_MAX_MB")
@@ -378,12 +376,12 @@ def _warnings(
     for each, why in containers.pending(installers, seen.engine, None):
         if each.container in seen.engine.containers:
             yield Finding(f"container {each.container} is not as containers/{each.file} says: {why}", DEPLOY)
-    detached = {each.container: each.file for each in installers.all if each.detached}
-    for name in found.well:
-        if name in detached and seen.engine.containers[name].restart_policy == "no":
+    for each in installers.all:
+        present = seen.engine.containers.get(each.container)
+        if present is not None and present.restart_policy == "no" and each.detached and not each.removed:
             yield Finding(
-                f"container {name} has no restart policy and will not return after a reboot: "
-                f"write --restart into containers/{detached[name]}",
+                f"container {each.container} has no restart policy and will not return after a reboot: "
+                f"write --restart into containers/{each.file}",
                 DEPLOY,
             )
     for name in found.unowned:
@@ -443,7 +441,7 @@ def _last_boot(seen: Seen) -> Boot | None:
     if seen.pulse is None or not seen.pulse.reports:
         return None
     report = seen.pulse.reports[-1]
-    return Boot(report, _ago(seen, report.at))
+    return Boot(**asdict(report), ago=_ago(seen, report.at))
 
 
 def _watch(seen: Seen) -> Watch:

@@ -98,7 +98,7 @@ def _last_boot(report: Report) -> str:
     if boot is None:
         return NOTHING
     ago = f", {span(boot.ago)} ago" if boot.ago is not None else ""
-    return f"{boot.report.seconds} s{ago}"
+    return f"{boot.seconds} s{ago}"
 
 
 def table(reports: Sequence[Report]) -> list[str]:
@@ -175,11 +175,10 @@ def details(report: Report) -> list[str]:
         if found.others:
             said["Containers"] += f"; not from containers/: {', '.join(found.others)}"
     if (boot := report.last_boot) is not None:
-        last = boot.report
-        ran, total = ("?" if each is None else each for each in (last.running, last.total))
+        ran, total = ("?" if each is None else each for each in (boot.running, boot.total))
         said["Last boot"] = (
-            f"{last.at}: Docker answered {last.seconds} s after it, with {last.console or 'nobody'} "
-            f"at the console and {ran} of {total} containers running"
+            f"{boot.at}: Docker answered after {boot.seconds} s; console: {boot.console or 'nobody'}; "
+            f"containers: {ran} of {total} ran"
         )
     if (pulse := report.pulse) is not None:
         said["Pulse"] = (pulse.state or "unreadable") if pulse.loaded else "not loaded"
