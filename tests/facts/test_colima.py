@@ -10,11 +10,14 @@ from pyinfra.api import FactProcessError
 
 from facts.colima import (
     ColimaProfile,
+    Disk,
     Guest,
     GuestState,
     Log,
     LogPart,
     ProfileState,
+    Program,
+    ProgramState,
     Strays,
     StraysState,
 )
@@ -197,6 +200,15 @@ def test_a_pid_that_is_none_is_no_answer() -> None:
         (["answers=yes"], GuestState(True)),
         (["answers=yes", "docker=", "containerd=active"], GuestState(True, None, "active")),
         (["answers=no"], GuestState(False)),
+        (
+            ["answers=yes", "docker=active", "uptime=90", "entered=30000001", "disk=100 60 30"],
+            GuestState(True, "active", docker_seconds=60, disk=Disk(102400, 61440, 30720)),
+        ),
+        # systemd remembers when a unit that has failed since became active, and says 0 of one that never was.
+        (["answers=yes", "docker=failed", "uptime=90", "entered=30000001"], GuestState(True, "failed")),
+        (["answers=yes", "docker=active", "uptime=90", "entered=0"], GuestState(True, "active")),
+        (["answers=yes", "docker=active", "entered=30000001", "disk=100 60"], GuestState(True, "active")),
+        (["answers=yes", "docker=active", "uptime=90", "disk=  "], GuestState(True, "active")),
         ([], None),
         (["answers="], None),
         (["answers=perhaps", "docker=active"], None),
@@ -204,3 +216,21 @@ def test_a_pid_that_is_none_is_no_answer() -> None:
 )
 def test_guest(output: list[str], state: GuestState | None) -> None:
     assert Guest().process([*output, "end"]) == state
+
+
+@pytest.mark.parametrize(
+    ("output", "state"),
+    [
+        (
+            ["now=1000", "elapsed=   01:05", "link=../Cellar/colima/0.10.3/bin/colima", "linked=900"],
+            ProgramState("0.10.3", 900, 1000, 65),
+        ),
+        # brew's own build of a branch; and a program that brew did not install.
+        (["now=1000", "elapsed=", "link=../Cellar/colima/HEAD-1a2b3c4/bin/colima", "linked=900"],
+         ProgramState("HEAD-1a2b3c4", 900, 1000, None)),
+        (["now=1000", "elapsed=2-00:00:01", "link=", "linked=900"], ProgramState(None, 900, 1000, 172801)),
+        (["now=", "elapsed=", "link=/opt/colima", "linked="], ProgramState(None, None, None, None)),
+    ],
+)  # fmt: skip
+def test_program(output: list[str], state: ProgramState) -> None:
+    assert Program().process([*output, "end"]) == state

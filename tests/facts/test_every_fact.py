@@ -11,7 +11,7 @@ import pytest
 from pyinfra.api import FactBase, FactProcessError
 
 from facts.backup import Backups, ProfileContents
-from facts.colima import ColimaProfile, Guest, Log, Strays
+from facts.colima import ColimaProfile, Guest, Log, Program, Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, ProcessAge, User
@@ -38,6 +38,8 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (ColimaProfile, test_colima.answer(test_colima.RUNNING, test_colima.BROKEN)),
     (ColimaProfile, test_colima.answer(lima="absent")),
     (Guest, ["answers=yes", "docker=active", "containerd=active", "end"]),
+    (Guest, ["answers=yes", "docker=active", "uptime=9", "entered=1", "disk=3 2 1", "end"]),
+    (Program, ["now=1000", "elapsed=01:05", "link=../Cellar/colima/0.10.3/bin/colima", "linked=900", "end"]),
     (ProcessAge, ["elapsed=   01:05", "end"]),
     (Log, ["size=10", "|a", "|b", "", "end"]),
     (Strays, ["launchctl=0", "end"]),
@@ -71,6 +73,8 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
         (Backups, {"user": NASTY, "backup": NASTY}, ["observe-backups", NASTY, NASTY]),
         (Guest, {"user": NASTY, "profile": NASTY}, ["observe-guest", NASTY, NASTY]),
         (ProcessAge, {"pid": 312}, ["observe-process", "312"]),
+        (Program, {"pid": 312}, ["observe-program", "312"]),
+        (Program, {}, ["observe-program", "0"]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
         (Pulse, {"label": NASTY}, ["observe-pulse", NASTY]),
         (Milestones, {"label": NASTY}, ["observe-milestones", milestones_path(NASTY)]),

@@ -33,6 +33,24 @@ def answer(*log: str, noted: bool = True, **values: object) -> list[str]:
     ]
 
 
+AGAIN = 'time="2026-11-22T09:00:00Z" level=info msg="Docker answers again after 90 s" context=pulse'
+SILENT = (
+    'time="2026-11-22T10:00:00Z" level=warning msg="Docker answers again after 90 s, it says" context=pulse'
+)
+
+
+@pytest.mark.parametrize(
+    ("log", "moment"),
+    [
+        ((*SAID, AGAIN, SILENT), "2026-11-22T09:00:00Z"),
+        ((AGAIN, *SAID), "2026-11-22T08:00:10Z"),
+        ((SAID[1], "garbage"), None),
+    ],
+)
+def test_since_when_docker_answers(log: tuple[str, ...], moment: str | None) -> None:
+    assert Pulse().process(answer(*log)).answered_at == moment
+
+
 @pytest.mark.parametrize(
     ("values", "state", "reason"),
     [

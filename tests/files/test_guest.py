@@ -1,4 +1,5 @@
-"""observe-guest, restart-docker and observe-process: a guest asked over SSH, each time with a deadline."""
+"""observe-guest and restart-docker, which ask a guest over SSH, each time with a deadline; observe-process and
+observe-program."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facts.colima import Guest, GuestState
+from facts.colima import Disk, Guest, GuestState, Program, ProgramState
 from facts.mac import ProcessAge
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
@@ -19,8 +20,14 @@ GUEST = """
 instance=$4; shift 4
 echo "Welcome to Ubuntu docker=active, answers=no"
 systemctl() {{
-    case $* in 'is-active docker') echo {docker} ;; 'is-active containerd') echo {containerd} ;; esac
+    case $* in
+        'is-active docker') echo {docker} ;; 'is-active containerd') echo {containerd} ;;
+        'show --property=ActiveEnterTimestampMonotonic docker.service') {entered} ;;
+        *) exit 9 ;;
+    esac
 }}
+cut() {{ [ "$*" = '-d. -f1 /proc/uptime' ] && echo 90; }}
+df() {{ [ "$*" = '-kP /var/lib/docker' ] && {df}; }}
 [ "$1" = {sh} ] && shift
 [ "$1" = -c ] && eval "$2"
 """
@@ -35,8 +42,19 @@ def left_behind(mac: Mac) -> list[Path]:
     return list(kept.iterdir())
 
 
-def guest(mac: Mac, docker: str = "active", containerd: str = "active") -> None:
-    mac.brewed("limactl", GUEST.format(docker=docker, containerd=containerd, sh=f"{mac.root}/tools/sh"))
+ENTERED = "echo ActiveEnterTimestampMonotonic=30000001"
+DF = """printf '%s\\n' 'Filesystem     1024-blocks  Used Available Capacity Mounted on' \\
+    '/dev/vdb1              100    60        30      67% /mnt/lima-colima'"""
+DISK = Disk(100 * 1024, 60 * 1024, 30 * 1024)
+
+
+def guest(
+    mac: Mac, docker: str = "active", containerd: str = "active", entered: str = ENTERED, df: str = DF
+) -> None:
+    mac.brewed(
+        "limactl",
+        GUEST.format(docker=docker, containerd=containerd, entered=entered, df=df, sh=f"{mac.root}/tools/sh"),
+    )
 
 
 def observed(mac: Mac, profile: str = "default", seconds: str = "15") -> GuestState | None:
@@ -49,7 +67,7 @@ def observed(mac: Mac, profile: str = "default", seconds: str = "15") -> GuestSt
 def test_a_guest_that_is_well(mac: Mac, caller: str) -> None:
     mac.become(caller)
     guest(mac)
-    assert observed(mac, "web") == GuestState(True, "active", "active")
+    assert observed(mac, "web") == GuestState(True, "active", "active", docker_seconds=60, disk=DISK)
     ((*words, _),) = mac.calls("limactl")
     assert words == ["shell", "--workdir", "/", "colima-web", f"{mac.root}/tools/sh", "-c"]
     assert mac.env("limactl")["LIMA_HOME"] == f"{mac.home}/.colima/_lima"
@@ -59,13 +77,32 @@ def test_a_guest_that_is_well(mac: Mac, caller: str) -> None:
 
 def test_what_systemd_says_is_passed_on(mac: Mac) -> None:
     guest(mac, "failed", "activating")
-    assert observed(mac) == GuestState(True, "failed", "activating")
+    assert observed(mac) == GuestState(True, "failed", "activating", disk=DISK)
 
 
 @pytest.mark.parametrize("word", ["''", "'$(date)'", "'a b'", "'active; x'"])
 def test_a_word_that_is_none_is_not_known(mac: Mac, word: str) -> None:
     guest(mac, word)
-    assert observed(mac) == GuestState(True, None, "active")
+    assert observed(mac) == GuestState(True, None, "active", disk=DISK)
+
+
+@pytest.mark.parametrize(
+    "df", ["false", "echo", "echo 'df: /var/lib/docker: No such file' >&2", "echo a b c d e f"]
+)
+def test_a_disk_that_df_does_not_tell_is_not_known(mac: Mac, df: str) -> None:
+    guest(mac, df=df)
+    assert observed(mac) == GuestState(True, "active", "active", docker_seconds=60)
+
+
+@pytest.mark.parametrize("entered", ["false", "echo ActiveEnterTimestampMonotonic=", "echo Unknown property"])
+def test_since_when_docker_is_active_may_be_unknown(mac: Mac, entered: str) -> None:
+    guest(mac, entered=entered)
+    assert observed(mac) == GuestState(True, "active", "active", disk=DISK)
+
+
+def test_a_disk_that_hangs_takes_nothing_else_with_it(one_mac: Mac) -> None:
+    guest(one_mac, df="exec sleep 300")
+    assert observed(one_mac, seconds="1") == GuestState(True, "active", "active", docker_seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -177,3 +214,33 @@ def test_age(mac: Mac, printed: str, age: int | None) -> None:
     assert done.returncode == 0
     assert ProcessAge().process(lines(done)) == age
     assert mac.calls("ps") == [["-o", "etime=", "-p", "312"]]
+
+
+# observe-program
+
+
+def test_program(mac: Mac) -> None:
+    keg = mac.prefix / "Cellar/colima/0.10.3/bin"
+    keg.mkdir(parents=True)
+    (keg / "colima").touch()
+    (mac.prefix / "bin/colima").symlink_to("../Cellar/colima/0.10.3/bin/colima")
+    mac.link("readlink")
+    # Of the link itself: with -L it would be another's time.
+    mac.tool("/usr/bin/stat", f"""[ "$*" = '-f %m {mac.prefix}/bin/colima' ] && echo 900""")
+    mac.tool("/bin/ps", "echo '   01:05'")
+    mac.tool("/bin/date", "echo 1000")
+    done = mac.run("observe-program", 312, env=HOSTILE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Program().process(lines(done)) == ProgramState("0.10.3", 900, 1000, 65)
+    assert mac.calls("ps") == [["-o", "etime=", "-p", "312"]]
+
+
+def test_no_program_and_no_process(mac: Mac) -> None:
+    mac.link("readlink")
+    mac.tool("/usr/bin/stat", "exit 1")
+    mac.tool("/bin/ps", "echo 'ps: Invalid process id' >&2; exit 1")
+    done = mac.run("observe-program", 0)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = Program().process(lines(done))
+    assert found is not None
+    assert (found.version, found.linked, found.age) == (None, None, None)

@@ -36,6 +36,9 @@ BUILTINS = set(
     "until wait while { }".split()
 )
 
+# What they have the guest do is Linux'.
+ASKS_THE_GUEST = {"observe-guest"}
+
 # What only GNU's or a newer Mac's tools know; to the end of that command.
 FOREIGN = {
     r"sed\b.*? -(i(?! '')|r|z|-)": "sed -i needs an argument, -r is -E",
@@ -122,7 +125,8 @@ def test_nothing_foreign_to_a_mac(name: str) -> None:
     found = [(each, why) for each in commands for form, why in FOREIGN.items() if re.match(form, each)]
     found += [(each, "gawk") for each in re.findall(GAWK, program(name))]
     found += [(match[0], "bash") for form in BASH for match in re.finditer(form, shell(name))]
-    found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", program(name))]
+    if name not in ASKS_THE_GUEST:
+        found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", program(name))]
     assert found == []
 
 
