@@ -1,5 +1,4 @@
-"""observe-guest and restart-docker, which ask a guest over SSH, each time with a deadline; observe-process and
-observe-program."""
+"""observe-guest and restart-docker, which ask a guest within a deadline; observe-process and -program."""
 
 from __future__ import annotations
 
