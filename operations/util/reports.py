@@ -122,11 +122,12 @@ def table(reports: Sequence[Report]) -> list[str]:
     return lines
 
 
-def _next(finding: Finding, host: str | None) -> list[str]:
-    """What to type next; for one host of many with its name."""
+def _next(finding: Finding, hosts: Sequence[str] = ()) -> list[str]:
+    """What to type next; of many hosts for these alone."""
     if finding.next is None:
         return []
-    return [f"    next: pyinfra .. {finding.next}" + (f" --limit {host}" if host is not None else "")]
+    limits = "".join(f" --limit {host}" for host in hosts)
+    return [f"    next: pyinfra .. {finding.next}{limits}"]
 
 
 def _hosts(names: Sequence[str], total: int) -> str:
@@ -143,7 +144,7 @@ def faults(reports: Sequence[Report]) -> list[str]:
         if each.faults:
             lines += ["", f"{each.host} is {click.style(each.state, fg=COLOURS[each.state])}"]
         for finding in each.faults:
-            lines += [f"  {finding.text}", *_next(finding, each.host if len(reports) > 1 else None)]
+            lines += [f"  {finding.text}", *_next(finding, [each.host] if len(reports) > 1 else ())]
     return lines
 
 
@@ -156,8 +157,8 @@ def warnings(reports: Sequence[Report]) -> list[str]:
     lines = ["", "To mind"] if said else []
     for finding, hosts in said.items():
         where = f"{_hosts(hosts, len(reports))}: " if len(reports) > 1 else ""
-        only = hosts[0] if len(hosts) == 1 and len(reports) > 1 else None
-        lines += [f"  {where}{finding.text}", *_next(finding, only)]
+        limits = () if len(hosts) == len(reports) else hosts if len(hosts) <= NAMED else ["HOST"]
+        lines += [f"  {where}{finding.text}", *_next(finding, limits)]
     return lines
 
 

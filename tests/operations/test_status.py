@@ -299,7 +299,7 @@ def test_containers_that_no_file_describes() -> None:
         ({"mac": replace(MAC, auto_restart=False)}, "stays off after a power failure"),
         ({"mac": replace(MAC, filevault=True)}, "FileVault is on"),
         ({"mac": replace(MAC, volume_free=9 * GIB)}, "this Mac has 9.0 GiB of disk left"),
-        ({"guest": replace(GUEST, disk=Disk(60 * GIB, 55 * GIB, 2 * GIB))}, "2.0 of 60 GiB left"),
+        ({"guest": replace(GUEST, disk=Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4.0 of 60 GiB left"),
         ({"log": LogPart(51_000_000, UP)}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
         ({"program": replace(PROGRAM, linked=NOW - DAY)}, "an older Colima runs than the one"),
         ({"engine": of_engine(web=replace(RUNS, restart_policy="no"))}, "has no restart policy"),
@@ -314,6 +314,19 @@ def test_what_to_mind_does_not_make_a_mac_unhealthy(changed: dict[str, Any], war
     assert report.state == HEALTHY
     (found,) = report.warnings
     assert warning in found.text
+
+
+@pytest.mark.parametrize("text", ["docker run -d --rm --name web nginx", "docker run --name web nginx"])
+def test_what_is_not_to_return_after_a_reboot_needs_no_restart_policy(text: str) -> None:
+    declared = installers(web=text)
+    engine = of_engine(web=replace(RUNS, restart_policy="no", spec=declared.all[0].digest))
+    assert judged(replace(SEEN, engine=engine), declared).warnings == ()
+
+
+def test_a_smoke_test_leaves_nothing_to_mind() -> None:
+    declared = installers(hello="docker run --rm --name hello hello-world")
+    report = judged(replace(SEEN, engine=of_engine()), declared)
+    assert (report.state, report.warnings) == (HEALTHY, ())
 
 
 @pytest.mark.parametrize(

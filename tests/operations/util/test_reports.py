@@ -158,6 +158,18 @@ def test_what_many_hosts_share_is_said_once() -> None:
     assert f"  mini0, mini1, mini2, mini3 and 2 more: {SLEEPS.text}" in text(many, ())
 
 
+@pytest.mark.parametrize(
+    ("old", "limits"),
+    [(1, " --limit mini0"), (2, " --limit mini0 --limit mini1"), (5, " --limit HOST"), (6, "")],
+)
+def test_what_to_type_next_is_for_the_hosts_that_need_it(old: int, limits: str) -> None:
+    older = Finding("an older Colima runs", "deploy.py --data restart=true")
+    many = [
+        replace(WELL, host=f"mini{number}", warnings=(older,) if number < old else ()) for number in range(6)
+    ]
+    assert text(many, ())[-1] == f"    next: pyinfra .. deploy.py --data restart=true{limits}"
+
+
 def test_the_table_is_aligned_under_its_colours() -> None:
     lines = table([WELL, BROKEN, replace(WELL, state=DEGRADED)])
     assert lines[1] != click.unstyle(lines[1])
