@@ -42,6 +42,8 @@ GIB = 1024**3
 LOW_ON_HOST = 10 * GIB
 FULL_IN_GUEST = 0.9
 REASON_LENGTH = 200
+# How long Colima may take to say that it begins: until then the log ends with the start before.
+SILENT_SECONDS = 10
 
 # The words of Report.state.
 HEALTHY, DEGRADED, STARTING, STOPPED, DOWN, ABSENT, UNKNOWN, UNREACHABLE = (
@@ -56,7 +58,6 @@ HEALTHY, DEGRADED, STARTING, STOPPED, DOWN, ABSENT, UNKNOWN, UNREACHABLE = (
 )
 
 DEPLOY, RECOVER, START = "deploy.py", "deploys/recover.py", "deploys/start.py"
-CORE = ("the Mac", "launchd's job", "Lima's instance", "Docker")
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,10 @@ class Seen:
     def unreadable(self) -> list[str]:
         """What could not be read, in words."""
         named = {
-            **dict(zip(CORE, (self.mac, self.job, self.profile, self.engine), strict=True)),
+            "the Mac": self.mac,
+            "launchd's job": self.job,
+            "Lima's instance": self.profile,
+            "Docker": self.engine,
             "the guest": self.guest,
             "the pulse's job": self.pulse_job,
             "the pulse's notes": self.pulse,
@@ -207,8 +211,9 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
     """Judge a host from its facts. A pure function."""
     unreadable = seen.unreadable
     faults = [Finding("cannot be read: " + ", ".join(unreadable))] if unreadable else []
-    diagnosis = _diagnose(settings, seen)
-    state = _state(seen, diagnosis)
+    starting = _is_starting(settings, seen)
+    diagnosis = recovery.diagnose(seen.job, seen.profile, seen.engine, seen.guest, starting=starting)
+    state = _state(seen, diagnosis, starting)
     faults += _of_docker(settings, seen, diagnosis, state)
     found = _containers(installers, seen.engine)
     if found is not None:
@@ -233,19 +238,20 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
     )
 
 
-def _diagnose(settings: Settings, seen: Seen) -> Diagnosis:
-    seconds = settings.wait_qemu_max + settings.wait_docker_api_max
+def _is_starting(settings: Settings, seen: Seen) -> bool:
+    """Whether the job's process is young, and its start has not come to its end, as a recovery sees it."""
     age = seen.program.age if seen.program is not None else None
-    starting = age is not None and age < seconds and not recovery.is_up(seen.lines)
-    return recovery.diagnose(seen.job, seen.profile, seen.engine, seen.guest, starting=starting)
+    if age is None or age >= settings.wait_qemu_max + settings.wait_docker_api_max:
+        return False
+    return age < SILENT_SECONDS or not recovery.is_up(seen.lines)
 
 
 def _is_off(job: JobState) -> bool:
     return job.disabled or not job.loaded
 
 
-def _state(seen: Seen, diagnosis: Diagnosis) -> str:
-    if None in (seen.mac, seen.job, seen.profile, seen.engine) or seen.job is None:
+def _state(seen: Seen, diagnosis: Diagnosis, starting: bool) -> str:
+    if seen.job is None or None in (seen.mac, seen.profile, seen.engine):
         return UNKNOWN
     if not seen.job.loaded and seen.job.plist_file is None:
         return ABSENT
@@ -253,7 +259,7 @@ def _state(seen: Seen, diagnosis: Diagnosis) -> str:
         return HEALTHY
     if _is_off(seen.job):
         return STOPPED
-    return STARTING if diagnosis.starting else DOWN
+    return STARTING if starting and seen.job.running else DOWN
 
 
 def _of_docker(settings: Settings, seen: Seen, diagnosis: Diagnosis, state: str) -> Iterator[Finding]:
@@ -281,7 +287,7 @@ def _of_docker(settings: Settings, seen: Seen, diagnosis: Diagnosis, state: str)
         return
     if job is not None and not job.running:
         yield Finding(
-            f"Docker runs without launchd: the job {label} has no process "
+            f"Docker answers, and the job {label} does not run: launchd calls it {job.state} "
             f"(last exit: {job.last_exit or 'unknown'})",
             DEPLOY,
         )
