@@ -283,7 +283,10 @@ def _of_docker(settings: Settings, seen: Seen, diagnosis: Diagnosis, state: str)
         reason = last_fatal(seen.lines)
         if reason is not None and not recovery.is_up(seen.lines):
             hidden = mask(reason, secrets_of(settings.colima_extra_args, {}))
-            yield Finding(f"Colima says: {textwrap.shorten(hidden, REASON_LENGTH, placeholder=' ..')}")
+            short = textwrap.shorten(hidden, REASON_LENGTH, placeholder=" ..")
+            # It is the user's file, and this may be an administrator's terminal.
+            safe = "".join(char if char.isprintable() else "?" for char in short)
+            yield Finding(f"Colima says: {safe}")
         return
     if job is not None and not job.running:
         yield Finding(

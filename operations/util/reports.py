@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 from pyinfra import state
 
+from facts.colima import RUNNING
+from operations.colima import QEMU
 from operations.status import (
     ABSENT,
     DEGRADED,
@@ -69,8 +71,10 @@ def _vm(report: Report) -> str:
     vm = report.vm
     if vm is None or vm.status is None:
         return NOTHING
-    if vm.status != "Running" or vm.type != "qemu" or vm.cpus is None or vm.memory is None:
-        return f"{vm.status} ({vm.type or '?'})" if vm.type != "qemu" else vm.status
+    if vm.type != QEMU:
+        return f"{vm.status} ({vm.type or '?'})"
+    if vm.status != RUNNING or vm.cpus is None or vm.memory is None:
+        return vm.status
     return f"{_count(vm.cpus, 'CPU')}, {_gib(vm.memory)} GiB"
 
 
@@ -209,7 +213,7 @@ def document(reports: Iterable[Report], installers: Sequence[str]) -> dict[str, 
     return {"hosts": {each.host: each.to_json() for each in reports}, "installer_faults": list(installers)}
 
 
-def every(seen: Mapping[str, Report], names: Iterable[str]) -> list[Report]:
+def in_order(seen: Mapping[str, Report], names: Iterable[str]) -> list[Report]:
     """The reports in the inventory's order; a host without one was not reached."""
     lost = Finding("no connection: see above what pyinfra said of it")
     return [seen.get(name, Report(name, UNREACHABLE, (lost,))) for name in names]
@@ -222,7 +226,7 @@ def show(report: Report, installers: Sequence[str]) -> None:
 
     def finish() -> int:
         names = [host.name for host in state.inventory if state.is_host_in_limit(host)]
-        reports = every(_seen, names)
+        reports = in_order(_seen, names)
         click.echo(err=True)
         if wants_json():
             click.echo(json.dumps(document(reports, installers), indent=2))

@@ -96,7 +96,7 @@ PULSE = PulseState(WELL, reports=(BOOT,))
 UP = ('time="x" level=info msg="starting colima"', 'msg="keeping Colima in the foreground, press ..."')
 FATAL = (
     'time="x" level=info msg="starting colima"',
-    'time="x" level=fatal msg="error starting vm:  no disk"',
+    'time="x" level=fatal msg="error starting vm:  no \x1b[31mdisk"',
 )
 PROGRAM = ProgramState("0.10.3", linked=NOW - 9 * DAY, now=NOW, age=2 * DAY)
 SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GUEST, JOB, PULSE, LogPart(1000, UP), PROGRAM)
@@ -235,7 +235,7 @@ def test_why_a_start_fails_is_one_line() -> None:
     assert why.text.startswith("Colima says: fatal: token=*** and so on so on")
     assert len(why.text) < 220
     _, why = judged(replace(seen, log=LogPart(9, FATAL))).faults
-    assert why.text == "Colima says: fatal: error starting vm: no disk"
+    assert why.text == "Colima says: fatal: error starting vm: no ?[31mdisk"
     # Of a start before the last one it tells nothing.
     assert "Colima says" not in faults(judged(replace(seen, log=LogPart(9, FATAL + UP))))
 

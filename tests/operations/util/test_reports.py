@@ -29,7 +29,7 @@ from operations.status import (
     Watch,
 )
 from operations.util import fleet, reports
-from operations.util.reports import every, show, span, table, text
+from operations.util.reports import in_order, show, span, table, text
 
 GIB = 1024**3
 DAY = 86400
@@ -124,7 +124,7 @@ containers/ cannot be read as a whole
 def test_several_hosts() -> None:
     seen = {each.host: each for each in (WELL, BROKEN, OFF)}
     assert (
-        plain(text(every(seen, ["mini", "attic", "cellar", "studio"]), ()))
+        plain(text(in_order(seen, ["mini", "attic", "cellar", "studio"]), ()))
         == """\
 HOST    STATE        DAEMON               VM             DISK          DOCKER       CONTAINERS  LAST BOOT
 mini    healthy      pid 312              4 CPUs, 8 GiB  12 of 59 GiB  29.1.3, 3 d  2 of 2      74 s, 3 d ago
