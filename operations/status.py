@@ -42,8 +42,6 @@ GIB = 1024**3
 LOW_ON_HOST = 10 * GIB
 FULL_IN_GUEST = 0.9
 REASON_LENGTH = 200
-# How long Colima may take to say that it begins: until then the log ends with the start before.
-SILENT_SECONDS = 10
 
 # The words of Report.state.
 HEALTHY, DEGRADED, STARTING, STOPPED, DOWN, ABSENT, UNKNOWN, UNREACHABLE = (
@@ -243,7 +241,7 @@ def _is_starting(settings: Settings, seen: Seen) -> bool:
     age = seen.program.age if seen.program is not None else None
     if age is None or age >= settings.wait_qemu_max + settings.wait_docker_api_max:
         return False
-    return age < SILENT_SECONDS or not recovery.is_up(seen.lines)
+    return age < recovery.SILENT_SECONDS or not recovery.is_up(seen.lines)
 
 
 def _is_off(job: JobState) -> bool:
