@@ -19,6 +19,7 @@ from operations import (
     forecast,
     homebrew,
     launchd,
+    power,
     preflight,
     prune,
     recovery,
@@ -31,12 +32,10 @@ from operations.util.plist import daemon_plist, pulse_label, pulse_plist
 from operations.util.remote import hosts_of_run, is_read
 
 # 0  Preflight: all that is wrong is said at once, before anything is touched.
-target = preflight.check(host, host.data.dict(), inventory.get_override_data(), hosts_of_run())
+installers = installer.read(Path("containers"))
+target = preflight.check(host, host.data.dict(), inventory.get_override_data(), installers, hosts_of_run())
 settings, mac = target.settings, target.mac
 user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
-installers = installer.read(Path("containers"))
-if installers.faults:
-    raise DeployError("\n  - ".join([f"{host.name}: nothing was touched.", *installers.faults]))
 for warning in [*preflight.warnings(settings, mac), *installers.warnings]:
     host.log(warning, logger.warning)
 host.log(f"{settings}", logger.debug)
@@ -58,6 +57,10 @@ if settings.full_reset:
         force_yes=settings.force_yes,
         hosts=hosts_of_run(),
     )
+
+# A Mac that stays up, where that is wanted.
+if settings.power == "server":
+    power.server(name=names.power)
 
 # 1  Dependencies
 homebrew.formulae(
@@ -164,4 +167,5 @@ containers.installed(
     service=recovery.Service.of(settings, secrets),
     tries=settings.container_tries,
     debug=settings.container_debug_script,
+    choices=containers.Choices.of(settings),
 )

@@ -11,11 +11,12 @@ import difflib
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from io import StringIO
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dotenv.parser import parse_stream
 from pyinfra import logger
@@ -31,6 +32,10 @@ COMMAND_LINE_ONLY = (
     "FORCE_YES",
     "RESTORE",
     "RESTART",
+    "ONLY",
+    "REINSTALL",
+    "REMOVE_UNOWNED",
+    "PULL",
 )
 
 # What `colima start` may be told only by a setting of its own, or not at all.
@@ -166,6 +171,25 @@ def _unit(value: object) -> str:
     )
 
 
+def _installers(value: object) -> tuple[str, ...]:
+    """Installers by the names of their containers, or of their files, one or several with commas between."""
+    allowed = "names of containers or of files in containers/, with commas between"
+    given = value if isinstance(value, list) else str(value).split(",")
+    names = tuple(dict.fromkeys(str(each).strip() for each in given))
+    if isinstance(value, bool) or not all(re.fullmatch(r"[^\s/,][^\n\r\0/,]*", name) for name in names):
+        raise ValueError(allowed)
+    return names
+
+
+def _all_or_installers(value: object) -> bool | tuple[str, ...]:
+    with suppress(ValueError):
+        return _yes_no(value)
+    try:
+        return _installers(value)
+    except ValueError as error:
+        raise ValueError(f"true, or {error}") from None
+
+
 def _extra_args(value: object) -> tuple[str, ...]:
     """More flags of `colima start`, as one string in shell quoting, or a list of them."""
     try:
@@ -231,6 +255,7 @@ class Settings:
     colima_start_filter_info: bool = option(True, _yes_no, "hide level=info while Colima starts")
     prune_docker_after_start: bool = option(True, _yes_no, "prune Docker when a deploy has started it")
     prune_mode: str = option("none", _only("none", "safe", "images", "aggressive"), "what a prune takes")
+    power: str = option("report", _only("report", "server"), "mention what stops the Mac, or set pmset")
     restart: bool = option(False, _yes_no, "restart the VM although nothing changed", ask=True)
     full_reset: bool = option(False, _yes_no, "make the profile anew, the old one backed up", ask=True)
     backup: str = option("move", _only("move", "prompt", "false"), "before a full reset", ask=True)
@@ -238,6 +263,15 @@ class Settings:
     no_confirm: bool = option(False, _yes_no, "reset without typing it", ask=True)
     force_yes: bool = option(False, _yes_no, "where there is no terminal to ask on", ask=True)
     restore: str = option("", _unit, "a backup of a full reset, to be put back", ask=True)
+    only: tuple[str, ...] = option((), _installers, "the installers that are looked at", ask=True)
+    reinstall: bool | tuple[str, ...] = option(
+        cast("bool | tuple[str, ...]", False),
+        _all_or_installers,
+        "make containers anew although nothing changed",
+        ask=True,
+    )
+    remove_unowned: bool = option(False, _yes_no, "remove containers whose installer is gone", ask=True)
+    pull: bool = option(False, _yes_no, "pull images, and reinstall what has a newer one", ask=True)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:
@@ -263,6 +297,10 @@ class Settings:
             faults.append(Fault("LOG_PATH", log_path, "another one: this is the pulse's own log"))
         if values.get("full_reset") and values.get("restore"):
             faults.append(Fault("RESTORE", values["restore"], "not together with full_reset=true"))
+        if values.get("only") and values.get("remove_unowned"):
+            faults.append(
+                Fault("REMOVE_UNOWNED", True, "not together with only, which looks at nothing else")
+            )
         return cls(**values), faults
 
     def backup_dir(self, home: str) -> str:

@@ -16,13 +16,18 @@ SPEC_LABEL = "colima-pulse.spec"
 
 @dataclass(frozen=True)
 class Container(Record):
-    """A container: `state` is Docker's word, `spec` the value of its colima-pulse.spec label."""
+    """A container: `state` is Docker's word, `spec` the value of its colima-pulse.spec label.
+
+    `image` is what it was asked to be made from, a name most often, and `image_id` what that was then.
+    """
 
     state: str
     exit_code: int
     started_at: str
     restart_policy: str
     spec: str | None
+    image: str | None = None
+    image_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ class DockerEngine(FactBase["EngineState | None"]):
                         started_at=each["started_at"],
                         restart_policy=each["restart"] or "no",
                         spec=each["spec"] or None,
+                        image=each["image"] or None,
+                        image_id=each["image_id"] or None,
                     )
                     for each in lines.objects()
                 }

@@ -72,6 +72,7 @@ class MacState(Record):
     auto_restart: bool | None
     boot_time: int | None
     console_user: str | None
+    disk_sleep_minutes: int | None = None
 
     @property
     def macos_version(self) -> tuple[int, ...]:
@@ -125,6 +126,7 @@ class Mac(FactBase["MacState | None"]):
             boot_time=int(boot[1]) if boot else None,
             # At the login window the console is root's.
             console_user=None if console == "root" else console,
+            disk_sleep_minutes=lines.number("disksleep"),
         )
 
 

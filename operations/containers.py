@@ -4,11 +4,15 @@ Manage the containers that the installers in containers/ describe.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from pyinfra import host, state
-from pyinfra.api import FunctionCommand, Host, State, operation
+from paramiko import SSHException
+from pyinfra import host, logger, state
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
+from pyinfra.context import ctx_host, ctx_state
 
 from facts.docker import SPEC_LABEL, Container, DockerEngine, EngineState
 from facts.launchd import Milestones, milestones_path
@@ -17,11 +21,89 @@ from operations import recovery
 from operations.recovery import Service
 from operations.util.installer import Installer, Installers, is_transient
 from operations.util.remote import Commands, fail, refuse, run, together
+from settings import Fault, Settings
 
 # An image may have to be pulled over a slow line.
 INSTALL_SECONDS = 3600
+PULL_SECONDS = 3600
 SETTLED_SECONDS = 3
 RECOVERY_SECONDS = 25
+
+
+# What Docker says of an image that no registry has: one that was built here, or named by its id.
+NOWHERE = re.compile(
+    r"pull access denied|manifest unknown|name unknown|repository name not known|\bnot found$"
+    r"|invalid reference format|cannot specify 64-byte hexadecimal"
+)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What one run is asked for, beyond keeping the containers as their installers say.
+
+    `only` and `reinstall` name installers as Installers.named does. `only` (empty: all) are the ones that are
+    looked at; `reinstall` (True: all that are looked at) are made anew although nothing changed;
+    `remove_unowned` removes what has no installer any more; `pull` pulls images first, and reinstalls what
+    has a newer one then.
+    """
+
+    only: tuple[str, ...] = ()
+    reinstall: bool | tuple[str, ...] = False
+    remove_unowned: bool = False
+    pull: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> Choices:
+        """What these settings ask for."""
+        return cls(settings.only, settings.reinstall, settings.remove_unowned, settings.pull)
+
+    def looked_at(self, installers: Installers) -> list[Installer]:
+        """The installers that this run is about, in their order."""
+        named = [installers.named(name) for name in self.only]
+        return [each for each in installers.all if not self.only or each in named]
+
+    def asks_anew(self, installers: Installers, each: Installer) -> str | None:
+        """Why an installer is run although nothing changed; None: it is not asked for."""
+        if self.reinstall is True:
+            return "asked for with reinstall=true"
+        names = self.reinstall or ()
+        asked = any(installers.named(name) == each for name in names)
+        return f"asked for with reinstall={each.container}" if asked else None
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What came of a pull: an image's id before and after (None: it is not here), and what Docker said when
+    it could not be pulled."""
+
+    before: str | None
+    after: str | None
+    trouble: str | None = None
+
+    @property
+    def nowhere(self) -> bool:
+        """Whether the trouble is that no registry has it."""
+        return self.trouble is not None and NOWHERE.search(self.trouble) is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is unknown if there is a newer one."""
+        return self.trouble is not None and not self.nowhere
+
+
+def choice_faults(choices: Choices, installers: Installers) -> list[str]:
+    """What names no installer, or one that this run does not look at."""
+    found = []
+    reinstall = choices.reinstall if isinstance(choices.reinstall, tuple) else ()
+    looked_at = choices.looked_at(installers)
+    for key, names in (("ONLY", choices.only), ("REINSTALL", reinstall)):
+        for name in names:
+            each = installers.named(name)
+            if each is None:
+                found.append(str(Fault(key, name, f"no installer's name; there is {installers.names}")))
+            elif each not in looked_at and all(map(installers.named, choices.only)):
+                found.append(str(Fault(key, name, f"not among only={','.join(choices.only)}")))
+    return found
 
 
 def smoke_note(container: str) -> str:
@@ -29,44 +111,96 @@ def smoke_note(container: str) -> str:
     return f"smoke.{container}"
 
 
+def _present(engine: EngineState | None) -> Mapping[str, Container]:
+    return (engine.containers if engine is not None else None) or {}
+
+
+def image_of(each: Installer, container: Container | None) -> str | None:
+    """The image that an installer is about, by its container where that was made from it; None: unknown."""
+    made = container is not None and container.spec == each.digest
+    return container.image if container is not None and made else each.image
+
+
+def _newer(each: Installer, container: Container | None, pulled: Pulled | None) -> bool:
+    if pulled is None or pulled.trouble is not None:
+        return False
+    was = container.image_id if container is not None else pulled.before
+    return pulled.after not in (None, was)
+
+
+def _why(each: Installer, container: Container | None, noted: str | None) -> str | None:
+    """Why an installer has to run by what is there; None: it has not."""
+    if each.smoke_test:
+        made_from = noted
+        absent = "Docker was started"
+    else:
+        made_from = container.spec if container is not None else None
+        absent = "it is not there" if container is None else "it was not made from this file"
+    if made_from is None:
+        return absent
+    return None if made_from == each.digest else "its text changed"
+
+
 def pending(
-    installers: Installers, engine: EngineState | None, notes: Mapping[str, str] | None
+    installers: Installers,
+    engine: EngineState | None,
+    notes: Mapping[str, str] | None,
+    choices: Choices = Choices(),
+    pulled: Mapping[str, Pulled] | None = None,
 ) -> list[tuple[Installer, str]]:
-    """The installers that have to run, each with the reason. A pure function."""
-    present: Mapping[str, Container] = (engine.containers if engine is not None else None) or {}
+    """The installers that have to run, each with the reason. A pure function.
+
+    What is asked for anew is left alone when its image was to be pulled and could not be.
+    """
     found = []
-    for each in installers.all:
-        container = present.get(each.container)
-        if each.smoke_test:
-            noted = (notes or {}).get(smoke_note(each.container))
-            if noted is None:
-                found.append((each, "Docker was started"))
-            elif noted != each.digest:
-                found.append((each, "its text changed"))
-        elif container is None:
-            found.append((each, "it is not there"))
-        elif container.spec is None:
-            found.append((each, "it was not made from this file"))
-        elif container.spec != each.digest:
-            found.append((each, "its text changed"))
+    for each in choices.looked_at(installers):
+        container = None if each.smoke_test else _present(engine).get(each.container)
+        why = _why(each, container, (notes or {}).get(smoke_note(each.container)))
+        outcome = (pulled or {}).get(image_of(each, container) or "")
+        if why is None and _newer(each, container, outcome):
+            why = "a newer image"
+        if why is None and not (outcome is not None and outcome.failed):
+            why = choices.asks_anew(installers, each)
+        if why is not None:
+            found.append((each, why))
     return found
 
 
-def unowned(installers: Installers, engine: EngineState | None) -> list[str]:
-    """The containers that an installer once made and that no file describes any more."""
+def unowned(installers: Installers, engine: EngineState | None) -> dict[str, Container]:
+    """The containers that an installer once made and that no file describes any more, by name, in order."""
     names = {each.container for each in installers.all}
-    present = (engine.containers if engine is not None else None) or {}
-    return sorted(name for name, container in present.items() if container.spec and name not in names)
+    return {
+        name: container
+        for name, container in sorted(_present(engine).items())
+        if container.spec and name not in names
+    }
+
+
+def images(installers: Installers, engine: EngineState | None, choices: Choices) -> list[str]:
+    """The images to pull, each once, in the order of the installers."""
+    found = (
+        image_of(each, None if each.smoke_test else _present(engine).get(each.container))
+        for each in choices.looked_at(installers)
+    )
+    return list(dict.fromkeys(image for image in found if image is not None))
 
 
 def describe(
-    installers: Installers, engine: EngineState | None, notes: Mapping[str, str] | None
+    installers: Installers,
+    engine: EngineState | None,
+    notes: Mapping[str, str] | None,
+    choices: Choices = Choices(),
 ) -> str | None:
     """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
-    work = pending(installers, engine, notes)
-    if not work:
-        return None
-    return "Install " + ", ".join(f"{each.container} ({why})" for each, why in work)
+    parts = []
+    if choices.remove_unowned and (old := unowned(installers, engine)):
+        parts.append("remove " + ", ".join(f"{name} (no installer describes it)" for name in old))
+    if choices.pull and (names := images(installers, engine, choices)):
+        parts.append(f"pull {', '.join(names)} and install what has a newer image, which is known only then")
+    if work := pending(installers, engine, notes, choices):
+        parts.append("install " + ", ".join(f"{each.container} ({why})" for each, why in work))
+    words = "; ".join(parts)
+    return words[:1].upper() + words[1:] if words else None
 
 
 def summary(engine: EngineState) -> str:
@@ -116,6 +250,10 @@ def install(
     """Run one installer, its output shown live; after a transient error see Docker recover and run it again,
     `tries` times in all."""
     user, profile = service.user, service.profile
+    if installer.smoke_test:
+        # Whether it passes is open again.
+        noted = QuoteString(f"{milestones_path(service.label)}/{smoke_note(installer.container)}")
+        run(state, host, StringCommand("/bin/rm", "-f", noted))
     if debug:
         host.log(f"{installer.file}, cleaned:")
         for line in installer.text.splitlines():
@@ -159,12 +297,57 @@ def install(
     return True
 
 
+def remove(state: State, host: Host, name: str, was: str, service: Service) -> bool:
+    """Remove a container that no installer describes any more; `was` is its state, to be said first."""
+    host.log(f"Remove {name}, which is {was}: no installer describes it. Its image and its volumes stay")
+    ok, said = run(state, host, script("remove-container", service.user, service.profile, name))
+    return ok or fail(host, f"Container {name} cannot be removed:", *said)
+
+
+def _pull(state: State, host: Host, image: str, service: Service) -> Pulled:
+    command = script("pull-image", service.user, service.profile, PULL_SECONDS, image)
+    try:
+        ok, output = run(state, host, command)
+    except (OSError, EOFError, SSHException) as error:
+        # At execution an exception would end the run of all hosts.
+        return Pulled(None, None, str(error) or type(error).__name__)
+    ids = dict(line.split("=", 1) for line in output if re.match("(before|after)=", line))
+    said = [line for line in output if line and not re.match("(before|after)=", line)]
+    trouble = None if ok else (said or ["docker says nothing"])[-1]
+    return Pulled(ids.get("before") or None, ids.get("after") or None, trouble)
+
+
+def pull(state: State, host: Host, images: Iterable[str], service: Service, tries: int) -> dict[str, Pulled]:
+    """Pull each image, after a transient error again, `tries` times in all, and say what came of it."""
+    found = {}
+    for image in images:
+        if "@" in image:
+            host.log(f"{image} is named by its digest: there is no newer one")
+            continue
+        host.log(f"Pull {image}")
+        for _ in range(tries):
+            outcome = _pull(state, host, image, service)
+            if outcome.trouble is None or not is_transient([outcome.trouble]):
+                break
+        found[image] = outcome
+        if outcome.nowhere:
+            host.log(
+                f"{image} is in no registry, as far as Docker can see ({outcome.trouble}): what runs from it "
+                "is left alone",
+                logger.warning,
+            )
+        elif outcome.trouble is None:
+            host.log(f"{image}: " + ("up to date" if outcome.before == outcome.after else "a newer image"))
+    return found
+
+
 @operation()
 def installed(
     installers: Installers,
     service: Service,
     tries: int = 3,
     debug: bool = False,
+    choices: Choices = Choices(),
 ) -> Commands:
     """
     Keep the containers that the installers describe, each made from the text as it is now.
@@ -173,9 +356,11 @@ def installed(
     + service: the profile's Docker, and what to expect of it; passed smoke tests are noted under its label
     + tries: how often an installer is tried when Docker's errors are transient, with recovery between
     + debug: show each cleaned text before it is run
+    + choices: what this run is asked for beyond that
 
     A container whose label names the text's hash is left alone, whatever its state. Stops at the first
-    failure.
+    failure. An image that cannot be pulled when it was asked for leaves its container as it is, and fails the
+    operation when the others are done.
 
     **Example:**
 
@@ -193,16 +378,33 @@ def installed(
         why = engine.silence if engine is not None else None
         yield from refuse(f"Docker's containers cannot be listed: {why or 'no answer'}")
         return
-    for name in unowned(installers, engine):
-        host.log(f"container {name} was made by an installer that is no longer in containers/")
-    work = pending(installers, engine, notes)
-    if not work:
-        if engine is not None and engine.containers is not None:
-            host.log(summary(engine))
-        host.noop(f"{len(installers.all)} containers are as their installers say")
-        return
+    for name, container in unowned(installers, engine).items():
+        if choices.remove_unowned:
+            yield FunctionCommand(remove, (name, container.state, service), {})
+        elif not choices.only:
+            host.log(
+                f"container {name} was made by an installer that is no longer in containers/. It is "
+                f"{container.state}; --data remove_unowned=true removes it"
+            )
+    pulled: dict[str, Pulled] = {}
+    if choices.pull:
+        names = images(installers, engine, choices)
+        if state.is_executing:
+            # Not as a command of the operation: that would count as a change.
+            pulled = pull(ctx_state.get(), ctx_host.get(), names, service, tries)
+        elif names:
+            yield FunctionCommand(pull, (names, service, tries), {})
+    work = pending(installers, engine, notes, choices, pulled)
     for each, why in work:
         if state.is_executing:
             host.log(f"Install {each.container}: {why}")
         yield FunctionCommand(install, (each, installers, service, tries, debug), {})
-    yield FunctionCommand(_report, (service,), {})
+    if work:
+        yield FunctionCommand(_report, (service,), {})
+    else:
+        if engine is not None and engine.containers is not None:
+            host.log(summary(engine))
+        host.noop(f"{len(choices.looked_at(installers))} containers are as their installers say")
+    if unknown := {image: outcome for image, outcome in pulled.items() if outcome.failed}:
+        why_not = "".join(f"\n{image}: {outcome.trouble}" for image, outcome in unknown.items())
+        yield from refuse(f"Not pulled, and what runs from it was left alone:{why_not}")

@@ -12,8 +12,9 @@ from pyinfra import host
 from facts.colima import Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, JobState, LaunchdJob, Milestones
+from facts.power import Power
 from files import text
-from operations import colima, containers, docker, homebrew, launchd, prune, reset, rivals, strays
+from operations import colima, containers, docker, homebrew, launchd, power, prune, reset, rivals, strays
 from operations.preflight import Target
 from operations.util.installer import Installers
 from operations.util.plist import pulse_label, pulse_plist
@@ -25,6 +26,7 @@ from settings import Settings
 class Names:
     """The operations' names where nothing would change: the desired state alone."""
 
+    power: str = "Keep the Mac awake"
     dependencies: str = "Keep colima, docker and qemu installed"
     hygiene: str = "Keep Colima started by nothing else"
     guard: str = "Confirm the full reset"
@@ -90,6 +92,7 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
     starts = change is None or change.load
     others = rivals.judged(definitions or [], settings.label, user, target.user.home, settings.colima_profile)
     described = {
+        "power": power.describe(host.get_fact(Power, _sudo=False)) if settings.power == "server" else None,
         "dependencies": homebrew.describe(target.mac.homebrew),
         "hygiene": rivals.describe(others, settings.clean_other_colima_daemons),
         "supervision": launchd.describe(job, settings.label, change) if job and change else None,
@@ -100,7 +103,10 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         "pulse": _pulse(settings, pulse),
         "prune": prune.describe(notes, starts, prune.mode_in_force(settings)),
         "containers": containers.describe(
-            installers, None if target.replaced else engine, {} if starts else notes
+            installers,
+            None if target.replaced else engine,
+            {} if starts else notes,
+            containers.Choices.of(settings),
         ),
     }
     if settings.full_reset:

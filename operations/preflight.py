@@ -17,8 +17,9 @@ from pyinfra.api import DeployError, FactBase, Host
 from facts.backup import Backups, Unit
 from facts.colima import ColimaProfile, ProfileState
 from facts.mac import Mac, MacState, NoUser, User, UserState
-from operations import colima, prune, reset
+from operations import colima, containers, prune, reset
 from operations.util import terminal
+from operations.util.installer import Installers
 from operations.util.remote import is_read, together
 from settings import Fault, Settings, without_danger
 
@@ -241,6 +242,20 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
     return faults
 
 
+def power_warnings(mac: MacState) -> list[str]:
+    """What of its power settings stops the Mac, or its disks, sooner or later."""
+    found = []
+    if mac.sleep_minutes:
+        found.append(f"this Mac sleeps after {mac.sleep_minutes} min: sudo pmset -a sleep 0")
+    if mac.disk_sleep_minutes:
+        found.append(f"its disks sleep after {mac.disk_sleep_minutes} min: sudo pmset -a disksleep 0")
+    if mac.auto_restart is False:
+        found.append("it stays off after a power failure: sudo pmset -a autorestart 1")
+    if found:
+        found[-1] += " (POWER=server has deploys see to it)"
+    return found
+
+
 def warnings(settings: Settings, mac: MacState) -> list[str]:
     """What does not stop a deploy, and will be noticed on the day the power fails."""
     found = []
@@ -249,10 +264,8 @@ def warnings(settings: Settings, mac: MacState) -> list[str]:
             "FileVault is on: after a boot nothing starts until someone unlocks the disk once "
             "(or restarts with `sudo fdesetup authrestart`)"
         )
-    if mac.sleep_minutes:
-        found.append(f"this Mac sleeps after {mac.sleep_minutes} min: sudo pmset -a sleep 0 disksleep 0")
-    if mac.auto_restart is False:
-        found.append("it stays off after a power failure: sudo pmset -a autorestart 1")
+    if settings.power != "server":
+        found += power_warnings(mac)
     if settings.colima_memory < 2:
         found.append(f"COLIMA_MEMORY is {settings.colima_memory:g} GiB: below 2, pulls are flaky")
     if mac.rosetta:
@@ -292,10 +305,16 @@ def _ask(
     return mac, user, found
 
 
-def check(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], hosts: int = 1) -> Target:
+def check(
+    host: Host,
+    data: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    installers: Installers,
+    hosts: int = 1,
+) -> Target:
     """Check one host of `hosts`, and return what it is to become and what it is.
 
-    `data` is the host's, and `asked` what of it `--data` gave.
+    `data` is the host's, and `asked` what of it `--data` gave; `installers` are what containers/ holds.
 
     Raises DeployError with everything that is wrong, at once; nothing has been touched then.
     """
@@ -305,6 +324,8 @@ def check(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], hosts: 
         host.log(warning, logger.warning)
     settings, wrong = Settings.parse(safe)
     faults = [str(fault) for fault in wrong]
+    faults += installers.faults
+    faults += containers.choice_faults(containers.Choices.of(settings), installers)
     # What is previewed may be no more than a dry run; the guard asks again when it comes to it.
     if not is_read():
         faults += reset.faults(settings, hosts, has_terminal=terminal.is_there())

@@ -311,6 +311,24 @@ def test_power_settings_are_kept(run: Run) -> None:
     assert run("systemsetup", "-getrestartpowerfailure").stdout == "Restart After Power Failure: Off\n"
 
 
+def test_power_settings_of_a_portable(run: Run, database: Path) -> None:
+    machine(database, portable="yes")
+    custom = run("pmset", "-g", "custom").stdout
+    assert re.findall(r"^\S.*:$", custom, re.M) == ["Battery Power:", "AC Power:"]
+    assert run("pmset", "-g", "cap").stdout.startswith("Capabilities for AC Power:\n standby\n")
+    assert "autorestart" not in custom + run("pmset", "-g").stdout + run("pmset", "-g", "cap").stdout
+    if os.geteuid():
+        return
+    done = run("pmset", "-b", "disksleep", "0")
+    assert done.stderr.splitlines()[:3] == [
+        'Warning: Idle sleep timings for "Battery Power" may not behave as expected.',
+        "- Display sleep should have a lower timeout than system sleep.",
+        "- Disk sleep should be non-zero whenever system sleep is non-zero.",
+    ]
+    found = re.findall(r"^ disksleep\s+(\d+)$", run("pmset", "-g", "custom").stdout, re.M)
+    assert found == ["0", "10"]
+
+
 def test_stat_as_pyinfra_asks(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "a file"
     file.write_text("12345")

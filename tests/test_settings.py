@@ -48,6 +48,7 @@ DEFAULTS = {
     "colima_start_filter_info": True,
     "prune_docker_after_start": True,
     "prune_mode": "none",
+    "power": "report",
     "restart": False,
     "full_reset": False,
     "backup": "move",
@@ -55,6 +56,10 @@ DEFAULTS = {
     "no_confirm": False,
     "force_yes": False,
     "restore": "",
+    "only": (),
+    "reinstall": False,
+    "remove_unowned": False,
+    "pull": False,
 }
 WHOLE = [name for name, default in DEFAULTS.items() if type(default) is int]
 YES_NO = [name for name, default in DEFAULTS.items() if type(default) is bool]
@@ -125,6 +130,12 @@ GOOD = [
     ("backup", False, "false"),  # as --data has it
     ("confirm_token", "ERASE-it!", "ERASE-it!"),
     ("restore", "default-20261122-101530", "default-20261122-101530"),
+    ("only", "web", ("web",)),
+    ("only", "web, my file,web", ("web", "my file")),
+    ("only", ["web", "db"], ("web", "db")),
+    ("only", 123, ("123",)),  # as --data has it
+    ("reinstall", "web,db", ("web", "db")),
+    ("power", "Server", "server"),
     *(("prune_mode", mode, mode) for mode in ("none", "safe", "images", "aggressive")),
     *((name, value, True) for name in YES_NO for value in ("true", "Yes", "on", "1", True, 1)),
     *((name, value, False) for name in YES_NO for value in ("false", "NO", "off", "0", False, 0)),
@@ -156,7 +167,12 @@ BAD = [
         ("colima_memory", value)
         for value in (0, "0.0", "-2", "lots", "2GiB", "nan", "inf", "1e9", True, "2,5")
     ),
-    *((name, value) for name in YES_NO for value in ("maybe", "2", "ja", "true false")),
+    *(
+        (name, value)
+        for name in YES_NO
+        if name != "reinstall"
+        for value in ("maybe", "2", "ja", "true false")
+    ),
     ("homebrew_user", "root"),
     ("homebrew_user", "1alice"),
     ("homebrew_user", "a" * 32),
@@ -184,6 +200,9 @@ BAD = [
     ("backup", True),
     *(("confirm_token", value) for value in ("two words", "a\n", "x" * 65, True)),
     *(("restore", value) for value in ("../x", "/x", ".x", "a b", "$(id)", True)),
+    *(("only", value) for value in (True, "web,", ",", "a/b", "../a", "a\nb", " ", [" "])),
+    *(("reinstall", value) for value in ("web,,db", "a/b", "a\nb")),
+    ("power", "always"),
     ("wait_stable_required", 601),
     ("container_tries", 101),
 ]
@@ -215,6 +234,8 @@ def test_empty_is_the_default(name: str) -> None:
         ("colima_vm_type", "vz", "qemu"),
         ("container_debug_script", "maybe", "true or false"),
         ("homebrew_user", "root", "other than root"),
+        ("only", "a/b", "names of containers"),
+        ("reinstall", "a/b", "true, or names of containers"),
     ],
 )
 def test_a_fault_says_what_is_allowed(key: str, value: str, allowed: str) -> None:
@@ -274,6 +295,11 @@ def test_the_log_is_not_the_pulses_own() -> None:
 def test_a_reset_is_not_asked_for_together_with_a_restore() -> None:
     _, faults = parse(full_reset=True, restore="default-1")
     assert list(faults) == ["RESTORE"]
+
+
+def test_what_has_no_installer_is_not_removed_together_with_only() -> None:
+    _, faults = parse(only="web", remove_unowned=True)
+    assert list(faults) == ["REMOVE_UNOWNED"]
 
 
 def test_a_yes_or_no_is_not_a_name() -> None:

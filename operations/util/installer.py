@@ -21,6 +21,8 @@ BOX = re.compile("[\u2500-\u257f\u2580-\u259f]")
 
 DOCKER_RUN = re.compile(r"(?<![\w./$-])docker(?:[ \t]+container)?[ \t]+run(?=[ \t\n]|$)")
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+# An image as it is written out; what a shell would expand cannot be told before it does.
+IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
 
 # The options of `docker run` that take no value (docker run --help); every other one takes one.
 BOOLEAN = frozenset(
@@ -41,7 +43,10 @@ TRANSIENT = re.compile(
 
 @dataclass(frozen=True)
 class Installer:
-    """One container's installer. Its text may hold secrets and is in no repr, and so in no log."""
+    """One container's installer. Its text may hold secrets and is in no repr, and so in no log.
+
+    `image` is the image that it names; None where a shell has to expand it first.
+    """
 
     file: str
     container: str
@@ -52,6 +57,7 @@ class Installer:
     insert_at: int
     warnings: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    image: str | None = None
 
     @property
     def digest(self) -> str:
@@ -261,6 +267,7 @@ def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer |
             insert_at=start,
             warnings=tuple(_warnings(text, masked, found, start, set(known), at)),
             networks=tuple(found.networks),
+            image=found.image if IMAGE.fullmatch(found.image) else None,
         ),
         [],
     )
@@ -305,6 +312,21 @@ class Installers:
     def networks(self) -> tuple[str, ...]:
         """The networks that any of them names."""
         return tuple(sorted({network for each in self.all for network in each.networks}))
+
+    def named(self, name: str) -> Installer | None:
+        """The installer of the container `name`, or else the one in the file `name`; None: there is none."""
+        by_container = (each for each in self.all if each.container == name)
+        by_file = (each for each in self.all if each.file == name)
+        return next(by_container, None) or next(by_file, None)
+
+    @property
+    def names(self) -> str:
+        """What `named` takes, for a message."""
+        described = (
+            each.container if each.file == each.container else f"{each.container} (containers/{each.file})"
+            for each in self.all
+        )
+        return ", ".join(described) or "none"
 
 
 def read(directory: Path) -> Installers:

@@ -11,15 +11,18 @@ from facts.docker import Container, DockerEngine, EngineState
 
 SOCKET = "/Users/pulse/.colima/default/docker.sock"
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+STARTED = "2026-11-21T23:45:45.677044599Z"
 WEB = {
     "name": "web",
     "state": "running",
     "exit_code": 0,
-    "started_at": "2026-11-21T23:45:45.677044599Z",
+    "started_at": STARTED,
     "restart": "unless-stopped",
     "spec": DIGEST,
+    "image": "nginx:1.29",
+    "image_id": f"sha256:{DIGEST}",
 }
-OTHER = WEB | {"name": "other", "state": "exited", "exit_code": 137, "restart": "", "spec": ""}
+OTHER = WEB | {"name": "other", "state": "exited", "exit_code": 137, "restart": "", "spec": "", "image": ""}
 
 
 def answer(ping: str, *rest: str, exists: str = "yes") -> list[str]:
@@ -39,8 +42,10 @@ def test_good() -> None:
         silence=None,
         version="28.4.0",
         containers={
-            "web": Container("running", 0, "2026-11-21T23:45:45.677044599Z", "unless-stopped", DIGEST),
-            "other": Container("exited", 137, "2026-11-21T23:45:45.677044599Z", "no", None),
+            "web": Container(
+                "running", 0, STARTED, "unless-stopped", DIGEST, "nginx:1.29", f"sha256:{DIGEST}"
+            ),
+            "other": Container("exited", 137, STARTED, "no", None, None, f"sha256:{DIGEST}"),
         },
     )
 

@@ -15,8 +15,9 @@ from facts.colima import ColimaProfile, Guest, Log, Program, Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, ProcessAge, User
+from facts.power import Power
 from facts.pulse import Pulse
-from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac, test_pulse
+from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac, test_power, test_pulse
 from tests.fakes import words
 
 NASTY = "a b; $(touch /tmp/x) `id` 'q' \"d\" \\ \n*"
@@ -48,6 +49,7 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (DockerEngine, test_docker.answer("503")),
     (ProfileContents, test_backup.CONTENTS),
     (Backups, test_backup.UNITS),
+    (Power, test_power.PORTABLE),
     (Pulse, test_pulse.answer(misses=4, said="vm", last="why")),
 ]
 IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]

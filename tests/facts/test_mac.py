@@ -26,6 +26,7 @@ MINI = [
     "filevault=FileVault is Off.",
     "volume=239362496 180000000",
     "sleep=0",
+    "disksleep=10",
     "autorestart=1",
     *BREW,
 ]
@@ -53,6 +54,7 @@ def test_mac() -> None:
         auto_restart=True,
         boot_time=1722409523,
         console_user=None,
+        disk_sleep_minutes=10,
     )
 
 
@@ -62,6 +64,7 @@ def test_mac() -> None:
         ({"filevault": "FileVault is On."}, {"filevault": True}),
         ({"filevault": ""}, {"filevault": None}),
         ({"autorestart": "0", "sleep": "10"}, {"auto_restart": False, "sleep_minutes": 10}),
+        ({"disksleep": ""}, {"disk_sleep_minutes": None}),
         ({"console_user": "bob"}, {"console_user": "bob"}),
         # uname says x86_64 under Rosetta; where Homebrew belongs is told by the hardware.
         ({"machine": "x86_64"}, {"arch": "arm64", "rosetta": True}),

@@ -17,6 +17,7 @@ from facts.colima import ColimaProfile, Log, LogPart, ProfileState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
 from facts.mac import Mac as MacFact
+from facts.power import Power, PowerState
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
 
@@ -102,8 +103,27 @@ def test_a_mac(mac: Mac) -> None:
         volume_size=482797652 * 1024, volume_free=340000000 * 1024,
         homebrew=HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "al=ice", ("colima", "docker")),
         filevault=True, sleep_minutes=0, auto_restart=True, boot_time=1750000000, console_user=None,
+        disk_sleep_minutes=10,
     )  # fmt: skip
     assert [mac.calls(tool) for tool in ("brew", "colima", "docker")] == [[], [], []], "only looked at"
+
+
+def test_power(mac: Mac) -> None:
+    mac.tool(
+        "/usr/bin/pmset",
+        """case "$*" in
+        '-g custom') printf '%s\\n' 'Battery Power:' ' sleep                1' 'AC Power:' \
+            ' Sleep On Power Button 1' ' sleep                0 (sleep prevented by caffeinate, powerd)' ;;
+        '-g cap') printf '%s\\n' 'Capabilities for AC Power:' ' sleep' ' displaysleep' ;;
+        *) exit 64 ;;
+        esac""",
+    )
+    done = mac.run("observe-power")
+    assert done.stderr == ""
+    found = Power().process(on_a_mac(mac, done))
+    assert found == PowerState({"Battery Power": {"sleep": 1}, "AC Power": {"sleep": 0}})
+    mac.remove("pmset")
+    assert Power().process(on_a_mac(mac, mac.run("observe-power"))) is None
 
 
 def test_homebrew_of_an_intel_mac_on_apple_silicon_is_found(mac: Mac) -> None:

@@ -51,12 +51,19 @@ def container(number: int, name: str, spec: str | None = None, **state: object) 
         "HostConfig": {
             "Binds": ["/a:/b"],
             "LogConfig": {"Type": "json-file", "Config": {}},
+            "Annotations": {"Image": "no"},
             "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
         },
         "Mounts": [{"Type": "volume", "Name": "data", "Source": "/"}],
-        "Config": {"Hostname": "h", "Env": [f"TOKEN={SECRET}", "X=}"], "Image": "nginx", "Labels": labels},
+        "Config": {"Hostname": "h", "Env": [f"TOKEN={SECRET}", "X=}", '"Image":"no"'],
+                   "Image": image(number)[0], "Labels": labels},
         "NetworkSettings": {"Networks": {"bridge": {"NetworkID": "f" * 64, "EndpointID": "e" * 64}}},
     }  # fmt: skip
+
+
+def image(number: int) -> tuple[str, str]:
+    """A container's image, by its name and by its id."""
+    return f"registry.example:5000/a/nginx-{number}:1", f"sha256:{number:064x}"
 
 
 def go(value: object) -> str:
@@ -163,9 +170,9 @@ def test_an_engine_and_its_containers(mac: Mac, serve: Serve) -> None:
     assert (state.silence, state.version) == (None, "28.4.0")
     started = "2025-06-01T10:00:01.5Z"
     assert state.containers == {
-        "web": Container("running", 0, started, "unless-stopped", SPEC),
-        "old.one": Container("exited", 137, started, "unless-stopped", None),
-        "third-3": Container("created", 0, "0001-01-01T00:00:00Z", "unless-stopped", "6" * 64),
+        "web": Container("running", 0, started, "unless-stopped", SPEC, *image(1)),
+        "old.one": Container("exited", 137, started, "unless-stopped", None, *image(2)),
+        "third-3": Container("created", 0, "0001-01-01T00:00:00Z", "unless-stopped", "6" * 64, *image(3)),
     }
 
 

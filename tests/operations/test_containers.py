@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +13,24 @@ from pyinfra.api import FunctionCommand
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import Milestones, milestones_path
 from operations import recovery
-from operations.containers import describe, install, installed, pending, smoke_note, unowned
+from operations.containers import (
+    Choices,
+    Pulled,
+    choice_faults,
+    describe,
+    images,
+    install,
+    installed,
+    pending,
+    pull,
+    remove,
+    smoke_note,
+    unowned,
+)
 from operations.recovery import Service
 from operations.util.installer import Installer, Installers, parse
 from tests.conftest import RunOperation
-from tests.fakes import Answer, Clock, FakeHost, Series, fake_state
+from tests.fakes import Answer, Clock, FakeHost, Series, fake_state, words
 
 LABEL = "homebrew.mrcee.colima-pulse"
 ENGINE = EngineState("/s", True, None, "28.4.0", {})
@@ -83,8 +97,128 @@ def test_pending(engine: EngineState | None, notes: dict[str, str] | None, why: 
 
 def test_unowned() -> None:
     engine = holding(web=container(), old=container(), theirs=container(spec=None))
-    assert unowned(installers(WEB), engine) == ["old"]
-    assert unowned(installers(WEB), None) == []
+    assert unowned(installers(WEB), engine) == {"old": container()}
+    assert unowned(installers(WEB), None) == {}
+
+
+# What one run is asked for
+
+DB = replace(installer("docker run -d --name db --restart always postgres:17\n"), file="10-db")
+THREE = installers(WEB, DB, HELLO)
+UP = {"image": "nginx", "image_id": "sha256:1"}
+CONVERGED = holding(
+    web=container(**UP), db=container(spec=DB.digest, image="postgres:17", image_id="sha256:7")
+)
+PASSED = {smoke_note("hello"): HELLO.digest}
+GONE = "Error response from daemon: manifest for mine:latest not found: manifest unknown: manifest unknown"
+
+
+def reasons(
+    choices: Choices, pulled: dict[str, Pulled] | None = None, engine: Any = CONVERGED
+) -> dict[str, str]:
+    return {each.container: why for each, why in pending(THREE, engine, PASSED, choices, pulled)}
+
+
+def test_only() -> None:
+    assert reasons(Choices(only=("db",)), engine=holding()) == {"db": "it is not there"}
+    assert reasons(Choices(only=("10-db", "hello")), engine=holding()) == {"db": "it is not there"}
+    assert reasons(Choices(only=("db",), reinstall=True)) == {"db": "asked for with reinstall=true"}
+
+
+def test_a_containers_name_comes_before_a_files() -> None:
+    both = installers(replace(WEB, file="a"), replace(DB, file="web"))
+    assert both.named("web") == both.all[0]
+    assert both.named("a") == both.all[0]
+    assert both.named("db") == both.all[1]
+    assert both.named("b") is None
+
+
+def test_reinstall() -> None:
+    asked = "asked for with reinstall=true"
+    assert reasons(Choices(reinstall=True)) == {"web": asked, "db": asked, "hello": asked}
+    assert reasons(Choices(reinstall=("10-db",))) == {"db": "asked for with reinstall=db"}
+    # What has to run anyway says so.
+    assert (
+        reasons(Choices(reinstall=("web",)), engine=holding(web=container(spec="old")))["web"]
+        == "its text changed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        (Choices(), []),
+        (Choices(only=("web", "10-db"), reinstall=("db",)), []),
+        (Choices(reinstall=True), []),
+        (
+            Choices(only=("wbe",)),
+            ["ONLY: 'wbe'; no installer's name; there is web, db (containers/10-db), hello"],
+        ),
+        (Choices(reinstall=("x", "web", "y")), ["REINSTALL: 'x'", "REINSTALL: 'y'"]),
+        (Choices(only=("web",), reinstall=("db",)), ["REINSTALL: 'db'; not among only=web"]),
+        (Choices(only=("wbe",), reinstall=("web",)), ["ONLY: 'wbe'"]),
+    ],
+)
+def test_choice_faults(choices: Choices, says: list[str]) -> None:
+    found = choice_faults(choices, THREE)
+    assert len(found) == len(says)
+    assert all(fault.startswith(start) for fault, start in zip(found, says, strict=True))
+
+
+def test_images() -> None:
+    """What a container was made from, and for what is still to be made what its text says."""
+    shell = installer('docker run --name shell "busybox:$TAG"\n')
+    assert shell.image is None
+    found = installers(WEB, replace(shell, file="a"), DB, HELLO, replace(WEB, container="twin", file="twin"))
+    engine = holding(web=container(image="nginx:by-hand"), db=container(spec="old", image="postgres:16"))
+    assert images(found, engine, Choices()) == ["nginx:by-hand", "postgres:17", "hello-world", "nginx"]
+    assert images(found, None, Choices(only=("web", "shell"))) == ["nginx"]
+    made = holding(shell=container(spec=shell.digest, image="busybox:1"))
+    assert images(installers(shell), made, Choices()) == ["busybox:1"]
+
+
+@pytest.mark.parametrize(
+    ("pulled", "expected"),
+    [
+        ({}, {}),
+        ({"nginx": Pulled("sha256:1", "sha256:1")}, {}),
+        ({"nginx": Pulled("sha256:1", "sha256:2")}, {"web": "a newer image"}),
+        # Pulled before, by hand or by a deploy that was cut off: what counts is what the container runs.
+        ({"nginx": Pulled("sha256:2", "sha256:2")}, {"web": "a newer image"}),
+        ({"nginx": Pulled("sha256:2", "sha256:2", GONE)}, {}),
+        ({"nginx": Pulled("sha256:2", None)}, {}),
+        ({"hello-world": Pulled("sha256:3", "sha256:3")}, {}),
+        ({"hello-world": Pulled("sha256:3", "sha256:4")}, {"hello": "a newer image"}),
+    ],
+)
+def test_a_newer_image(pulled: dict[str, Pulled], expected: dict[str, str]) -> None:
+    assert reasons(Choices(pull=True), pulled) == expected
+
+
+def test_what_could_not_be_pulled_is_not_made_anew() -> None:
+    choices = Choices(reinstall=("web", "db"), pull=True)
+    pulled = {
+        "nginx": Pulled("sha256:1", "sha256:1", "dial tcp: timeout"),
+        "postgres:17": Pulled("x", "x", GONE),
+    }
+    assert reasons(choices, pulled) == {"db": "asked for with reinstall=db"}
+    # What is not there is made from what is here, if that can be.
+    assert reasons(Choices(pull=True), pulled, holding())["web"] == "it is not there"
+
+
+def test_described() -> None:
+    engine = holding(**(CONVERGED.containers or {}), old=container(), older=container(state="exited"))
+    described = describe(THREE, engine, PASSED, Choices(remove_unowned=True, reinstall=("web",)))
+    assert described == (
+        "Remove old (no installer describes it), older (no installer describes it); "
+        "install web (asked for with reinstall=web)"
+    )
+    described = describe(THREE, engine, PASSED, Choices(pull=True))
+    assert described == (
+        "Pull nginx, postgres:17, hello-world and install what has a newer image, which is known only then"
+    )
+    assert describe(THREE, engine, PASSED, Choices(only=("web",))) is None
+    assert describe(THREE, CONVERGED, PASSED, Choices(remove_unowned=True)) is None
 
 
 # The operation
@@ -102,8 +236,163 @@ def test_nothing_to_do(commands: RunOperation) -> None:
     )
     assert got == []
     assert len(host.noops) == 1
-    assert "old" in host.said  # reported, not removed
+    # Reported, not removed.
+    assert "container old was made by an installer that is no longer in containers/" in host.said
+    assert "It is running; --data remove_unowned=true removes it" in host.said
     assert "runs old, web" in host.said
+
+
+def functions(got: list[Any]) -> list[str]:
+    return [each.function.__name__ for each in got]
+
+
+def test_what_has_no_installer_goes_first(commands: RunOperation) -> None:
+    """It may hold a port that another one wants."""
+    facts = {DockerEngine: holding(old=container(), by_hand=container(spec=None)), Milestones: {}}
+    got, _ = commands(
+        installed, facts, installers=installers(WEB), choices=Choices(remove_unowned=True), **ARGUMENTS
+    )
+    assert functions(got) == ["remove", "install", "_report"]
+    assert isinstance(got[0], FunctionCommand)
+    assert got[0].args[:2] == ("old", "running")
+
+
+def test_only_mentions_nothing_else(commands: RunOperation) -> None:
+    facts = {DockerEngine: replace(CONVERGED, containers={"old": container()}), Milestones: {}}
+    got, host = commands(installed, facts, installers=THREE, choices=Choices(only=("db",)), **ARGUMENTS)
+    assert [each.args[0].container for each in got[:-1] if isinstance(each, FunctionCommand)] == ["db"]
+    assert "old" not in host.said
+
+
+def test_a_removal() -> None:
+    host: Any = FakeHost()
+    assert remove(fake_state(), host, "old", "exited", SERVICE)
+    assert host.told == [["remove-container", "alice", "default", "old"]]
+    assert "Remove old, which is exited" in host.said
+    host = FakeHost(answer=lambda words: (False, ["no installer has made it: it stays"]))
+    assert not remove(fake_state(), host, "old", "exited", SERVICE)
+    assert "it stays" in host.logged[-1]
+
+
+PullAll = Callable[..., tuple[list[str], Any]]
+
+
+@pytest.fixture
+def pull_all(commands: RunOperation, monkeypatch: pytest.MonkeyPatch) -> PullAll:
+    """Generate the operation with pull=true, Docker answering each pull-image as given by its image."""
+
+    def generate(
+        answers: dict[str, Answer], engine: Any = CONVERGED, **choices: Any
+    ) -> tuple[list[str], Any]:
+        def answer(_host: Any, command: Any, **_: Any) -> tuple[bool, Any]:
+            ok, lines = answers[words(command)[-1]]
+            return ok, [SimpleNamespace(line=line) for line in lines]
+
+        monkeypatch.setattr(FakeHost, "run_shell_command", answer)
+        facts = {DockerEngine: engine, Milestones: PASSED}
+        got, host = commands(
+            installed, facts, installers=THREE, choices=Choices(pull=True, **choices), **ARGUMENTS
+        )
+        return functions(got), host
+
+    return generate
+
+
+def pulled(before: str, after: str, *said: str) -> Answer:
+    return not said, [f"before=sha256:{before}", *said, f"after=sha256:{after}"]
+
+
+SAME = {"nginx": pulled("1", "1"), "postgres:17": pulled("7", "7"), "hello-world": pulled("3", "3")}
+
+
+def test_nothing_is_newer(pull_all: PullAll) -> None:
+    got, host = pull_all(SAME)
+    assert got == []
+    assert len(host.noops) == 1
+    assert host.said.count("up to date") == 3
+
+
+def test_what_is_newer_is_installed(pull_all: PullAll) -> None:
+    got, host = pull_all(SAME | {"nginx": pulled("1", "2")})
+    assert got == ["install", "_report"]
+    assert "Install web: a newer image" in host.said
+
+
+def test_an_image_of_no_registry_is_left_alone(pull_all: PullAll) -> None:
+    got, host = pull_all(SAME | {"nginx": pulled("1", "1", GONE)})
+    assert got == []
+    assert "nginx is in no registry, as far as Docker can see (" in host.said
+
+
+def test_an_image_that_cannot_be_pulled_fails_at_the_end(pull_all: PullAll) -> None:
+    no_host = "Error response from daemon: Get x: dial tcp: lookup ghcr.io: no such host"
+    got, _ = pull_all(SAME | {"nginx": pulled("1", "1", no_host), "postgres:17": pulled("7", "8")})
+    assert got == ["install", "_report", "_fail"]
+    got, _ = pull_all(SAME | {"nginx": pulled("1", "1", no_host)})
+    assert got == ["_fail"]
+
+
+def test_a_connection_that_ends_is_a_pull_that_failed(
+    pull_all: PullAll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Raised in the generator it would end the run of every host."""
+
+    def drop(*_: Any, **__: Any) -> Any:
+        raise EOFError
+
+    monkeypatch.setattr("operations.containers.run", drop)
+    got, _ = pull_all(SAME)
+    assert got == ["_fail"]
+
+
+def test_no_image_is_pulled_for_a_preview(commands: RunOperation) -> None:
+    facts = {DockerEngine: CONVERGED, Milestones: PASSED}
+    got, host = commands(
+        installed, facts, executing=False, installers=THREE, choices=Choices(pull=True), **ARGUMENTS
+    )
+    assert functions(got[:1]) == ["pull"], "there may be a change"
+    assert host.told == []
+
+
+def test_pull() -> None:
+    left = [(False, ["before=", "Error: EOF", "after="]), (True, ["before=", "after=sha256:1"])]
+    host: Any = FakeHost(answer=lambda words: left.pop(0))
+    found = pull(fake_state(), host, ["nginx", "a@sha256:1"], SERVICE, 3)
+    assert found == {"nginx": Pulled(None, "sha256:1")}
+    assert [each[-1] for each in host.told] == ["nginx", "nginx"]
+    assert "a@sha256:1 is named by its digest" in host.said
+    host = FakeHost(answer=lambda words: (False, ["before=", "Error: EOF", "after="]))
+    found = pull(fake_state(), host, ["nginx"], SERVICE, 3)
+    assert len(host.told) == 3
+    assert found["nginx"].failed
+
+
+@pytest.mark.parametrize(
+    ("said", "nowhere"),
+    [
+        (GONE, True),
+        (
+            "Error response from daemon: pull access denied for mine, repository does not exist or",
+            True,
+        ),
+        (
+            'failed to resolve reference "docker.io/a/mine:latest": docker.io/a/mine:latest: not found',
+            True,
+        ),
+        ("invalid reference format", True),
+        (
+            'error getting credentials - err: exec: "docker-credential-x": file not found in $PATH',
+            False,
+        ),
+        ("Error response from daemon: Get x: unauthorized: authentication required", False),
+        ("toomanyrequests: You have reached your pull rate limit", False),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", False),
+        ("docker pull did not end within 3600 s", False),
+    ],
+)
+def test_which_failure_is_which(said: str, nowhere: bool) -> None:
+    outcome = Pulled(None, None, said)
+    assert (outcome.nowhere, outcome.failed) == (nowhere, not nowhere)
 
 
 def test_in_name_order(commands: RunOperation) -> None:
@@ -272,13 +561,16 @@ def test_a_look_that_failed_is_no_end(run_install: Install, unheard: EngineState
 def test_a_smoke_test_is_noted(run_install: Install) -> None:
     done, host = run_install(HELLO)
     assert done
-    assert host.told[1] == ["note", milestones_path(LABEL), "smoke.hello", HELLO.digest]
+    notes = milestones_path(LABEL)
+    forget, _, note = host.told
+    assert forget == ["/bin/rm", "-f", f"{notes}/smoke.hello"], "should it fail, an older success is void"
+    assert note == ["note", notes, "smoke.hello", HELLO.digest]
 
 
 def test_a_smoke_test_that_fails_is_not(run_install: Install) -> None:
     done, host = run_install(HELLO, (False, NO_SUCH_IMAGE))
     assert not done
-    assert [each[0] for each in host.told] == ["run-installer", "diagnose"]
+    assert [each[0] for each in host.told] == ["/bin/rm", "run-installer", "diagnose"]
 
 
 def test_debug_shows_the_cleaned_text(run_install: Install) -> None:

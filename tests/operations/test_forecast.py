@@ -12,8 +12,9 @@ from pyinfra.context import ctx_host, ctx_state
 from facts.backup import ProfileContents
 from facts.colima import RUNNING as RUNNING_VM
 from facts.colima import Strays, StraysState
-from facts.docker import DockerEngine, EngineState
+from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import Definition, Definitions, JobState, LaunchdJob, Milestones
+from facts.power import Power, PowerState
 from operations import forecast
 from operations.docker import VERIFIED
 from operations.forecast import Names
@@ -97,6 +98,28 @@ def test_the_pulse() -> None:
     without = Target(settings(pulse=False), MINI, ALICE, PROFILE)
     assert "Remove the pulse" in names(facts | {LaunchdJob: both(RUNNING, TICKED)}, target=without).pulse
     assert names(facts | {LaunchdJob: both(RUNNING, ABSENT)}, target=without).pulse == Names().pulse
+
+
+def test_power() -> None:
+    """Nobody asks pmset where deploys are to leave it alone."""
+    facts: dict[Any, Any] = {DockerEngine: READY, Milestones: {VERIFIED: "5"}, LaunchdJob: RUNNING}
+    serves = Target(settings(power="server"), MINI, ALICE, PROFILE)
+    asleep = PowerState({"AC Power": {"sleep": 1, "autorestart": 1}})
+    assert names(facts | {Power: asleep}, target=serves).power == "Keep the Mac awake: sleep 1 -> 0"
+    assert names(facts | {Power: None}, target=serves).power == Names().power
+    assert names(facts).power == Names().power
+
+
+def test_what_is_asked_of_the_containers() -> None:
+    old = Container("running", 0, "", "always", "spec")
+    facts = {
+        LaunchdJob: RUNNING,
+        DockerEngine: replace(READY, containers={"old": old}),
+        Milestones: {VERIFIED: "5"},
+    }
+    asked = Target(settings(remove_unowned=True), MINI, ALICE, PROFILE)
+    assert names(facts, target=asked).containers == "Remove old (no installer describes it)"
+    assert names(facts).containers == Names().containers
 
 
 def test_a_prune() -> None:

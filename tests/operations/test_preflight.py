@@ -25,6 +25,7 @@ from operations.preflight import (
     warnings,
 )
 from operations.util import terminal
+from operations.util.installer import Installers, parse
 from settings import Settings
 from tests.fakes import FakeHost
 
@@ -282,6 +283,7 @@ def test_no_warnings() -> None:
     [
         (replace(MINI, filevault=True), "fdesetup authrestart"),
         (replace(MINI, sleep_minutes=10), "pmset -a sleep 0"),
+        (replace(MINI, disk_sleep_minutes=10), "pmset -a disksleep 0"),
         (replace(MINI, auto_restart=False), "pmset -a autorestart 1"),
         (replace(MINI, rosetta=True), "Rosetta"),
     ],
@@ -289,6 +291,13 @@ def test_no_warnings() -> None:
 def test_warnings(mac: MacState, says: str) -> None:
     (warning,) = warnings(GOOD, mac)
     assert says in warning
+
+
+def test_power_is_not_mentioned_where_deploys_see_to_it() -> None:
+    awake = replace(MINI, sleep_minutes=10, disk_sleep_minutes=10, auto_restart=False)
+    assert len(warnings(GOOD, awake)) == 3
+    assert "POWER=server" in warnings(GOOD, awake)[-1]
+    assert warnings(settings(power="server"), awake) == []
 
 
 def test_little_memory() -> None:
@@ -308,14 +317,22 @@ def host(**facts: Any) -> Any:
 
 FACTS: dict[str, Any] = {"mac": Mac, "user": User, "profile": ColimaProfile}
 DATA: dict[str, Any] = {"homebrew_user": "alice"}
+NO_INSTALLERS = Installers((), (), ())
 
 
-def on(host: Any, data: dict[str, Any], *, previews: bool = False, hosts: int = 1) -> Target:
+def on(
+    host: Any,
+    data: dict[str, Any],
+    *,
+    previews: bool = False,
+    hosts: int = 1,
+    installers: Installers = NO_INSTALLERS,
+) -> Target:
     """Check a host as pyinfra has it while its deploy is loaded: in its context. All data is from --data."""
     state = SimpleNamespace(should_check_for_changes=lambda: previews)
     try:
         with ctx_host.use(host), ctx_state.use(state):
-            return check(host, data, data, hosts)
+            return check(host, data, data, installers, hosts)
     finally:
         ctx_host.reset()
         ctx_state.reset()
@@ -348,6 +365,18 @@ def test_all_faults_in_one_message() -> None:
     assert said.count("\n  - ") == 7
 
 
+def test_installers_are_among_the_faults() -> None:
+    web, _ = parse("00-web", b"docker run --name web nginx\n")
+    assert web is not None
+    found = Installers((web,), ("containers/b:1: there is no command in it",), ())
+    with pytest.raises(DeployError) as error:
+        on(host(), DATA | {"only": "wbe", "colima_cpus": "0"}, installers=found)
+    said = str(error.value)
+    assert "containers/b:1" in said
+    assert "COLIMA_CPUS" in said
+    assert "ONLY: 'wbe'; no installer's name; there is web (containers/00-web)" in said
+
+
 @pytest.fixture
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "is_there", lambda: False)
@@ -372,7 +401,7 @@ def test_danger_in_an_inventory_is_passed_over() -> None:
     state = SimpleNamespace(should_check_for_changes=lambda: False)
     try:
         with ctx_host.use(over), ctx_state.use(state):
-            target = check(over, DATA | {"full_reset": True}, DATA)
+            target = check(over, DATA | {"full_reset": True}, DATA, NO_INSTALLERS)
     finally:
         ctx_host.reset()
         ctx_state.reset()

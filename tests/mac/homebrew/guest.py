@@ -15,7 +15,7 @@ own stdin, stdout and stderr passed along, the exit code back. The engine's sock
 Faults honoured here (files in /private/var/db/standin/faults): ``guest-frozen`` and a stopped
 (SIGSTOP) qemu freeze everything in the guest; ``docker-start-fails`` (a count) lets docker.service
 fail to start; while ``docker-stays-dead`` exists systemd does not restart it by itself (as after
-too many restarts in a minute), but does as it is told.
+too many restarts in a minute), but does as it is told; and those of :class:`Registry`.
 """
 
 import contextlib
@@ -260,27 +260,32 @@ def digest(content: bytes) -> str:
 
 
 class Registry:
-    """The images of :data:`IMAGES`, made on this machine from one layer: a static busybox."""
+    """The images of :data:`IMAGES`, made on this machine from one layer: a static busybox.
+
+    The content of the fault ``image-NAME`` is the version of that image; ``registry-down``: it answers 503.
+    """
 
     def __init__(self, busybox: Path, applets: list[str]) -> None:
-        layer = self.layer(busybox, applets)
-        packed = gzip.compress(layer, 1, mtime=0)
-        self.blobs = {digest(packed): packed}
-        self.manifests: dict[str, bytes] = {}
+        self.layer_content = self.layer(busybox, applets)
+        self.packed = gzip.compress(self.layer_content, 1, mtime=0)
+        self.blobs = {digest(self.packed): self.packed}
+
+    def manifest(self, name: str) -> bytes:
+        """The manifest of an image as it is now; its configuration is a blob from then on."""
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "amd64")
-        for name, settings in IMAGES.items():
-            content = {
-                "architecture": machine,
-                "os": "linux",
-                "created": "2026-01-01T00:00:00Z",
-                "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], **settings},
-                "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
-                "history": [{"created_by": f"stand-in {name}"}],
-            }
-            config = json.dumps(content).encode()
-            self.blobs[digest(config)] = config
-            prefix = "application/vnd.docker."
-            manifest = {
+        content = {
+            "architecture": machine,
+            "os": "linux",
+            "created": "2026-01-01T00:00:00Z",
+            "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], **IMAGES[name]},
+            "rootfs": {"type": "layers", "diff_ids": [digest(self.layer_content)]},
+            "history": [{"created_by": f"stand-in {name} {fault(f'image-{name}') or 1}"}],
+        }
+        config = json.dumps(content).encode()
+        self.blobs[digest(config)] = config
+        prefix = "application/vnd.docker."
+        return json.dumps(
+            {
                 "schemaVersion": 2,
                 "mediaType": prefix + "distribution.manifest.v2+json",
                 "config": {
@@ -291,12 +296,12 @@ class Registry:
                 "layers": [
                     {
                         "mediaType": prefix + "image.rootfs.diff.tar.gzip",
-                        "size": len(packed),
-                        "digest": digest(packed),
+                        "size": len(self.packed),
+                        "digest": digest(self.packed),
                     }
                 ],
             }
-            self.manifests[name] = json.dumps(manifest).encode()
+        ).encode()
 
     @staticmethod
     def layer(busybox: Path, applets: list[str]) -> bytes:
@@ -323,18 +328,29 @@ class Registry:
             add("www/index.html", b"<h1>Welcome to nginx!</h1>\n", 0o644)
         return target.getvalue()
 
-    def find(self, path: str) -> tuple[str, bytes] | None:
-        """The media type and content of a registry path, or None."""
+    def find(self, path: str) -> tuple[int, str, bytes]:
+        """The status, media type and content of a registry path (distribution-spec)."""
+
+        def error(status: int, code: str) -> tuple[int, str, bytes]:
+            return status, "application/json", json.dumps({"errors": [{"code": code}]}).encode()
+
         parts = path.strip("/").split("/")
+        if fault("registry-down") is not None:
+            return error(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE")
         if parts == ["v2"]:
-            return "application/json", b"{}"
-        if len(parts) == 5 and parts[:2] == ["v2", "library"]:
-            name, kind, reference = parts[2:]
-            if kind == "manifests" and name in self.manifests:
-                return json.loads(self.manifests[name])["mediaType"], self.manifests[name]
-            if kind == "blobs" and reference in self.blobs:
-                return "application/octet-stream", self.blobs[reference]
-        return None
+            return HTTPStatus.OK, "application/json", b"{}"
+        # As Docker Hub's mirror, and under its own address.
+        if parts[:2] == ["v2", "library"]:
+            del parts[1]
+        if len(parts) != 4 or parts[1] not in IMAGES:
+            return error(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN")
+        _, name, kind, reference = parts
+        manifest = self.manifest(name)
+        if kind == "manifests" and reference in ("latest", digest(manifest)):
+            return HTTPStatus.OK, json.loads(manifest)["mediaType"], manifest
+        if kind == "blobs" and reference in self.blobs:
+            return HTTPStatus.OK, "application/octet-stream", self.blobs[reference]
+        return error(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
 
     def serve(self) -> None:
         """Answer dockerd on the loopback of the guest, in a thread."""
@@ -344,9 +360,8 @@ class Registry:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                found = registry.find(self.path.partition("?")[0])
-                kind, content = found or ("application/json", b"{}")
-                self.send_response(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND)
+                status, kind, content = registry.find(self.path.partition("?")[0])
+                self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(content)))
                 self.send_header("Docker-Content-Digest", digest(content))

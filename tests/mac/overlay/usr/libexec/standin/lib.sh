@@ -58,13 +58,13 @@ need_root() {
 
 # machine: the facts of this Mac, as core wrote them at boot.
 machine() {
-    arch=arm64 macos=15.5 cpus=8 memory=17179869184 boottime=1722409523 console_user=root rosetta=0 filevault=off
+    arch=arm64 macos=15.5 cpus=8 memory=17179869184 boottime=1722409523 console_user=root rosetta=0 filevault=off portable=no
     bootuuid=6B0A2C2E-51A9-4D5C-9C1B-0F3A5C7D9E11
     # shellcheck disable=SC1091
     [ -r "$STANDIN_DB/machine.sh" ] && . "$STANDIN_DB/machine.sh"
     major=${macos%%.*}
     # Who sources this file reads these.
-    : "$arch $cpus $memory $boottime $console_user $rosetta $filevault $bootuuid $major"
+    : "$arch $cpus $memory $boottime $console_user $rosetta $filevault $bootuuid $major $portable"
 }
 
 # refuse TEXT STATUS
@@ -111,7 +111,8 @@ gnu() {
     exec "$STANDIN_GNU/$name" "$@"
 }
 
-# The power settings, one `key value` a line in $STANDIN_DB/pmset; what is not there is as a Mac mini comes.
+# The power settings of a source, ac or battery, one `key value` a line in $STANDIN_DB/pmset.SOURCE; what is not there is
+# as a Mac mini comes.
 power_defaults='standby 0
 Sleep On Power Button 1
 autorestart 0
@@ -124,23 +125,23 @@ displaysleep 10
 tcpkeepalive 1
 womp 1'
 
-# power KEY: its value, or nothing
+# power KEY SOURCE: its value, or nothing
 power() {
-    [ -r "$STANDIN_DB/pmset" ] && while read -r key value; do
+    [ -r "$STANDIN_DB/pmset.$2" ] && while read -r key value; do
         [ "$key" = "$1" ] && printf '%s\n' "$value" && return
-    done <"$STANDIN_DB/pmset"
+    done <"$STANDIN_DB/pmset.$2"
     printf '%s\n' "$power_defaults" | while read -r line; do
         [ "${line% *}" != "$1" ] || printf '%s\n' "${line##* }"
     done
 }
 
-# set_power KEY VALUE
+# set_power KEY VALUE SOURCE
 set_power() {
     {
         printf '%s %s\n' "$1" "$2"
-        [ -r "$STANDIN_DB/pmset" ] && while read -r key value; do
+        [ -r "$STANDIN_DB/pmset.$3" ] && while read -r key value; do
             [ "$key" = "$1" ] || printf '%s %s\n' "$key" "$value"
-        done <"$STANDIN_DB/pmset"
+        done <"$STANDIN_DB/pmset.$3"
     } >"$STANDIN_DB/pmset.$$"
-    "$STANDIN_GNU/mv" -f "$STANDIN_DB/pmset.$$" "$STANDIN_DB/pmset"
+    "$STANDIN_GNU/mv" -f "$STANDIN_DB/pmset.$$" "$STANDIN_DB/pmset.$3"
 }
