@@ -19,7 +19,7 @@ from facts.launchd import Milestones, milestones_path
 from files import script
 from operations import recovery
 from operations.recovery import Service
-from operations.util.installer import Installer, Installers, is_transient
+from operations.util.installer import Image, Installer, Installers, is_transient
 from operations.util.remote import Commands, fail, refuse, run, together
 from settings import Fault, Settings
 
@@ -101,7 +101,7 @@ def choice_faults(choices: Choices, installers: Installers) -> list[str]:
             each = installers.named(name)
             if each is None:
                 found.append(str(Fault(key, name, f"no installer's name; there is {installers.names}")))
-            elif each not in looked_at and all(map(installers.named, choices.only)):
+            elif each not in looked_at:
                 found.append(str(Fault(key, name, f"not among only={','.join(choices.only)}")))
     return found
 
@@ -115,10 +115,11 @@ def _present(engine: EngineState | None) -> Mapping[str, Container]:
     return (engine.containers if engine is not None else None) or {}
 
 
-def image_of(each: Installer, container: Container | None) -> str | None:
-    """The image that an installer is about, by its container where that was made from it; None: unknown."""
-    made = container is not None and container.spec == each.digest
-    return container.image if container is not None and made else each.image
+def image_of(each: Installer, container: Container | None) -> Image | None:
+    """The image that an installer is about, by the name that its container has for it; None: unknown."""
+    if container is None or container.spec != each.digest or container.image is None:
+        return each.image
+    return Image(container.image, each.image.platform if each.image is not None else "")
 
 
 def _newer(each: Installer, container: Container | None, pulled: Pulled | None) -> bool:
@@ -146,7 +147,7 @@ def pending(
     engine: EngineState | None,
     notes: Mapping[str, str] | None,
     choices: Choices = Choices(),
-    pulled: Mapping[str, Pulled] | None = None,
+    pulled: Mapping[Image, Pulled] | None = None,
 ) -> list[tuple[Installer, str]]:
     """The installers that have to run, each with the reason. A pure function.
 
@@ -156,7 +157,8 @@ def pending(
     for each in choices.looked_at(installers):
         container = None if each.smoke_test else _present(engine).get(each.container)
         why = _why(each, container, (notes or {}).get(smoke_note(each.container)))
-        outcome = (pulled or {}).get(image_of(each, container) or "")
+        image = image_of(each, container)
+        outcome = (pulled or {}).get(image) if image is not None else None
         if why is None and _newer(each, container, outcome):
             why = "a newer image"
         if why is None and not (outcome is not None and outcome.failed):
@@ -176,7 +178,7 @@ def unowned(installers: Installers, engine: EngineState | None) -> dict[str, Con
     }
 
 
-def images(installers: Installers, engine: EngineState | None, choices: Choices) -> list[str]:
+def images(installers: Installers, engine: EngineState | None, choices: Choices) -> list[Image]:
     """The images to pull, each once, in the order of the installers."""
     found = (
         image_of(each, None if each.smoke_test else _present(engine).get(each.container))
@@ -196,7 +198,8 @@ def describe(
     if choices.remove_unowned and (old := unowned(installers, engine)):
         parts.append("remove " + ", ".join(f"{name} (no installer describes it)" for name in old))
     if choices.pull and (names := images(installers, engine, choices)):
-        parts.append(f"pull {', '.join(names)} and install what has a newer image, which is known only then")
+        count = "an image" if len(names) == 1 else f"{len(names)} images"
+        parts.append(f"pull {count} and install what has a newer one, which is known only then")
     if work := pending(installers, engine, notes, choices):
         parts.append("install " + ", ".join(f"{each.container} ({why})" for each, why in work))
     words = "; ".join(parts)
@@ -304,8 +307,8 @@ def remove(state: State, host: Host, name: str, was: str, service: Service) -> b
     return ok or fail(host, f"Container {name} cannot be removed:", *said)
 
 
-def _pull(state: State, host: Host, image: str, service: Service) -> Pulled:
-    command = script("pull-image", service.user, service.profile, PULL_SECONDS, image)
+def _pull(state: State, host: Host, image: Image, service: Service) -> Pulled:
+    command = script("pull-image", service.user, service.profile, PULL_SECONDS, *image)
     try:
         ok, output = run(state, host, command)
     except (OSError, EOFError, SSHException) as error:
@@ -317,14 +320,17 @@ def _pull(state: State, host: Host, image: str, service: Service) -> Pulled:
     return Pulled(ids.get("before") or None, ids.get("after") or None, trouble)
 
 
-def pull(state: State, host: Host, images: Iterable[str], service: Service, tries: int) -> dict[str, Pulled]:
+def pull(
+    state: State, host: Host, images: Iterable[Image], service: Service, tries: int
+) -> dict[Image, Pulled]:
     """Pull each image, after a transient error again, `tries` times in all, and say what came of it."""
-    found = {}
+    found: dict[Image, Pulled] = {}
     for image in images:
-        if "@" in image:
-            host.log(f"{image} is named by its digest: there is no newer one")
+        name = image.name
+        if "@" in name or name.startswith("sha256:"):
+            host.log(f"{name} is named by its digest: there is no newer one")
             continue
-        host.log(f"Pull {image}")
+        host.log(f"Pull {name}")
         for _ in range(tries):
             outcome = _pull(state, host, image, service)
             if outcome.trouble is None or not is_transient([outcome.trouble]):
@@ -332,12 +338,12 @@ def pull(state: State, host: Host, images: Iterable[str], service: Service, trie
         found[image] = outcome
         if outcome.nowhere:
             host.log(
-                f"{image} is in no registry, as far as Docker can see ({outcome.trouble}): what runs from it "
+                f"{name} is in no registry, as far as Docker can see ({outcome.trouble}): what runs from it "
                 "is left alone",
                 logger.warning,
             )
         elif outcome.trouble is None:
-            host.log(f"{image}: " + ("up to date" if outcome.before == outcome.after else "a newer image"))
+            host.log(f"{name}: " + ("up to date" if outcome.before == outcome.after else "a newer image"))
     return found
 
 
@@ -386,7 +392,7 @@ def installed(
                 f"container {name} was made by an installer that is no longer in containers/. It is "
                 f"{container.state}; --data remove_unowned=true removes it"
             )
-    pulled: dict[str, Pulled] = {}
+    pulled: dict[Image, Pulled] = {}
     if choices.pull:
         names = images(installers, engine, choices)
         if state.is_executing:
@@ -405,6 +411,5 @@ def installed(
         if engine is not None and engine.containers is not None:
             host.log(summary(engine))
         host.noop(f"{len(choices.looked_at(installers))} containers are as their installers say")
-    if unknown := {image: outcome for image, outcome in pulled.items() if outcome.failed}:
-        why_not = "".join(f"\n{image}: {outcome.trouble}" for image, outcome in unknown.items())
-        yield from refuse(f"Not pulled, and what runs from it was left alone:{why_not}")
+    if troubles := [f"{image.name}: {each.trouble}" for image, each in pulled.items() if each.failed]:
+        yield from refuse("\n".join(["Not pulled, and what runs from it was left alone:", *troubles]))

@@ -243,17 +243,18 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
 
 
 def power_warnings(mac: MacState) -> list[str]:
-    """What of its power settings stops the Mac, or its disks, sooner or later."""
-    found = []
+    """What of its power settings takes the Mac away, sooner or later. Disks alone wake by themselves."""
+    words, settings = [], []
     if mac.sleep_minutes:
-        found.append(f"this Mac sleeps after {mac.sleep_minutes} min: sudo pmset -a sleep 0")
-    if mac.disk_sleep_minutes:
-        found.append(f"its disks sleep after {mac.disk_sleep_minutes} min: sudo pmset -a disksleep 0")
+        words.append(f"this Mac sleeps after {mac.sleep_minutes} min")
+        settings.append("sleep 0")
+    if mac.sleep_minutes and mac.disk_sleep_minutes:
+        words.append(f"its disks after {mac.disk_sleep_minutes} min")
+        settings.append("disksleep 0")
     if mac.auto_restart is False:
-        found.append("it stays off after a power failure: sudo pmset -a autorestart 1")
-    if found:
-        found[-1] += " (POWER=server has deploys see to it)"
-    return found
+        words.append("it stays off after a power failure")
+        settings.append("autorestart 1")
+    return [f"{', '.join(words)}: sudo pmset -a {' '.join(settings)}, or POWER=server"] if words else []
 
 
 def warnings(settings: Settings, mac: MacState) -> list[str]:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from dotenv import dotenv_values
 
@@ -21,8 +22,8 @@ BOX = re.compile("[\u2500-\u257f\u2580-\u259f]")
 
 DOCKER_RUN = re.compile(r"(?<![\w./$-])docker(?:[ \t]+container)?[ \t]+run(?=[ \t\n]|$)")
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-# An image as it is written out; what a shell would expand cannot be told before it does.
-IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
+# An image, or a platform, as it is written out; what a shell would expand cannot be told before it does.
+WRITTEN_OUT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
 
 # The options of `docker run` that take no value (docker run --help); every other one takes one.
 BOOLEAN = frozenset(
@@ -41,6 +42,13 @@ TRANSIENT = re.compile(
 )
 
 
+class Image(NamedTuple):
+    """An image by its name, and the platform for which it is wanted (empty: the engine's own)."""
+
+    name: str
+    platform: str = ""
+
+
 @dataclass(frozen=True)
 class Installer:
     """One container's installer. Its text may hold secrets and is in no repr, and so in no log.
@@ -57,7 +65,7 @@ class Installer:
     insert_at: int
     warnings: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
-    image: str | None = None
+    image: Image | None = None
 
     @property
     def digest(self) -> str:
@@ -155,7 +163,13 @@ class _Run:
     restarts: bool = False
     environment: list[str] = field(default_factory=list)
     networks: list[str] = field(default_factory=list)
+    platform: str = ""
     image: str | None = None
+
+
+def _image(name: str, platform: str) -> Image | None:
+    written_out = WRITTEN_OUT.fullmatch(name) and (not platform or WRITTEN_OUT.fullmatch(platform))
+    return Image(name, platform) if written_out else None
 
 
 def _read_run(words: list[str]) -> _Run:
@@ -196,6 +210,8 @@ def _read_run(words: list[str]) -> _Run:
             found.restarts = value not in {"", "no"}
         elif option in {"--env", "-e"}:
             found.environment.append(value)
+        elif option == "--platform":
+            found.platform = value
         elif option in {"--network", "--net"}:
             # Its long form is name=NETWORK,alias=... (docker run --help).
             found.networks += [part.removeprefix("name=") for part in value.split(",")][:1]
@@ -267,7 +283,7 @@ def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer |
             insert_at=start,
             warnings=tuple(_warnings(text, masked, found, start, set(known), at)),
             networks=tuple(found.networks),
-            image=found.image if IMAGE.fullmatch(found.image) else None,
+            image=_image(found.image, found.platform),
         ),
         [],
     )

@@ -15,6 +15,7 @@ from tests.mac.machine import Mac
 
 # Of this run alone: it stands in no file, not even here.
 SECRET = f"secret-{uuid.uuid4().hex}"
+BRIEF = "docker run --name {0} busybox true\n"
 LONG = "docker run -d --restart always --name {0} busybox sleep 1000\n"
 
 
@@ -70,6 +71,101 @@ def test_a_changed_text_makes_its_container_anew_and_no_other(deployed: Deployed
     run = deployed.run("-y")
     assert "two was made by an installer that is no longer in containers/" in run.output
     assert container(mac, "two", "State.Status") == "running"
+
+
+def test_what_one_run_is_asked_for(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    for name in ("one", "two"):
+        checkout.installer(f"10-{name}", BRIEF.format(name))
+    checkout.installer("hello", "docker run --name hello --rm hello-world\n")
+    assert deployed.run("-y").status == 0
+
+    def ids() -> dict[str, object]:
+        return {name: container(mac, name, "Id") for name in ("one", "two")}
+
+    before = ids()
+    run = deployed.run(
+        "-y", "--data", "only=wno,10-two", "--data", "reinstall=one", "--data", "colima_cpus=0"
+    )
+    assert run.status == 1
+    there = "there is one (containers/10-one), two (containers/10-two), hello"
+    for fault in (f"ONLY: 'wno'; no installer's name; {there}", "COLIMA_CPUS: 0; a whole number"):
+        assert fault in run.output
+    assert ids() == before
+
+    run = deployed.run("-y", "--data", "reinstall=two,hello")
+    assert run.status == 0, run.output
+    assert "Install two: asked for with reinstall=two" in run.output
+    assert "Hello from Docker!" in run.output
+    after = ids()
+    assert [name for name in after if after[name] != before[name]] == ["two"]
+
+    # What else is due waits for a run that is about it.
+    for name in ("one", "two"):
+        checkout.installer(f"10-{name}", BRIEF.format(name) + "echo once more\n")
+    run = deployed.run("-y", "--data", "only=10-one")
+    assert run.status == 0, run.output
+    assert [name for name, now in ids().items() if now != after[name]] == ["one"]
+    assert "no longer in containers/" not in run.output
+
+
+def test_what_no_installer_describes_is_removed_on_request(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    old = checkout.installer("old", BRIEF.format("old").replace("busybox", "-v old:/a busybox"))
+    assert deployed.run("-y").status == 0
+    old.unlink()
+    docker(mac, "rm", "-f", "by-hand", check=False)
+    docker(mac, "run", "-d", "--name", "by-hand", "busybox", "sleep", "1000")
+    dry = deployed.run("--dry", "--data", "remove_unowned=true")
+    assert "old (no installer describes it)" in dry.output
+    assert "by-hand" not in dry.output
+    run = deployed.run("-y", "--data", "remove_unowned=true")
+    assert run.status == 0, run.output
+    assert "Remove old, which is exited" in run.output
+    assert docker(mac, "ps", "-a", "--format", "{{.Names}}").split() == ["by-hand"]
+    assert "old" in docker(mac, "volume", "ls", "--quiet").split()
+    assert deployed.run("-y", "--json", "--data", "remove_unowned=true").changed == []
+    docker(mac, "rm", "-f", "by-hand")
+
+
+def test_a_newer_image_is_installed(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    docker(mac, "tag", "busybox", "127.0.0.1:5000/mine")
+    checkout.installer("shell", BRIEF.format("shell"))
+    checkout.installer("web", BRIEF.format("web").replace("busybox", "nginx"))
+    checkout.installer("mine", BRIEF.format("mine").replace("busybox", "127.0.0.1:5000/mine"))
+    checkout.installer("hello", "docker run --name hello --rm hello-world\n")
+    assert deployed.run("-y").status == 0
+
+    def ids() -> dict[str, object]:
+        return {name: container(mac, name, "Id") for name in ("shell", "web", "mine")}
+
+    before = ids()
+    for image in ("busybox", "hello-world"):
+        mac.fault(f"image-{image}", "2")
+    dry = deployed.run("--dry", "--data", "pull=true")
+    assert "Pull 4 images and install what has a newer one, which is known only then" in dry.output
+
+    run = deployed.run("-y", "--data", "pull=true")
+    assert run.status == 0, run.output
+    assert "Install shell: a newer image" in run.output
+    assert "Hello from Docker!" in run.output
+    assert "127.0.0.1:5000/mine is in no registry" in run.output
+    after = ids()
+    assert [name for name in after if after[name] != before[name]] == ["shell"]
+    newest = docker(mac, "image", "inspect", "--format", "{{.Id}}", "busybox")
+    assert container(mac, "shell", "Image") == newest != container(mac, "mine", "Image")
+    assert deployed.run("-y", "--json", "--data", "pull=true").changed == []
+
+    mac.fault("image-nginx", "2")
+    mac.fault("registry-down")
+    try:
+        run = deployed.run("-y", "--data", "pull=true", "--data", "only=web")
+    finally:
+        mac.heal("registry-down")
+    assert run.status == 1
+    assert "Not pulled, and what runs from it was left alone:" in run.output
+    assert ids() == after
 
 
 def test_a_transient_error_is_tried_again(deployed: Deployed) -> None:

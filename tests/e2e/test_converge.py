@@ -99,6 +99,24 @@ def test_diff_shows_one_line_and_says_that_the_vm_restarts(deployed: Deployed) -
     assert vm_events(deployed.mac) == events
 
 
+def test_a_server_stays_up(deployed: Deployed) -> None:
+    """Set is what differs, and once."""
+    mac = deployed.mac
+
+    def settings() -> dict[str, str]:
+        custom = mac.run(["/usr/bin/pmset", "-g", "custom"]).stdout
+        return dict(re.findall(r"(?m)^ (.+?)\s+(\d+)$", custom))
+
+    before, called = settings(), len(mac.commands())
+    assert "or POWER=server" in deployed.first.output
+    run = deployed.run("-y", "--json", "--data", "power=server")
+    assert run.changed == ["Keep the Mac awake"]
+    assert "POWER=server" not in run.output
+    assert settings() == before | {"sleep": "0", "disksleep": "0", "autorestart": "1"}
+    assert deployed.run("-y", "--json", "--data", "power=server").changed == []
+    assert len([each for each in mac.commands()[called:] if "pmset -a" in each]) == 1
+
+
 @pytest.mark.parametrize(
     ("fact", "expected"),
     [

@@ -32,6 +32,12 @@ def test_a_pull(mac: Mac) -> None:
     assert "DOCKER_HOST" not in mac.env("docker")
 
 
+def test_a_pull_for_another_platform(mac: Mac) -> None:
+    mac.brewed("docker", DOCKER)
+    mac.run("pull-image", "alice", "default", 10, "nginx", "linux/amd64", env=HOSTILE)
+    assert mac.calls("docker")[1][2:] == ["image", "pull", "--quiet", "--platform=linux/amd64", "nginx"]
+
+
 def test_an_image_that_is_not_here(mac: Mac) -> None:
     mac.brewed("docker", '[ "$4" = inspect ] && { echo; echo "No such image" >&2; exit 1; }; :')
     done = pull(mac)

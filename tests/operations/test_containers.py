@@ -28,7 +28,7 @@ from operations.containers import (
     unowned,
 )
 from operations.recovery import Service
-from operations.util.installer import Installer, Installers, parse
+from operations.util.installer import Image, Installer, Installers, parse
 from tests.conftest import RunOperation
 from tests.fakes import Answer, Clock, FakeHost, Series, fake_state, words
 
@@ -116,7 +116,8 @@ GONE = "Error response from daemon: manifest for mine:latest not found: manifest
 def reasons(
     choices: Choices, pulled: dict[str, Pulled] | None = None, engine: Any = CONVERGED
 ) -> dict[str, str]:
-    return {each.container: why for each, why in pending(THREE, engine, PASSED, choices, pulled)}
+    outcomes = {Image(name): outcome for name, outcome in (pulled or {}).items()}
+    return {each.container: why for each, why in pending(THREE, engine, PASSED, choices, outcomes)}
 
 
 def test_only() -> None:
@@ -156,7 +157,7 @@ def test_reinstall() -> None:
         ),
         (Choices(reinstall=("x", "web", "y")), ["REINSTALL: 'x'", "REINSTALL: 'y'"]),
         (Choices(only=("web",), reinstall=("db",)), ["REINSTALL: 'db'; not among only=web"]),
-        (Choices(only=("wbe",), reinstall=("web",)), ["ONLY: 'wbe'"]),
+        (Choices(only=("wbe",), reinstall=("web",)), ["ONLY: 'wbe'", "REINSTALL: 'web'; not among"]),
     ],
 )
 def test_choice_faults(choices: Choices, says: list[str]) -> None:
@@ -171,10 +172,20 @@ def test_images() -> None:
     assert shell.image is None
     found = installers(WEB, replace(shell, file="a"), DB, HELLO, replace(WEB, container="twin", file="twin"))
     engine = holding(web=container(image="nginx:by-hand"), db=container(spec="old", image="postgres:16"))
-    assert images(found, engine, Choices()) == ["nginx:by-hand", "postgres:17", "hello-world", "nginx"]
-    assert images(found, None, Choices(only=("web", "shell"))) == ["nginx"]
+    names = [image.name for image in images(found, engine, Choices())]
+    assert names == ["nginx:by-hand", "postgres:17", "hello-world", "nginx"]
+    assert images(found, None, Choices(only=("web", "shell"))) == [Image("nginx")]
     made = holding(shell=container(spec=shell.digest, image="busybox:1"))
-    assert images(installers(shell), made, Choices()) == ["busybox:1"]
+    assert images(installers(shell), made, Choices()) == [Image("busybox:1")]
+
+
+def test_a_platform_is_pulled_as_the_text_names_it() -> None:
+    """Another one's image would be newer each time."""
+    intel = installer("docker run --platform linux/amd64 --name web nginx\n")
+    assert images(installers(intel), None, Choices()) == [Image("nginx", "linux/amd64")]
+    made = holding(web=container(spec=intel.digest, image="nginx:1"))
+    assert images(installers(intel), made, Choices()) == [Image("nginx:1", "linux/amd64")]
+    assert installer('docker run --platform "$P" --name web nginx\n').image is None
 
 
 @pytest.mark.parametrize(
@@ -214,9 +225,8 @@ def test_described() -> None:
         "install web (asked for with reinstall=web)"
     )
     described = describe(THREE, engine, PASSED, Choices(pull=True))
-    assert described == (
-        "Pull nginx, postgres:17, hello-world and install what has a newer image, which is known only then"
-    )
+    assert described == ("Pull 3 images and install what has a newer one, which is known only then")
+    assert "Pull an image and" in str(describe(THREE, engine, PASSED, Choices(pull=True, only=("web",))))
     assert describe(THREE, engine, PASSED, Choices(only=("web",))) is None
     assert describe(THREE, CONVERGED, PASSED, Choices(remove_unowned=True)) is None
 
@@ -285,7 +295,7 @@ def pull_all(commands: RunOperation, monkeypatch: pytest.MonkeyPatch) -> PullAll
         answers: dict[str, Answer], engine: Any = CONVERGED, **choices: Any
     ) -> tuple[list[str], Any]:
         def answer(_host: Any, command: Any, **_: Any) -> tuple[bool, Any]:
-            ok, lines = answers[words(command)[-1]]
+            ok, lines = answers[words(command)[-2]]
             return ok, [SimpleNamespace(line=line) for line in lines]
 
         monkeypatch.setattr(FakeHost, "run_shell_command", answer)
@@ -357,14 +367,14 @@ def test_no_image_is_pulled_for_a_preview(commands: RunOperation) -> None:
 def test_pull() -> None:
     left = [(False, ["before=", "Error: EOF", "after="]), (True, ["before=", "after=sha256:1"])]
     host: Any = FakeHost(answer=lambda words: left.pop(0))
-    found = pull(fake_state(), host, ["nginx", "a@sha256:1"], SERVICE, 3)
-    assert found == {"nginx": Pulled(None, "sha256:1")}
-    assert [each[-1] for each in host.told] == ["nginx", "nginx"]
+    found = pull(fake_state(), host, [Image("nginx"), Image("a@sha256:1"), Image("sha256:2")], SERVICE, 3)
+    assert found == {Image("nginx"): Pulled(None, "sha256:1")}
+    assert host.told == [["pull-image", "alice", "default", "3600", "nginx", ""]] * 2
     assert "a@sha256:1 is named by its digest" in host.said
     host = FakeHost(answer=lambda words: (False, ["before=", "Error: EOF", "after="]))
-    found = pull(fake_state(), host, ["nginx"], SERVICE, 3)
+    found = pull(fake_state(), host, [Image("nginx")], SERVICE, 3)
     assert len(host.told) == 3
-    assert found["nginx"].failed
+    assert found[Image("nginx")].failed
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,6 @@ def test_no_warnings() -> None:
     [
         (replace(MINI, filevault=True), "fdesetup authrestart"),
         (replace(MINI, sleep_minutes=10), "pmset -a sleep 0"),
-        (replace(MINI, disk_sleep_minutes=10), "pmset -a disksleep 0"),
         (replace(MINI, auto_restart=False), "pmset -a autorestart 1"),
         (replace(MINI, rosetta=True), "Rosetta"),
     ],
@@ -294,10 +293,13 @@ def test_warnings(mac: MacState, says: str) -> None:
 
 
 def test_power_is_not_mentioned_where_deploys_see_to_it() -> None:
-    awake = replace(MINI, sleep_minutes=10, disk_sleep_minutes=10, auto_restart=False)
-    assert len(warnings(GOOD, awake)) == 3
-    assert "POWER=server" in warnings(GOOD, awake)[-1]
-    assert warnings(settings(power="server"), awake) == []
+    asleep = replace(MINI, sleep_minutes=1, disk_sleep_minutes=10, auto_restart=False)
+    assert warnings(GOOD, asleep) == [
+        "this Mac sleeps after 1 min, its disks after 10 min, it stays off after a power failure: "
+        "sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"
+    ]
+    assert warnings(settings(power="server"), asleep) == []
+    assert warnings(GOOD, replace(MINI, disk_sleep_minutes=10)) == []
 
 
 def test_little_memory() -> None:
