@@ -7,11 +7,12 @@ SHELL_FILES = $(filter-out %.py,$(wildcard files/[a-z]*))
 
 MINUTES ?= 30
 
-.PHONY: help demo deploy test soak lint format clean
+.PHONY: help demo deploy drift test soak lint format clean
 
 help:
 	@echo 'make demo    boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
 	@echo 'make deploy  deploy to this Mac, or to HOST=@ssh/macmini.lan'
+	@echo 'make drift   say which hosts of HOST a deploy would change, and why; fails when one would'
 	@echo 'make test    run the tests'
 	@echo 'make soak    inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make lint    run ruff, mypy and shellcheck'
@@ -31,6 +32,13 @@ demo: $(VENV)/ready
 deploy: $(VENV)/ready
 	@test -f .env || { echo "HOMEBREW_USER=$$(id -un)" >.env; echo "Wrote .env: HOMEBREW_USER=$$(id -un)"; }
 	$(BIN)/pyinfra $(HOST) deploy.py
+
+# For cron and CI: says nothing when nothing would change. pyinfra ends a --dry run before it would change anything;
+# its -y is for the question whether to go on without a host, and deploys/drift.py looks in spite of it.
+drift: $(VENV)/ready
+	@log=$$(mktemp) || exit 1; trap 'rm -f "$$log"' EXIT; \
+	    $(BIN)/pyinfra $(HOST) deploys/drift.py --dry -y 2>"$$log"; status=$$?; \
+	    [ $$status -ne 1 ] || cat "$$log" >&2; exit $$status
 
 test: $(VENV)/ready
 	@sh tests/mac/prepare || true

@@ -9,7 +9,6 @@ Every phase decides from what it finds when its turn comes. The names below are 
 from pathlib import Path
 
 from pyinfra import host, inventory, logger
-from pyinfra.api import DeployError
 
 from operations import (
     colima,
@@ -26,10 +25,15 @@ from operations import (
     reset,
     rivals,
     strays,
+    summary,
 )
 from operations.util import installer
+from operations.util.fleet import leave_untouched
 from operations.util.plist import daemon_plist, pulse_label, pulse_plist
 from operations.util.remote import hosts_of_run, is_read
+
+# In the end, what it has come to on each host.
+summary.at_end()
 
 # 0  Preflight: all that is wrong is said at once, before anything is touched.
 installers = installer.read(Path("containers"))
@@ -42,7 +46,7 @@ host.log(f"{settings}", logger.debug)
 
 plist = daemon_plist(settings, target.user.home, mac.homebrew.prefix)
 if why := forecast.refusal(target, plist):
-    raise DeployError(f"{host.name}: nothing was touched.\n  - {why}")
+    leave_untouched([why])
 names = forecast.names(target, plist, installers)
 secrets = diagnostics.secrets_of(settings.colima_extra_args, installers.secrets)
 

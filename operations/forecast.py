@@ -4,10 +4,12 @@ What each operation would change and why, as its name, so that a person can read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pyinfra import host
+from pyinfra.context import ctx_host
 
 from facts.colima import Strays
 from facts.docker import DockerEngine
@@ -16,6 +18,7 @@ from facts.power import Power
 from files import text
 from operations import colima, containers, docker, homebrew, launchd, power, prune, reset, rivals, strays
 from operations.preflight import Target
+from operations.util.fleet import leave_if_failed
 from operations.util.installer import Installers
 from operations.util.plist import pulse_label, pulse_plist
 from operations.util.remote import hosts_of_run, is_read, together
@@ -38,6 +41,38 @@ class Names:
     pulse: str = "Keep the pulse"
     prune: str = "Keep Docker pruned after a start"
     containers: str = "Keep the containers of the installers"
+
+
+# By the hosts' names: what each would change.
+_said: dict[str, Names] = {}
+
+
+@dataclass(frozen=True)
+class Words:
+    """One operation of one host in words, from the name that pyinfra has for it, which hosts may share."""
+
+    host: str
+    name: str
+
+    @property
+    def _own(self) -> tuple[str, str]:
+        """What is kept by it, and what it would change."""
+        name = self.name.removeprefix("deploy.py | ")
+        said = _said.get(self.host, Names())
+        for each in fields(Names):
+            if name in (each.default, getattr(said, each.name)):
+                return str(each.default), str(getattr(said, each.name))
+        return name, name
+
+    @property
+    def state(self) -> str:
+        """What is so after it: "Colima supervised by launchd"."""
+        return re.sub(r"^(Keep|See|Confirm) ", "", self._own[0])
+
+    @property
+    def change(self) -> str:
+        """What it would change, and why: "Restart Colima: memory 2 -> 4 GiB"."""
+        return self._own[1]
 
 
 def _starts(target: Target, plist: dict[str, Any], job: JobState | None) -> launchd.Convergence | None:
@@ -88,6 +123,7 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         (Strays, {"user": user, "profile": settings.colima_profile, "label": settings.label}),
         (LaunchdJob, {"label": pulse_label(settings.label), "runs": "pulse"}),
     )
+    leave_if_failed()
     change = _starts(target, plist, job)
     starts = change is None or change.load
     others = rivals.judged(definitions or [], settings.label, user, target.user.home, settings.colima_profile)
@@ -113,6 +149,7 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
         for line in reset.forecast(host, target.place, settings.backup):
             host.log(line)
     found = {operation: name for operation, name in described.items() if name is not None}
+    _said[ctx_host.get().name] = Names(**found)
     if hosts_of_run() == 1:
         return Names(**found)
     # pyinfra's tables have a line an operation, with one host's name for all: each says its own here.

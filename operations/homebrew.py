@@ -9,7 +9,7 @@ from pyinfra.api import operation
 from pyinfra.operations import brew
 
 from facts.mac import Homebrew, HomebrewState
-from operations.util.remote import Commands, LiveCommand, refuse
+from operations.util.remote import Commands, LiveCommand, ask, refuse
 
 # What each formula brings; lima comes with colima, and qemu is optional for both.
 TOOLS = {"colima": ("colima", "limactl"), "docker": ("docker",), "qemu": ("qemu-img",)}
@@ -39,7 +39,7 @@ def formulae() -> Commands:
 
         homebrew.formulae(name="Install colima", _sudo=True, _sudo_user="alice", _env={"PATH": "..."})
     """
-    found = host.get_fact(Homebrew, _sudo=False)
+    found = ask(Homebrew, _sudo=False)
     if found is None:
         yield from refuse("what is installed cannot be read")
         return

@@ -32,7 +32,7 @@ from facts.launchd import (
 )
 from files import script, text
 from operations.util.plist import changes, to_xml
-from operations.util.remote import Commands, LiveCommand, fail, refuse, run, wait
+from operations.util.remote import Commands, LiveCommand, ask, fail, refuse, run, wait
 
 HINTS = {
     DISABLED: "something disabled the label again: sudo launchctl enable system/LABEL",
@@ -273,7 +273,7 @@ def absent(label: str, what: str = "Colima") -> Commands:
 
         launchd.absent(name="Keep the pulse away", label="com.example.colima.pulse", what="the pulse")
     """
-    job = host.get_fact(LaunchdJob, label=label)
+    job = ask(LaunchdJob, label=label)
     if job is None:
         yield from refuse(
             f"launchd's answer about {label} cannot be read, so nothing is changed. "
@@ -327,7 +327,7 @@ def daemon(
             plist={"Label": "homebrew.mrcee.colima-pulse", "ProgramArguments": [...], ...},
         )
     """
-    job = host.get_fact(LaunchdJob, label=label, runs=runs)
+    job = ask(LaunchdJob, label=label, runs=runs)
     if job is None:
         yield from refuse(
             f"launchd's answer about {label} cannot be read, so nothing is changed. "

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyinfra import logger
-from pyinfra.api import DeployError, FactBase, Host
+from pyinfra.api import FactBase, Host
 
 from facts.backup import Backups, Unit
 from facts.colima import ColimaProfile, ProfileState
 from facts.mac import Mac, MacState, NoUser, User, UserState
 from operations import colima, containers, prune, reset
 from operations.util import terminal
+from operations.util.fleet import leave_out, leave_untouched
 from operations.util.installer import Installers
 from operations.util.remote import is_read, together
 from settings import Fault, Settings, without_danger
@@ -274,11 +275,6 @@ def warnings(settings: Settings, mac: MacState) -> list[str]:
     return found
 
 
-def _refuse(host: Host, faults: list[str]) -> DeployError:
-    lines = "".join(f"\n  - {fault}" for fault in faults)
-    return DeployError(f"{host.name}: nothing was touched.{lines}")
-
-
 def without_nagle(host: Host) -> None:
     """Send each command to an SSH host at once; paramiko leaves Nagle's algorithm on, 40 ms a command."""
     client = getattr(host.connector, "client", None)
@@ -287,9 +283,7 @@ def without_nagle(host: Host) -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _ask(
-    host: Host, who: str, profile: str
-) -> tuple[MacState | None, UserState | NoUser | None, ProfileState | None]:
+def _ask(who: str, profile: str) -> tuple[MacState | None, UserState | NoUser | None, ProfileState | None]:
     """What the Mac, the user and the profile are, all asked at once."""
     # What needs no root is asked without sudo, so that one of them alone can ask for its password.
     questions: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [(Mac, {"_sudo": False})]
@@ -299,10 +293,10 @@ def _ask(
     try:
         mac, user, found, *_ = [*together(*questions), None, None]
     except EOFError:
-        raise DeployError(
-            f"{host.name}: sudo wants a password, and there is no terminal to ask for it. Run this on "
+        leave_out(
+            "sudo wants a password, and there is no terminal to ask for it. Run this on "
             "a terminal, or allow the SSH user sudo without one (NOPASSWD in sudoers)."
-        ) from None
+        )
     return mac, user, found
 
 
@@ -317,7 +311,7 @@ def check(
 
     `data` is the host's, and `asked` what of it `--data` gave; `installers` are what containers/ holds.
 
-    Raises DeployError with everything that is wrong, at once; nothing has been touched then.
+    Leaves a host out with everything that is wrong, at once; nothing has been touched then.
     """
     without_nagle(host)
     safe, ignored = without_danger(data, asked)
@@ -331,26 +325,26 @@ def check(
     if not is_read():
         faults += reset.faults(settings, hosts, has_terminal=terminal.is_there())
     who = settings.homebrew_user
-    mac, user, profile = _ask(host, who, settings.colima_profile)
+    mac, user, profile = _ask(who, settings.colima_profile)
     if mac is None:
-        raise _refuse(host, [*faults, "what this Mac is cannot be read"])
+        leave_untouched([*faults, "what this Mac is cannot be read"])
     faults += mac_faults(settings, mac)
     if mac.kernel != "Darwin":
-        raise _refuse(host, faults)
+        leave_untouched(faults)
     if not who:
         if mac.homebrew.owner and any(fault.value is None for fault in wrong):
             faults.append(
                 f"{mac.homebrew.brew} belongs to {mac.homebrew.owner}: HOMEBREW_USER={mac.homebrew.owner}"
             )
-        raise _refuse(host, faults)
+        leave_untouched(faults)
     faults += user_faults(settings, mac, user)
     if not isinstance(user, UserState):
-        raise _refuse(host, faults)
+        leave_untouched(faults)
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
     faults += state_faults(settings, profile) if profile is not None else []
     if settings.restore:
         backups = host.get_fact(Backups, user=who, backup=settings.backup_dir(user.home))
         faults += backup_faults(settings, backups)
     if faults or profile is None:
-        raise _refuse(host, faults)
+        leave_untouched(faults)
     return Target(settings, mac, user, profile)

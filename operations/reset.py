@@ -17,7 +17,7 @@ from files import script
 from operations.colima import STOP_SECONDS, stop_command, sweep_command
 from operations.launchd import launchctl, load_job, unload_job
 from operations.util import terminal
-from operations.util.remote import Commands, fail, run
+from operations.util.remote import Commands, ask, fail, run
 from settings import Fault, Settings
 
 # The modes of a backup, as the setting has them; a prompt becomes one of the others.
@@ -293,7 +293,7 @@ def resumed(place: Place) -> Commands:
 
         reset.resumed(name="Take up the reset", place=Place("alice", "default", "..", "/Users/.."))
     """
-    found = host.get_fact(ColimaProfile, user=place.user, profile=place.profile)
+    found = ask(ColimaProfile, user=place.user, profile=place.profile)
     if found is not None and found.unfinished is None:
         host.noop("no reset was interrupted")
         return

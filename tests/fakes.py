@@ -50,7 +50,7 @@ class Series:
         return self.values.pop(0) if len(self.values) > 1 else self.values[0]
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeHost:
     """A host with given facts (values, or callables of the fact's arguments) that records what it is told."""
 
@@ -94,7 +94,7 @@ class FakeHost:
         return [each.words for each in self.ran]
 
 
-def fake_state(*, executing: bool = True, diff: bool = False) -> Any:
+def fake_state(*, executing: bool = True, diff: bool = False, reads: bool = False, hosts: int = 1) -> Any:
     """What operations ask of pyinfra's state."""
     return SimpleNamespace(
         is_executing=executing,
@@ -102,6 +102,10 @@ def fake_state(*, executing: bool = True, diff: bool = False) -> Any:
         config=SimpleNamespace(DIFF=diff),
         print_output=False,
         print_input=False,
+        active_hosts=set(),
+        failed_hosts=set(),
+        should_check_for_changes=lambda: reads,
+        limit_hosts=range(hosts),
     )
 
 

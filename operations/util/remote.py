@@ -7,24 +7,38 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar, cast
 
 import gevent
-from pyinfra import host as current_host
 from pyinfra import logger, state
 from pyinfra.api import FactBase, FunctionCommand, Host, OperationError, State, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, ConnectorArguments, pop_global_arguments
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import ctx_config, ctx_host
 from typing_extensions import override
 
+from operations.util.fleet import leave_out
+
 T = TypeVar("T")
 Commands = Generator[PyinfraCommand, None, None]
+
+LOST = "the SSH connection was lost"
+
+
+def is_connected(host: Host) -> bool:
+    """Whether the SSH connection to `host` is still there; a connector without one has none to lose."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client is not None else None
+    return transport is None or bool(transport.is_active())
 
 
 def together(*asked: tuple[type[FactBase[Any]], dict[str, Any]]) -> list[Any]:
     """Get several facts of this host at once, each given as its class and its arguments.
 
     Each is a command of its own, and over SSH most of its time is spent on the way. Returns their values in
-    order. Raises what getting one of them raised.
+    order, None for one that could not be got: pyinfra has failed the host then.
+
+    While pyinfra prepares, a host whose connection was lost is left out, and what else getting one raised is
+    raised. While it executes, an exception of one host would stop all.
     """
     host, config = ctx_host.get(), ctx_config.get()
 
@@ -38,10 +52,20 @@ def together(*asked: tuple[type[FactBase[Any]], dict[str, Any]]) -> list[Any]:
 
     greenlets = [gevent.spawn(ask, fact, arguments) for fact, arguments in asked]
     answers = [greenlet.get() for greenlet in greenlets]
-    for _, error in answers:
-        if error is not None:
-            raise error
+    errors = [error for _, error in answers if error is not None]
+    if not is_connected(host):
+        if not state.is_executing:
+            leave_out(LOST)
+        fail(host, LOST)
+    elif errors and not (state.is_executing and isinstance(errors[0], PyinfraError)):
+        raise errors[0]
     return [value for value, _ in answers]
+
+
+def ask(fact: type[FactBase[T]], **arguments: Any) -> T | None:
+    """Get one fact of this host, as `together` does: what an operation's generator asks with."""
+    value: T | None = together((fact, arguments))[0]
+    return value
 
 
 def is_read() -> bool:
@@ -110,11 +134,11 @@ def _fail(state: State, host: Host, message: str) -> bool:
 def refuse(message: str) -> Commands:
     """Refuse to go on with this host: nothing has been touched yet, or nothing more is.
 
-    While pyinfra prepares, raises OperationError. While it executes, yields a command that fails this host
-    alone: an exception there would stop all hosts.
+    While pyinfra prepares, leaves it out. While it executes, yields a command that fails this host alone: an
+    exception there would stop all hosts.
     """
     if not state.is_executing:
-        raise OperationError(f"{current_host.name}: {message}")
+        leave_out(message, alone=OperationError)
     yield FunctionCommand(_fail, (message,), {})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from operations.preflight import Target
 from operations.prune import DUE
 from operations.util import terminal
 from operations.util.installer import Installers
-from tests.fakes import FakeHost
+from tests.fakes import FakeHost, fake_state
 from tests.operations.test_homebrew import ALL
 from tests.operations.test_launchd import ABSENT, PLIST, RUNNING, TICKED, job_of, plist
 from tests.operations.test_preflight import ALICE, GOOD, MINI, NEW, PROFILE, settings
@@ -42,11 +41,8 @@ def names(
 ) -> Names:
     host = host or FakeHost({Definitions: [], Strays: StraysState(supervised=True)} | facts)
     target = target or Target(GOOD, MINI, ALICE, PROFILE)
-    state = SimpleNamespace(
-        should_check_for_changes=lambda: reads, inventory=range(10), limit_hosts=range(hosts)
-    )
     try:
-        with ctx_state.use(state), ctx_host.use(host):
+        with ctx_state.use(fake_state(executing=False, reads=reads, hosts=hosts)), ctx_host.use(host):
             return forecast.names(target, PLIST, Installers((), (), ()))
     finally:
         ctx_host.reset()
@@ -174,9 +170,11 @@ def test_a_prune_that_nobody_can_be_asked_about(
 ) -> None:
     monkeypatch.setattr(terminal, "is_there", lambda: False)
     for reads in (False, True):
-        state = SimpleNamespace(should_check_for_changes=lambda reads=reads: reads)
         try:
-            with ctx_state.use(state), ctx_host.use(FakeHost({LaunchdJob: job, Milestones: notes})):
+            with (
+                ctx_state.use(fake_state(executing=False, reads=reads)),
+                ctx_host.use(FakeHost({LaunchdJob: job, Milestones: notes})),
+            ):
                 why = forecast.refusal(target, PLIST)
         finally:
             ctx_host.reset()

@@ -27,7 +27,7 @@ from operations.preflight import (
 from operations.util import terminal
 from operations.util.installer import Installers, parse
 from settings import Settings
-from tests.fakes import FakeHost
+from tests.fakes import FakeHost, fake_state
 
 GIB = 1024**3
 BREW = HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "alice", ("colima", "limactl", "docker"))
@@ -331,7 +331,7 @@ def on(
     installers: Installers = NO_INSTALLERS,
 ) -> Target:
     """Check a host as pyinfra has it while its deploy is loaded: in its context. All data is from --data."""
-    state = SimpleNamespace(should_check_for_changes=lambda: previews)
+    state = fake_state(executing=False, reads=previews)
     try:
         with ctx_host.use(host), ctx_state.use(state):
             return check(host, data, data, installers, hosts)
@@ -400,7 +400,7 @@ def test_a_reset_that_nobody_can_confirm() -> None:
 
 def test_danger_in_an_inventory_is_passed_over() -> None:
     over = host()
-    state = SimpleNamespace(should_check_for_changes=lambda: False)
+    state = fake_state(executing=False)
     try:
         with ctx_host.use(over), ctx_state.use(state):
             target = check(over, DATA | {"full_reset": True}, DATA, NO_INSTALLERS)
@@ -479,7 +479,7 @@ def test_no_terminal_for_sudo() -> None:
 
 def test_without_nagle() -> None:
     with socket.socket() as wire:
-        transport = SimpleNamespace(sock=wire)
+        transport = SimpleNamespace(sock=wire, is_active=lambda: True)
         over_ssh = host()
         over_ssh.connector = SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
         on(over_ssh, DATA)
