@@ -7,16 +7,16 @@ and on a Mac that a deploy would refuse.
 """
 
 from pyinfra import host, logger, state
-from pyinfra.api import DeployError
 
 from operations import diagnostics
 from operations.preflight import without_nagle
+from operations.util.fleet import leave_out
 from settings import Settings
 
 without_nagle(host)
 settings, faults = Settings.parse(host.data.dict())
 if not settings.homebrew_user:
-    raise DeployError(f"{host.name}: HOMEBREW_USER: not set, or not to be used")
+    leave_out("HOMEBREW_USER: not set, or not to be used")
 for fault in faults:
     host.log(f"{fault}", logger.warning)
 

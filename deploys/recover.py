@@ -6,16 +6,17 @@
 """
 
 from pyinfra import host
-from pyinfra.api import DeployError
 
-from operations import diagnostics, recovery
+from operations import diagnostics, recovery, summary
 from operations.preflight import without_nagle
+from operations.util.fleet import leave_untouched
 from settings import Settings
 
+summary.at_end()
 without_nagle(host)
 settings, faults = Settings.parse(host.data.dict())
 if faults:
-    raise DeployError("\n  - ".join([f"{host.name}: nothing was touched.", *map(str, faults)]))
+    leave_untouched(map(str, faults))
 service = recovery.Service.of(settings, diagnostics.secrets_of(settings.colima_extra_args, {}))
 
 recovery.recovered(name=recovery.forecast(service), service=service)

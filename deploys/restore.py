@@ -5,11 +5,11 @@ pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
 """
 
 from pyinfra import host, inventory, local
-from pyinfra.api import DeployError
 
 from facts.backup import Backups
 from facts.mac import User, UserState
 from operations.reset import gib
+from operations.util.fleet import leave_out, leave_untouched
 from settings import Settings
 
 # An inventory's is ignored, as deploy.py does.
@@ -19,13 +19,11 @@ else:
     settings, faults = Settings.parse(host.data.dict())
     user = host.get_fact(User, user=settings.homebrew_user) if settings.homebrew_user else None
     if faults or not isinstance(user, UserState):
-        raise DeployError(
-            "; ".join(map(str, faults)) or f"{settings.homebrew_user} is no user of {host.name}"
-        )
+        leave_untouched(map(str, faults or [f"{settings.homebrew_user} is no user of {host.name}"]))
     directory = settings.backup_dir(user.home)
     backups = host.get_fact(Backups, user=settings.homebrew_user, backup=directory)
     if backups is None:
-        raise DeployError(f"the backups in {directory} of {host.name} cannot be read")
+        leave_out(f"the backups in {directory} cannot be read")
     host.log(f"{directory}: " + (f"{len(backups)} backups" if backups else "no backups"))
     for each in backups:
         made = f"profile {each.profile}, made {each.made}" if each.complete else "not complete"

@@ -13,10 +13,11 @@ import click
 import gevent
 from pyinfra import logger, state
 from pyinfra.api import Host
+from pyinfra.api.operation import OperationMeta
 from pyinfra.context import ctx_host
 from typing_extensions import override
 
-from operations import forecast
+from operations.forecast import Words
 from operations.util import fleet
 from operations.util.remote import LOST, is_connected
 
@@ -28,11 +29,14 @@ NOT_LOOKED_AT = frozenset((REFUSED, FAILED, UNREACHABLE, UNTOUCHED, UNFINISHED))
 COLOURS = {UNCHANGED: "cyan", CHANGED: "green", WOULD_CHANGE: "green"}
 
 # What pyinfra says after a reason, or without one.
-NO_REASON = re.compile(r"Error(: executed \d+ commands.*)?")
+NO_REASON = re.compile(r"(Error|executed \d+ commands.*)?")
 
 # By the hosts' names: what prepares each of them, and the first that each has said in red.
 _preparations: dict[str, gevent.Greenlet] = {}
 _errors: dict[str, str] = {}
+
+
+Operations = list[tuple[Words, OperationMeta]]
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,41 @@ class _FirstErrors(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
+        text = click.unstyle(record.getMessage()).partition("\n")[0]
         for host in state.inventory:
-            text = click.unstyle(record.getMessage())
             prefix = click.unstyle(host.print_prefix)
-            if text.startswith(prefix) and not NO_REASON.fullmatch(said := text.removeprefix(prefix)):
-                _errors.setdefault(host.name, said.splitlines()[0])
+            reason = text.removeprefix(prefix).removeprefix("Error: ").rstrip(". ")
+            if text.startswith(prefix) and not NO_REASON.fullmatch(reason):
+                _errors.setdefault(host.name, reason)
+
+
+def _failure(host: Host, at: tuple[str, ...] = ()) -> Outcome:
+    error = _errors.get(host.name)
+    return Outcome(host.name, FAILED, (error,) if error else at or ("see above",))
+
+
+def _executed(host: Host, operations: Operations) -> Outcome:
+    complete = [(words, meta) for words, meta in operations if meta.is_complete()]
+    changed = tuple(words.state for words, meta in complete if meta.did_change())
+    failed_at = tuple(f"at {words.state}" for words, meta in complete if meta.did_error())
+    if failed_at or host in state.failed_hosts:
+        return _failure(host, failed_at)
+    if not complete:
+        return Outcome(host.name, UNTOUCHED)
+    if len(complete) < len(operations):
+        return Outcome(host.name, UNFINISHED, changed)
+    return Outcome(host.name, CHANGED if changed else UNCHANGED, changed)
+
+
+def _forecast(host: Host, operations: Operations) -> Outcome:
+    if host in state.failed_hosts:
+        return _failure(host)
+    preparation = _preparations.get(host.name)
+    # With -y pyinfra does not look; and where a deploy file has not come to its end, not at everything.
+    if not state.check_for_changes or preparation is None or preparation.value is not None:
+        return Outcome(host.name, UNTOUCHED)
+    would = tuple(words.change for words, meta in operations if meta.will_change)
+    return Outcome(host.name, WOULD_CHANGE if would else UNCHANGED, would)
 
 
 def outcome(host: Host) -> Outcome:
@@ -67,28 +101,12 @@ def outcome(host: Host) -> Outcome:
         return Outcome(host.name, FAILED, (LOST,))
     if why := fleet.refusal(host):
         return Outcome(host.name, REFUSED, why)
-    done = {
-        forecast.Words(host.name, name): data.operation_meta
+    operations = [
+        (Words(host.name, name), data.operation_meta)
         for op_hash, data in state.ops[host].items()
         for name in state.op_meta[op_hash].names
-    }
-    complete = {words: meta for words, meta in done.items() if meta.is_complete()}
-    failed_at = [words.state for words, meta in complete.items() if meta.did_error()]
-    if failed_at or host in state.failed_hosts:
-        error = _errors.get(host.name)
-        return Outcome(host.name, FAILED, (error,) if error else tuple(f"at {each}" for each in failed_at))
-    if state.is_executing:
-        changed = tuple(words.state for words, meta in complete.items() if meta.did_change())
-        if not complete:
-            return Outcome(host.name, UNTOUCHED)
-        if len(complete) < len(done):
-            return Outcome(host.name, UNFINISHED, changed)
-        return Outcome(host.name, CHANGED if changed else UNCHANGED, changed)
-    preparation = _preparations.get(host.name)
-    if not state.check_for_changes or preparation is None or preparation.value is not None:
-        return Outcome(host.name, UNTOUCHED)
-    would = tuple(words.change for words, meta in done.items() if meta.will_change)
-    return Outcome(host.name, WOULD_CHANGE if would else UNCHANGED, would)
+    ]
+    return _executed(host, operations) if state.is_executing else _forecast(host, operations)
 
 
 def outcomes() -> list[Outcome]:

@@ -15,7 +15,16 @@ from typing import Any
 from tests.mac.machine import Mac
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("deploy.py", "settings.py", "facts", "operations", "files", "group_data", "deploys")
+PARTS = (
+    "deploy.py",
+    "settings.py",
+    "facts",
+    "operations",
+    "files",
+    "group_data",
+    "deploys",
+    "inventories/example",
+)
 PYINFRA = [sys.executable, "-m", "pyinfra"]
 
 # Waits short enough for a test that is to see them end; the stand-in's VM is up in two seconds.
@@ -89,8 +98,7 @@ class Checkout:
         self.env = QUICK | dict(env or {})
         for name, text in (installers or {}).items():
             self.installer(name, text)
-        hosts = [(mac.name, self.host_data(mac)) for mac in macs]
-        (directory / "inventory.py").write_text(f"macs = {hosts!r}\n")
+        self.write_inventory()
 
     @staticmethod
     def host_data(mac: Mac) -> dict[str, object]:
@@ -108,6 +116,11 @@ class Checkout:
         path = self.directory / "containers" / name
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
+
+    def write_inventory(self, **data: Mapping[str, object]) -> None:
+        """Write `inventory.py`: the Macs, and more data of some by their names."""
+        hosts = [(mac.name, self.host_data(mac) | dict(data.get(mac.name, {}))) for mac in self.macs]
+        (self.directory / "inventory.py").write_text(f"macs = {hosts!r}\n")
 
     def write_env(self) -> None:
         """Write `env` to the checkout's `.env`."""

@@ -16,5 +16,5 @@ builders = [
 
 services = [
     # A name of your own, and where it is.
-    ("shop", {"ssh_hostname": "shop.example.com", "ssh_port": 2222}),
+    ("shop", {"ssh_hostname": "shop.example.com"}),
 ]

@@ -16,7 +16,7 @@ from facts.launchd import Definition, Definitions, JobState, LaunchdJob, Milesto
 from facts.power import Power, PowerState
 from operations import forecast
 from operations.docker import VERIFIED
-from operations.forecast import Names
+from operations.forecast import Names, Words
 from operations.preflight import Target
 from operations.prune import DUE
 from operations.util import terminal
@@ -191,3 +191,22 @@ def test_what_runs_without_launchd() -> None:
     reset = Target(settings(full_reset=True), MINI, ALICE, PROFILE)
     contents = {ProfileContents: None}
     assert names(running | contents, target=reset).strays == Names().strays
+
+
+def test_an_operation_in_words() -> None:
+    """A host's own, whether pyinfra has the name that hosts share or, of one host, the forecast."""
+    names({LaunchdJob: job_of(plist(colima_memory=4)), DockerEngine: READY, Milestones: {VERIFIED: "5"}})
+    own = "Restart Colima: memory 4 -> 2 GiB"
+    for name in (Names().supervision, own, f"deploy.py | {own}", f"deploy.py | {Names().supervision}"):
+        assert Words("mini", name).change == own
+        assert Words("mini", name).state == "Colima supervised by launchd"
+    assert Words("studio", Names().supervision).change == Names().supervision
+    assert Words("mini", "Recover: restart the VM").state == "Recover: restart the VM"
+
+
+def test_a_host_that_has_failed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its facts are what pyinfra goes on with: nothing that anybody knows."""
+    left: list[str] = []
+    monkeypatch.setattr(forecast, "leave_if_failed", lambda: left.append("asked"))
+    names({LaunchdJob: ABSENT, DockerEngine: None, Milestones: None})
+    assert left == ["asked"]

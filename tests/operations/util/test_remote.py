@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pyinfra.api import FunctionCommand, OperationError, StringCommand, operation
+from gevent import GreenletExit
+from pyinfra.api import DeployError, FactBase, FunctionCommand, OperationError, StringCommand, operation
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.context import ctx_host, ctx_state
 
-from operations.util.remote import Commands, LiveCommand, refuse, run, wait
+from operations.util.remote import Commands, LiveCommand, ask, refuse, run, together, wait
 from tests.conftest import RunOperation
 from tests.fakes import Clock, FakeHost, fake_state
+
+
+@pytest.fixture
+def contexts() -> Iterator[None]:
+    """pyinfra's contexts as they were, also after an exception."""
+    yield
+    ctx_host.reset()
+    ctx_state.reset()
 
 
 @operation()
@@ -31,6 +44,81 @@ def test_refuse_while_executing(commands: RunOperation) -> None:
     assert isinstance(got[0], FunctionCommand)
     assert got[0].execute(fake_state(), host, {}) is False
     assert host.logged == ["one line", "another"]
+
+
+@pytest.mark.usefixtures("contexts")
+def test_refuse_one_of_several_while_preparing() -> None:
+    """pyinfra takes it for the end of that host's deploy file."""
+    state = fake_state(executing=False)
+    state.active_hosts = {"mini", "studio"}
+    state.should_raise_failed_hosts = lambda: None
+    host: Any = FakeHost()
+    with ctx_state.use(state), ctx_host.use(host), pytest.raises(GreenletExit):
+        list(refuse("one line\nanother"))
+    assert host.logged == ["one line\nanother"]
+
+
+def connected(is_there: bool) -> Any:
+    transport = SimpleNamespace(is_active=lambda: is_there)
+    return SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
+
+
+def dropped(**_: Any) -> None:
+    raise EOFError
+
+
+class Answer(FactBase[int | None]):
+    """What a test asks for."""
+
+
+@pytest.mark.usefixtures("contexts")
+def test_ask() -> None:
+    host: Any = FakeHost({Answer: 42})
+    with ctx_host.use(host), ctx_state.use(fake_state()):
+        assert ask(Answer) == 42
+        assert together((Answer, {}), (Answer, {})) == [42, 42]
+
+
+@pytest.mark.usefixtures("contexts")
+@pytest.mark.parametrize("answer", [dropped, None])
+def test_a_connection_that_is_lost(answer: Any) -> None:
+    """paramiko raises EOFError for it, which in a generator would stop all hosts."""
+    host: Any = FakeHost({Answer: answer}, connector=connected(False))
+    with ctx_host.use(host), ctx_state.use(fake_state(executing=True)):
+        assert ask(Answer) is None
+    assert host.logged == ["the SSH connection was lost"]
+    with (
+        ctx_host.use(host),
+        ctx_state.use(fake_state(executing=False)),
+        pytest.raises(DeployError, match="the SSH connection was lost"),
+    ):
+        ask(Answer)
+
+
+@pytest.mark.usefixtures("contexts")
+@pytest.mark.parametrize("executing", [True, False])
+def test_no_terminal_for_a_password_is_no_lost_connection(executing: bool) -> None:
+    host: Any = FakeHost({Answer: dropped}, connector=connected(True))
+    with ctx_host.use(host), ctx_state.use(fake_state(executing=executing)), pytest.raises(EOFError):
+        ask(Answer)
+
+
+@pytest.mark.usefixtures("contexts")
+def test_the_last_host_that_pyinfra_fails() -> None:
+    """It says so by an exception, which in a generator would end in a traceback."""
+
+    def failed(**_: Any) -> None:
+        raise PyinfraError("No hosts remaining!")
+
+    host: Any = FakeHost({Answer: failed})
+    with ctx_host.use(host), ctx_state.use(fake_state(executing=True)):
+        assert ask(Answer) is None
+    with (
+        ctx_host.use(host),
+        ctx_state.use(fake_state(executing=False)),
+        pytest.raises(PyinfraError, match="No hosts"),
+    ):
+        ask(Answer)
 
 
 @pytest.mark.parametrize("status", [True, False])
