@@ -9,7 +9,7 @@ from pyinfra import host, inventory, local
 from facts.backup import Backups
 from facts.mac import User, UserState
 from operations.reset import gib
-from operations.util.fleet import leave_out, leave_untouched
+from operations.util.fleet import leave_out
 from settings import Settings
 
 # An inventory's is ignored, as deploy.py does.
@@ -19,7 +19,7 @@ else:
     settings, faults = Settings.parse(host.data.dict())
     user = host.get_fact(User, user=settings.homebrew_user) if settings.homebrew_user else None
     if faults or not isinstance(user, UserState):
-        leave_untouched(map(str, faults or [f"{settings.homebrew_user} is no user of {host.name}"]))
+        leave_out("; ".join(map(str, faults)) or f"{settings.homebrew_user} is no user of this Mac")
     directory = settings.backup_dir(user.home)
     backups = host.get_fact(Backups, user=settings.homebrew_user, backup=directory)
     if backups is None:

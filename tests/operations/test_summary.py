@@ -176,6 +176,7 @@ def test_the_first_in_red(run: Run, caplog: pytest.LogCaptureFixture) -> None:
         run.mini.log_styled("Colima did not start.\nmore", fg="red", log_func=logger.error)
         run.studio.log_styled("Error: could not load fact: facts.mac.Mac", fg="red", log_func=logger.error)
         run.mini.log_styled("", fg="red", log_func=logger.error)
+        run.mini.log_styled("Colima says: fatal", fg="red", log_func=logger.error)
         run.mini.log_styled("Error", fg="red", log_func=logger.error)
     finally:
         logger.removeHandler(handler)

@@ -95,6 +95,7 @@ def test_pyinfra_does_not_ask_about_a_refusal(run: State) -> None:
     run.should_raise_failed_hosts = asked
     assert isinstance(on(run, "a", refuse), GreenletExit)
     assert run.failed_hosts == {host(run, "a")}
+    assert run.active_hosts == {host(run, "b"), host(run, "c")}
 
 
 def test_a_host_that_pyinfra_has_failed(run: State) -> None:
