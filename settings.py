@@ -36,6 +36,9 @@ COMMAND_LINE_ONLY = (
     "REINSTALL",
     "REMOVE_UNOWNED",
     "PULL",
+    "DELETE_VM",
+    "LINES",
+    "FOLLOW",
 )
 
 # What `colima start` may be told only by a setting of its own, or not at all.
@@ -272,6 +275,9 @@ class Settings:
     )
     remove_unowned: bool = option(False, _yes_no, "remove containers whose installer is gone", ask=True)
     pull: bool = option(False, _yes_no, "pull images, and reinstall what has a newer one", ask=True)
+    delete_vm: bool = option(False, _yes_no, "deploys/uninstall.py: the profile goes as well", ask=True)
+    lines: int = option(50, _whole("lines", most=10_000), "deploys/logs.py: of each log", ask=True)
+    follow: bool = option(False, _yes_no, "deploys/logs.py: show what comes, until Ctrl-C", ask=True)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:

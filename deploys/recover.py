@@ -2,21 +2,16 @@
 
     pyinfra @ssh/macmini.lan deploys/recover.py
 
-`--dry` says what was found and what would be done. What an operator has unloaded or disabled is deploy.py's.
+`--dry` says what was found and what would be done. What was stopped on purpose is for deploys/start.py.
 """
 
-from pyinfra import host
+from pyinfra import host, inventory
 
 from operations import diagnostics, recovery, summary
-from operations.preflight import without_nagle
-from operations.util.fleet import leave_untouched
-from settings import Settings
+from operations.preflight import settings_of
 
 summary.at_end()
-without_nagle(host)
-settings, faults = Settings.parse(host.data.dict())
-if faults:
-    leave_untouched(map(str, faults))
+settings = settings_of(host, host.data.dict(), inventory.get_override_data())
 service = recovery.Service.of(settings, diagnostics.secrets_of(settings.colima_extra_args, {}))
 
 recovery.recovered(name=recovery.forecast(service), service=service)

@@ -5,6 +5,7 @@ What each operation would change and why, as its name, so that a person can read
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -87,7 +88,7 @@ def _pulse(settings: Settings, job: JobState | None) -> str | None:
     if job is None:
         return None
     if not settings.pulse:
-        return f"Remove the pulse: LaunchDaemon {label}" if job.loaded or job.plist_file else None
+        return None if launchd.is_absent(job) else f"Remove the pulse: LaunchDaemon {label}"
     change = launchd.converge(job, pulse_plist(settings), text("pulse"))
     return launchd.describe(job, label, change, "the pulse")
 
@@ -104,6 +105,22 @@ def refusal(target: Target, plist: dict[str, Any]) -> str | None:
     job, notes = together((LaunchdJob, {"label": settings.label}), (Milestones, {"label": settings.label}))
     change = _starts(target, plist, job)
     return why if change is None or change.load or prune.DUE in (notes or {}) else None
+
+
+def told(described: Mapping[str, str | None]) -> dict[str, str]:
+    """What becomes the names of operations, of what each would change: nothing where nobody reads them before
+    it happens, or where there are several hosts.
+
+    pyinfra's tables have a line an operation, with one host's name for all: each host says its own here.
+    """
+    if not is_read():
+        return {}
+    found = {operation: name for operation, name in described.items() if name is not None}
+    if hosts_of_run() == 1:
+        return found
+    for name in found.values():
+        host.log(name)
+    return {}
 
 
 def names(target: Target, plist: dict[str, Any], installers: Installers) -> Names:
@@ -150,9 +167,4 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
             host.log(line)
     found = {operation: name for operation, name in described.items() if name is not None}
     _said[ctx_host.get().name] = Names(**found)
-    if hosts_of_run() == 1:
-        return Names(**found)
-    # pyinfra's tables have a line an operation, with one host's name for all: each says its own here.
-    for name in found.values():
-        host.log(name)
-    return Names()
+    return Names(**told(described))

@@ -194,6 +194,29 @@ def unload_job(state: State, host: Host, label: str, seconds: int) -> bool:
     return True
 
 
+def stop_job(
+    state: State,
+    host: Host,
+    label: str,
+    seconds: int,
+    before_unload: StringCommand | None = None,
+    after_unload: StringCommand | None = None,
+) -> bool:
+    """Disable a system job, so that nothing starts it again, at a boot neither, and unload it.
+
+    `before_unload` ends in order what the job supervises, and `after_unload` what bootout has left behind.
+    Returns False, having said why, when it does not end within `seconds`, or something is left.
+    """
+    status, said = launchctl(state, host, "disable", f"system/{label}")
+    if status != 0:
+        return fail(host, f"launchctl disable system/{label}: {status}: {said}")
+    if before_unload is not None:
+        run(state, host, before_unload, live=True)
+    if not unload_job(state, host, label, seconds):
+        return False
+    return after_unload is None or run(state, host, after_unload, live=True)[0]
+
+
 def load_job(state: State, host: Host, label: str) -> bool:
     """Enable and bootstrap a system job, and see it spawned.
 
@@ -259,13 +282,39 @@ def _show_diff(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> No
         logger.info("  %s", line)
 
 
+def _unreadable(label: str) -> Commands:
+    yield from refuse(
+        f"launchd's answer about {label} cannot be read, so nothing is changed. "
+        f"Look: sudo launchctl print system/{label}"
+    )
+
+
+def _drain(job: JobState) -> int:
+    """How long launchd may take to end a job, in seconds; its own default is 20 (launchd.plist(5))."""
+    return (job.exit_timeout or 20) + 15
+
+
+def is_absent(job: JobState) -> bool:
+    """Whether launchd knows nothing of the job, and no boot tells it."""
+    return not job.loaded and not job.disabled and job.plist_file is None
+
+
 @operation()
-def absent(label: str, what: str = "Colima") -> Commands:
+def absent(
+    label: str,
+    what: str = "Colima",
+    before_unload: StringCommand | None = None,
+    after_unload: StringCommand | None = None,
+) -> Commands:
     """
     Keep a system LaunchDaemon unloaded, with no plist that would load it at boot.
 
     + label: the job's label
     + what: what it starts, as people call it
+    + before_unload: a command that ends in order what the job supervises, before bootout
+    + after_unload: a command that ends what bootout has left behind
+
+    A label that was disabled is enabled again: launchd would remember it for ever.
 
     **Example:**
 
@@ -275,19 +324,152 @@ def absent(label: str, what: str = "Colima") -> Commands:
     """
     job = ask(LaunchdJob, label=label)
     if job is None:
-        yield from refuse(
-            f"launchd's answer about {label} cannot be read, so nothing is changed. "
-            f"Look: sudo launchctl print system/{label}"
-        )
+        yield from _unreadable(label)
         return
-    if not job.loaded and job.plist_file is None:
+    if is_absent(job):
         host.noop(f"{label} is not there")
         return
     if state.is_executing:
         host.log(f"Remove {what}: LaunchDaemon {label}")
     if job.loaded:
-        yield FunctionCommand(unload_job, (label, (job.exit_timeout or 20) + 15), {})
+        if before_unload is not None:
+            yield LiveCommand(*before_unload.bits)
+        yield FunctionCommand(unload_job, (label, _drain(job)), {})
+        if after_unload is not None:
+            yield LiveCommand(*after_unload.bits)
+    if job.disabled:
+        yield StringCommand("/bin/launchctl", "enable", QuoteString(f"system/{label}"))
     yield StringCommand("/bin/rm", "-rf", QuoteString(plist_path(label)), QuoteString(milestones_path(label)))
+
+
+def is_stopped(job: JobState) -> bool:
+    """Whether the job does not run, and no boot starts it."""
+    return not job.loaded and (job.disabled or job.plist_file is None)
+
+
+def describe_stop(job: JobState, label: str, what: str = "Colima") -> str | None:
+    """What stopped() would change, for a person who reads `--dry`; None: nothing."""
+    if is_stopped(job):
+        return None
+    if job.loaded:
+        return f"Stop {what}, and keep it stopped over reboots: LaunchDaemon {label}"
+    return f"Keep {what} stopped over reboots: LaunchDaemon {label} is not loaded, and a boot would load it"
+
+
+def _stop(
+    state: State,
+    host: Host,
+    label: str,
+    seconds: int,
+    before_unload: StringCommand | None,
+    after_unload: StringCommand | None,
+) -> bool:
+    # Disabled the pulse leaves it alone as well, but for a step that it is about to take.
+    run(state, host, hold(label, 2 * seconds))
+    try:
+        stopped = stop_job(state, host, label, seconds, before_unload, after_unload)
+    finally:
+        run(state, host, hold(label, 0))
+    if stopped:
+        host.log(f"{label} stays stopped, over reboots too, until deploys/start.py or deploy.py starts it")
+    return stopped
+
+
+@operation()
+def stopped(
+    label: str,
+    what: str = "Colima",
+    before_unload: StringCommand | None = None,
+    after_unload: StringCommand | None = None,
+) -> Commands:
+    """
+    Keep a system LaunchDaemon from running, over reboots too: unloaded and disabled. Its files stay.
+
+    + label: the job's label
+    + what: what it starts, as people call it
+    + before_unload: a command that ends in order what the job supervises, before bootout
+    + after_unload: a command that ends what bootout has left behind
+
+    started() and daemon() enable it again.
+
+    **Example:**
+
+    .. code:: python
+
+        launchd.stopped(name="Keep Colima stopped", label="homebrew.mrcee.colima-pulse")
+    """
+    job = host.get_fact(LaunchdJob, label=label)
+    if job is None:
+        yield from _unreadable(label)
+        return
+    if is_stopped(job):
+        host.noop(f"{what} is stopped already" if job.plist_file else f"{label} is not there")
+        return
+    if state.is_executing:
+        host.log(str(describe_stop(job, label, what)))
+    if job.loaded:
+        yield FunctionCommand(_stop, (label, _drain(job), before_unload, after_unload), {})
+    else:
+        yield StringCommand("/bin/launchctl", "disable", QuoteString(f"system/{label}"))
+
+
+def unstartable(job: JobState) -> str | None:
+    """Why a job cannot be started from what there is of it; None: it can."""
+    file = job.plist_file
+    if file is None:
+        return "it has never been deployed to this Mac, or was uninstalled"
+    if job.plist is None:
+        return "its plist cannot be read"
+    if not file.is_roots_alone or job.launch_file is None:
+        return "its files are not as a deploy leaves them"
+    return None
+
+
+def describe_start(job: JobState, label: str, what: str = "Colima") -> str | None:
+    """What started() would change, for a person who reads `--dry`; None: nothing."""
+    if why := unstartable(job):
+        return f"Refuse: {label} cannot be started: {why}; run deploy.py"
+    reasons = [] if job.loaded else ["not loaded"]
+    reasons += ["disabled"] if job.disabled else []
+    if job.loaded and job.pid is None:
+        reasons.append(f"not running (last exit: {job.last_exit or 'unknown'})")
+    return f"Start {what}: LaunchDaemon {label} is {', '.join(reasons)}" if reasons else None
+
+
+@operation()
+def started(label: str, what: str = "Colima") -> Commands:
+    """
+    Keep a system LaunchDaemon that a deploy has made enabled, loaded and spawned.
+
+    + label: the job's label
+    + what: what it starts, as people call it
+
+    Writes no plist: where there is none, or not as a deploy leaves it, it is refused.
+
+    **Example:**
+
+    .. code:: python
+
+        launchd.started(name="Keep Colima started", label="homebrew.mrcee.colima-pulse")
+    """
+    job = host.get_fact(LaunchdJob, label=label)
+    if job is None:
+        yield from _unreadable(label)
+        return
+    if why := unstartable(job):
+        yield from refuse(f"{label} cannot be started: {why}. Run deploy.py")
+        return
+    described = describe_start(job, label, what)
+    if described is None:
+        host.noop(f"{label} is loaded and runs (pid {job.pid})")
+        return
+    if state.is_executing:
+        host.log(described)
+    if not job.running:
+        plist = job.plist or {}
+        log, owner = plist.get("StandardOutPath", "/dev/null"), plist.get("UserName", "root")
+        yield script("begin", milestones_path(label), log, owner)
+    yield FunctionCommand(load_job, (label,), {})
 
 
 @operation()
@@ -329,10 +511,7 @@ def daemon(
     """
     job = ask(LaunchdJob, label=label, runs=runs)
     if job is None:
-        yield from refuse(
-            f"launchd's answer about {label} cannot be read, so nothing is changed. "
-            f"Look: sudo launchctl print system/{label}"
-        )
+        yield from _unreadable(label)
         return
     launch = text(runs)
     decision = converge(job, plist, launch, restart=restart)

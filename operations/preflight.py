@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import shlex
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +44,7 @@ class Target:
     mac: MacState
     user: UserState
     profile: ProfileState
-    stamp: str = field(default_factory=lambda: time.strftime("%Y%m%d-%H%M%S"))
+    stamp: str = field(default_factory=reset.stamp)
 
     @property
     def replaced(self) -> bool:
@@ -69,11 +68,7 @@ class Target:
     @property
     def place(self) -> reset.Place:
         """The profile as a reset knows it, with the backup that this run would make."""
-        settings = self.settings
-        unit = f"{self.backup_dir}/{settings.colima_profile}-{self.stamp}"
-        return reset.Place(
-            settings.homebrew_user, settings.colima_profile, settings.label, unit, self.profile.other_dir
-        )
+        return reset.Place.of(self.settings, self.user.home, self.stamp, self.profile.other_dir)
 
     @property
     def backup_dir(self) -> str:
@@ -281,6 +276,21 @@ def without_nagle(host: Host) -> None:
     transport = client.get_transport() if client is not None else None
     if transport is not None and isinstance(transport.sock, socket.socket):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -> Settings:
+    """The settings of a host for a deploy file that makes nothing anew; see check().
+
+    Leaves a host out with everything that is wrong with them, at once.
+    """
+    without_nagle(host)
+    safe, ignored = without_danger(data, asked)
+    for warning in ignored:
+        host.log(warning, logger.warning)
+    settings, faults = Settings.parse(safe)
+    if faults:
+        leave_untouched(map(str, faults))
+    return settings
 
 
 def _ask(who: str, profile: str) -> tuple[MacState | None, UserState | NoUser | None, ProfileState | None]:

@@ -158,7 +158,7 @@ def diagnose(
         return Diagnosis(f"{silence}; launchd's answer about the job cannot be read", refused=True)
     if job.disabled or not job.loaded:
         why = "is disabled" if job.disabled else "is not loaded"
-        return Diagnosis(f"{silence}; the job {why}, perhaps on purpose: run deploy.py", refused=True)
+        return Diagnosis(f"{silence}; the job {why}, perhaps on purpose: run deploys/start.py", refused=True)
     if profile is not None and not profile.provisioned:
         return Diagnosis(f"{silence}; the profile has never come up: run deploy.py", refused=True)
     if job.pid is None:

@@ -4,7 +4,8 @@ Make a profile anew, or put a backup of it back: confirmed first, one backup, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, operation
@@ -15,7 +16,7 @@ from facts.docker import DockerEngine, EngineState
 from facts.launchd import LaunchdJob, plist_path
 from files import script
 from operations.colima import STOP_SECONDS, stop_command, sweep_command
-from operations.launchd import launchctl, load_job, unload_job
+from operations.launchd import launchctl, load_job, stop_job
 from operations.util import terminal
 from operations.util.remote import Commands, ask, fail, run
 from settings import Fault, Settings
@@ -25,6 +26,11 @@ MOVE, PROMPT, DELETE = "move", "prompt", "false"
 
 # How long launchd and Colima may take to let go of an instance, in seconds.
 DRAIN_SECONDS = STOP_SECONDS + 75
+
+
+def stamp() -> str:
+    """What tells this run's backup from others: YYYYmmdd-HHMMSS."""
+    return time.strftime("%Y%m%d-%H%M%S")
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,13 @@ class Place:
     unit: str
     other_dir: str | None = None
 
+    @classmethod
+    def of(cls, settings: Settings, home: str, stamp: str, other_dir: str | None = None) -> Place:
+        """The place of the profile that the settings name; `stamp` tells its backup from others."""
+        user, profile = settings.homebrew_user, settings.colima_profile
+        unit = f"{settings.backup_dir(home)}/{profile}-{stamp}"
+        return cls(user, profile, settings.label, unit, other_dir)
+
     @property
     def name(self) -> str:
         return f"profile {self.profile} of {self.user}"
@@ -47,8 +60,9 @@ class Place:
 
 
 def faults(settings: Settings, hosts: int, *, has_terminal: bool) -> list[str]:
-    """Why a full reset cannot be confirmed: there is no terminal, and nothing that stands in for it."""
-    if not settings.full_reset or has_terminal:
+    """Why what takes a profile away cannot be confirmed: no terminal, and nothing that stands in for it."""
+    key = "FULL_RESET" if settings.full_reset else "DELETE_VM"
+    if not (settings.full_reset or settings.delete_vm) or has_terminal:
         return []
     if hosts > 1:
         why = (
@@ -59,7 +73,7 @@ def faults(settings: Settings, hosts: int, *, has_terminal: bool) -> list[str]:
         why = "there is no terminal to confirm it on; to do it nevertheless, add --data force_yes=true"
     else:
         return []
-    return [str(Fault("FULL_RESET", True, why))]
+    return [str(Fault(key, True, why))]
 
 
 def gib(kib: int) -> str:
@@ -72,25 +86,44 @@ def anything(contents: Contents) -> bool:
     return bool(contents.parts) or contents.other_dir is not None
 
 
-def plan(place: Place, contents: Contents, engine: EngineState | None, mode: str) -> list[str]:
-    """What a full reset would stop, move, delete and leave, in words."""
-    running = engine.running if engine is not None else []
-    found = [f"Full reset of {place.name}"]
-    found.append(f"  stops: {place.label}, the VM" + (f", and in it {', '.join(running)}" if running else ""))
+def of_place(place: Place, contents: Contents) -> Contents:
+    """The contents without a second state directory, where the place has none."""
+    return contents if place.other_dir else replace(contents, other_dir=None, other_dir_kib=0)
+
+
+def takes(place: Place, contents: Contents, mode: str) -> list[str]:
+    """What would be moved or deleted, in words."""
     total = gib(contents.kib)
-    if not anything(contents):
-        found.append("  there is nothing of it to back up or to delete")
-    elif mode == DELETE:
-        found.append(f"  DELETES without a backup, {total}:")
+    if mode == DELETE:
+        found = [f"  DELETES without a backup, {total}:"]
     else:
         choice = ", or DELETES if you say so," if mode == PROMPT else ""
-        found.append(f"  moves{choice} to {place.unit}, {total}:")
+        found = [f"  moves{choice} to {place.unit}, {total}:"]
     found += [f"    {part.path} ({part.what}, {gib(part.kib)})" for part in contents.parts]
     if contents.other_dir is not None:
         found.append(f"    {contents.other_dir} (the whole directory, {gib(contents.other_dir_kib)})")
+    return found
+
+
+def stops(label: str, engine: EngineState | None) -> str:
+    """What would be stopped, in words."""
+    running = engine.running if engine is not None else []
+    return f"  stops: {label}, the VM" + (f", and in it {', '.join(running)}" if running else "")
+
+
+def plan(
+    place: Place, contents: Contents, engine: EngineState | None, mode: str, *, anew: bool = True
+) -> list[str]:
+    """What a full reset would stop, move, delete and leave, in words; not `anew`: it goes for good."""
+    found = [f"{'Full reset' if anew else 'Removal'} of {place.name}", stops(place.label, engine)]
+    if anything(contents):
+        found += takes(place, contents, mode)
+    else:
+        found.append("  there is nothing of it to back up or to delete")
     if contents.others:
         found.append(f"  leaves the other profiles as they are: {', '.join(contents.others)}")
-    found.append("  makes it anew: with no image, container or volume in it")
+    if anew:
+        found.append("  makes it anew: with no image, container or volume in it")
     return found
 
 
@@ -135,17 +168,19 @@ def _look(host: Host, place: Place) -> tuple[Contents | None, EngineState | None
         backup=place.backup_dir,
         other=place.other_dir or "",
     )
-    return contents, host.get_fact(DockerEngine, user=place.user, profile=place.profile)
+    return contents and of_place(place, contents), host.get_fact(
+        DockerEngine, user=place.user, profile=place.profile
+    )
 
 
 def _confirm(
-    state: State, host: Host, place: Place, mode: str, word: str, typed: bool, stands_in: bool
+    state: State, host: Host, place: Place, mode: str, word: str, typed: bool, stands_in: bool, anew: bool
 ) -> bool:
     """Say what will happen, and have the word typed where it has to be."""
     contents, engine = _look(host, place)
     if contents is None:
         return fail(host, f"what {place.name} consists of cannot be read. Nothing was touched.")
-    for line in plan(place, contents, engine, mode):
+    for line in plan(place, contents, engine, mode, anew=anew):
         host.log(line)
     if (why := room(contents, mode)) is not None:
         return fail(
@@ -157,7 +192,8 @@ def _confirm(
         if stands_in:
             return True
         return fail(host, "there is no terminal to confirm this on. Nothing was touched.")
-    if typed and terminal.typed(f"[{host.name}] Type {word} to reset {place.name} on this host:") != word:
+    what = f"{'reset' if anew else 'remove'} {place.name}"
+    if typed and terminal.typed(f"[{host.name}] Type {word} to {what} on this host:") != word:
         return fail(host, f"{word} was not typed. Nothing was touched.")
     return True
 
@@ -170,6 +206,7 @@ def confirmed(
     no_confirm: bool = False,
     force_yes: bool = False,
     hosts: int = 1,
+    anew: bool = True,
 ) -> Commands:
     """
     Have a full reset confirmed on the controlling terminal, before anything else happens.
@@ -180,6 +217,7 @@ def confirmed(
     + no_confirm: do without the typing on a terminal
     + force_yes: go on where there is no terminal; on one the word is typed nevertheless
     + hosts: how many the run is for; with several the word is typed for each, whatever the two say
+    + anew: whether the profile is made again afterwards, or goes for good
 
     Fails the host when it is not.
 
@@ -194,18 +232,18 @@ def confirmed(
         )
     """
     typed = hosts > 1 or not no_confirm
-    yield FunctionCommand(_confirm, (place, mode, word, typed, hosts == 1 and force_yes), {})
+    yield FunctionCommand(_confirm, (place, mode, word, typed, hosts == 1 and force_yes, anew), {})
 
 
 def _stop(state: State, host: Host, place: Place) -> bool:
     """Stop all that runs of the profile, so that nothing starts it again, at a boot in between neither."""
-    status, said = launchctl(state, host, "disable", f"system/{place.label}")
-    if status != 0:
-        return fail(host, f"launchctl disable system/{place.label}: {status}: {said}")
-    run(state, host, stop_command(place.user, place.profile), live=True)
-    return (
-        unload_job(state, host, place.label, DRAIN_SECONDS)
-        and run(state, host, sweep_command(place.user, place.profile), live=True)[0]
+    return stop_job(
+        state,
+        host,
+        place.label,
+        DRAIN_SECONDS,
+        before_unload=stop_command(place.user, place.profile),
+        after_unload=sweep_command(place.user, place.profile),
     )
 
 

@@ -60,6 +60,9 @@ DEFAULTS = {
     "reinstall": False,
     "remove_unowned": False,
     "pull": False,
+    "delete_vm": False,
+    "lines": 50,
+    "follow": False,
 }
 WHOLE = [name for name, default in DEFAULTS.items() if type(default) is int]
 YES_NO = [name for name, default in DEFAULTS.items() if type(default) is bool]

@@ -204,7 +204,7 @@ def test_a_job_booted_out_on_purpose_stays_out(deployed: Deployed) -> None:
     for how in (["--dry"], ["-y"]):
         run, _ = recover(deployed, *how)
         assert run.status == 1
-        assert "is not loaded, perhaps on purpose: run deploy.py" in run.output
+        assert "is not loaded, perhaps on purpose: run deploys/start.py" in run.output
     assert not is_loaded(mac)
     assert ours(mac) == []
 

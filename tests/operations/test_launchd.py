@@ -11,7 +11,18 @@ from pyinfra.api import FunctionCommand, OperationError, StringCommand
 
 from facts.launchd import LAUNCH, FileState, JobState, LaunchdJob, milestones_path, plist_path
 from files import text
-from operations.launchd import Convergence, absent, converge, daemon, describe, load_job, unload_job
+from operations import launchd
+from operations.launchd import (
+    Convergence,
+    absent,
+    converge,
+    daemon,
+    describe,
+    load_job,
+    started,
+    stopped,
+    unload_job,
+)
 from operations.util.plist import daemon_plist, pulse_plist, to_xml
 from operations.util.remote import LiveCommand
 from settings import Settings
@@ -595,3 +606,139 @@ def test_a_daemon_that_is_not_wanted(commands: RunOperation) -> None:
     assert gone(None)[0] == [["_fail"]]
     with pytest.raises(OperationError):
         gone(None, executing=False)
+    # launchd would remember for ever that it was disabled.
+    enable = ["/bin/launchctl", "enable", f"system/{PULSE_LABEL}"]
+    assert gone(replace(ABSENT, disabled=True, plist_file=TICKED.plist_file))[0] == [enable, remove]
+    assert gone(replace(ABSENT, disabled=True))[0] == [enable, remove]
+
+
+def test_what_it_supervises_ends_in_order(commands: RunOperation) -> None:
+    got, _ = commands(absent, {LaunchdJob: RUNNING}, label=LABEL, before_unload=BEFORE, after_unload=AFTER)
+    assert [words(each)[0] for each in got] == ["before", "unload_job", "after", "/bin/rm"]
+    got, _ = commands(absent, {LaunchdJob: STOPPED}, label=LABEL, before_unload=BEFORE, after_unload=AFTER)
+    assert [words(each)[0] for each in got] == ["/bin/launchctl", "/bin/rm"]
+
+
+# Stopped on purpose, and started again
+
+BEFORE, AFTER = StringCommand("before"), StringCommand("after")
+UNLOADED = replace(ABSENT, plist_file=RUNNING.plist_file, launch_file=RUNNING.launch_file)
+STOPPED = replace(UNLOADED, disabled=True)
+THE_PLIST = FileState("Regular File", 0, 0, "644", to_xml(PLIST))
+
+
+def stop(commands: RunOperation, job: JobState | None) -> tuple[list[Any], FakeHost]:
+    return commands(stopped, {LaunchdJob: job}, label=LABEL, before_unload=BEFORE, after_unload=AFTER)
+
+
+class Told:
+    """A launchd that remembers what it is told; `fails` is what does not work."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails = fails
+        self.host = FakeHost({LaunchdJob: lambda **_: STOPPED}, answer=self.answer)
+
+    def answer(self, words: list[str]) -> tuple[bool, list[str]]:
+        code = 1 if self.fails in words and words[0] == "/bin/launchctl" else 0
+        return self.fails not in words or words[0] == "/bin/launchctl", [f"rc={code}"]
+
+    @property
+    def told(self) -> list[str]:
+        return [words[1] if words[0] == "/bin/launchctl" else words[0] for words in self.host.told]
+
+
+def test_stopped_in_order_and_so_that_no_boot_starts_it(commands: RunOperation) -> None:
+    (command,), host = stop(commands, RUNNING)
+    assert isinstance(command, FunctionCommand)
+    assert "Stop Colima, and keep it stopped over reboots" in host.said
+    launchd_ = Told()
+    assert command.function(fake_state(), launchd_.host, *command.args)
+    assert launchd_.told == ["hold", "disable", "before", "bootout", "after", "hold"]
+    held = [words[2] for words in launchd_.host.told if words[0] == "hold"]
+    assert held == [str(2 * (300 + 15)), "0"]
+    assert "until deploys/start.py or deploy.py starts it" in launchd_.host.said
+
+
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        ("disable", ["hold", "disable", "hold"]),
+        ("bootout", ["hold", "disable", "before", "bootout", "hold"]),
+        ("after", ["hold", "disable", "before", "bootout", "after", "hold"]),
+    ],
+)
+def test_a_stop_that_fails_promises_nothing(commands: RunOperation, fails: str, told: list[str]) -> None:
+    (command,), _ = stop(commands, RUNNING)
+    launchd_ = Told(fails)
+    assert command.function(fake_state(), launchd_.host, *command.args) is False
+    assert launchd_.told == told
+    assert "stays stopped" not in launchd_.host.said
+
+
+def test_stopped_already(commands: RunOperation) -> None:
+    got, host = stop(commands, STOPPED)
+    assert (got, host.noops) == ([], ["Colima is stopped already"])
+    got, host = stop(commands, ABSENT)
+    assert (got, host.noops) == ([], [f"{LABEL} is not there"])
+    assert launchd.describe_stop(STOPPED, LABEL) is None
+
+
+def test_what_a_boot_would_start_is_disabled(commands: RunOperation) -> None:
+    got, host = stop(commands, UNLOADED)
+    assert [words(each) for each in got] == [["/bin/launchctl", "disable", f"system/{LABEL}"]]
+    assert "a boot would load it" in host.said
+
+
+def test_a_disabled_job_that_runs_is_stopped(commands: RunOperation) -> None:
+    got, _ = stop(commands, replace(RUNNING, disabled=True))
+    assert [words(each) for each in got] == [["_stop"]]
+
+
+def start(commands: RunOperation, job: JobState | None, **options: Any) -> tuple[list[list[str]], FakeHost]:
+    got, host = commands(started, {LaunchdJob: job}, label=LABEL, **options)
+    return [words(each) for each in got], host
+
+
+def test_started(commands: RunOperation) -> None:
+    begin = ["begin", milestones_path(LABEL), "/var/log/colima.log", "alice"]
+    told, host = start(commands, STOPPED)
+    assert told == [begin, ["load_job"]]
+    assert "is not loaded, disabled" in host.said
+    told, host = start(commands, replace(RUNNING, pid=None, state="spawn scheduled", last_exit="1"))
+    assert told == [begin, ["load_job"]]
+    assert "not running (last exit: 1)" in host.said
+
+
+def test_started_already(commands: RunOperation) -> None:
+    told, host = start(commands, RUNNING)
+    assert (told, host.noops) == ([], [f"{LABEL} is loaded and runs (pid 312)"])
+
+
+def test_a_job_that_runs_is_enabled_without_a_restart(commands: RunOperation) -> None:
+    """And what was noted of its start stays."""
+    told, host = start(commands, replace(RUNNING, disabled=True))
+    assert told == [["load_job"]]
+    assert host.said == f"Start Colima: LaunchDaemon {LABEL} is disabled"
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (ABSENT, "never been deployed"),
+        (replace(STOPPED, plist_file=replace(THE_PLIST, text=None)), "plist cannot be read"),
+        (replace(STOPPED, plist_file=replace(THE_PLIST, uid=501)), "not as a deploy leaves"),
+        (replace(STOPPED, launch_file=None), "not as a deploy leaves"),
+    ],
+)
+def test_what_only_a_deploy_can_start(commands: RunOperation, job: JobState, why: str) -> None:
+    assert why in str(launchd.unstartable(job))
+    assert "run deploy.py" in str(launchd.describe_start(job, LABEL))
+    assert start(commands, job)[0] == [["_fail"]]
+    with pytest.raises(OperationError, match=r"Run deploy\.py"):
+        start(commands, job, executing=False)
+
+
+@pytest.mark.parametrize("operation", [stopped, started, absent])
+def test_a_launchd_that_is_not_heard_is_told_nothing(commands: RunOperation, operation: Any) -> None:
+    got, _ = commands(operation, {LaunchdJob: None}, label=LABEL)
+    assert [words(each) for each in got] == [["_fail"]]

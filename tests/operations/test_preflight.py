@@ -20,6 +20,7 @@ from operations.preflight import (
     check,
     mac_faults,
     profile_faults,
+    settings_of,
     state_faults,
     user_faults,
     warnings,
@@ -409,6 +410,19 @@ def test_danger_in_an_inventory_is_passed_over() -> None:
         ctx_state.reset()
     assert not target.settings.full_reset
     assert "full_reset" in over.said
+
+
+def test_the_settings_of_a_deploy_file_that_makes_nothing_anew() -> None:
+    over = host()
+    asked = {"lines": 7}
+    found = settings_of(over, DATA | asked | {"delete_vm": True}, asked)
+    assert (found.lines, found.delete_vm) == (7, False)
+    assert "delete_vm in an inventory is ignored" in over.said
+    with pytest.raises(DeployError) as error:
+        settings_of(over, DATA | {"lines": "many", "follow": "x"}, {"lines": "many", "follow": "x"})
+    assert "mini: nothing was touched" in str(error.value)
+    assert "LINES" in str(error.value)
+    assert "FOLLOW" in str(error.value)
 
 
 def test_what_a_restore_checks() -> None:

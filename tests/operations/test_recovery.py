@@ -128,9 +128,9 @@ def test_a_good_docker_needs_nothing(job: JobState | None) -> None:
     ("job", "profile", "found"),
     [
         (None, RUNNING, "cannot be read"),
-        (GONE, STOPPED, "not loaded, perhaps on purpose: run deploy.py"),
-        (replace(GONE, disabled=True), STOPPED, "disabled, perhaps on purpose: run deploy.py"),
-        (replace(JOB_RUNS, disabled=True), RUNNING, "disabled, perhaps on purpose: run deploy.py"),
+        (GONE, STOPPED, "not loaded, perhaps on purpose: run deploys/start.py"),
+        (replace(GONE, disabled=True), STOPPED, "disabled, perhaps on purpose: run deploys/start.py"),
+        (replace(JOB_RUNS, disabled=True), RUNNING, "disabled, perhaps on purpose: run deploys/start.py"),
         (JOB_RUNS, replace(STOPPED, provisioned=False), "never come up: run deploy.py"),
         (NO_PID, replace(STOPPED, provisioned=False), "never come up: run deploy.py"),
     ],

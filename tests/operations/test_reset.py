@@ -55,6 +55,10 @@ ENGINE = EngineState("/s", True, None, "28.4.0", {"web": container(), "old": con
         ({"full_reset": True, "no_confirm": True}, 1, False, "force_yes=true"),
         ({"full_reset": True, "force_yes": True}, 1, False, None),
         ({"full_reset": True, "force_yes": True}, 2, False, "--limit"),
+        ({"delete_vm": True}, 1, True, None),
+        ({"delete_vm": True}, 1, False, "DELETE_VM"),
+        ({"delete_vm": True, "force_yes": True}, 1, False, None),
+        ({"delete_vm": True, "force_yes": True}, 2, False, "--limit"),
     ],
 )
 def test_who_can_confirm(data: dict[str, Any], hosts: int, terminal: bool, says: str | None) -> None:
@@ -89,6 +93,19 @@ def test_the_plan_of_a_deletion() -> None:
     assert UNIT not in said
     assert UNIT in "\n".join(plan(PLACE, CONTENTS, None, PROMPT))
     assert "nothing of it" in "\n".join(plan(PLACE, replace(CONTENTS, parts=()), None, DELETE))
+
+
+def test_the_plan_of_a_removal() -> None:
+    said = "\n".join(plan(PLACE, CONTENTS, ENGINE, MOVE, anew=False))
+    assert said.startswith("Removal of profile default of alice")
+    assert "anew" not in said
+    assert UNIT in said
+
+
+def test_a_second_state_directory_is_only_taken_where_it_is_meant() -> None:
+    two = replace(CONTENTS, other_dir="/Users/alice/.config/colima", other_dir_kib=2048)
+    assert reset.of_place(PLACE, two) == two
+    assert reset.of_place(replace(PLACE, other_dir=None), two) == CONTENTS
 
 
 def test_room() -> None:
@@ -147,6 +164,13 @@ def test_the_word_is_typed_with_host_and_contents_named(commands: RunOperation, 
     assert ok
     assert person.asked == ["[mini] Type DESTROY to reset profile default of alice on this host:"]
     assert "/Users/alice/.colima/default" in said
+
+
+def test_a_removal_is_asked_for_as_one(commands: RunOperation, person: Person) -> None:
+    ok, said = confirm(commands, anew=False)
+    assert ok
+    assert person.asked == ["[mini] Type DESTROY to remove profile default of alice on this host:"]
+    assert "anew" not in said
 
 
 @pytest.mark.parametrize("types", ["destroy", "", " DESTROY", "DESTROY "])
