@@ -1,16 +1,15 @@
 """Collect what can be told of each Mac whose Docker does not work; changes nothing there.
 
-    pyinfra @ssh/macmini.lan deploys/diagnose.py -y
+    pyinfra @ssh/macmini.lan deploys/diagnose.py
 
-The answers are in a file in diagnostics/. They are collected while pyinfra prepares, also with `--dry`,
-and on a Mac that a deploy would refuse.
+The answers are in a file in diagnostics/; also those of a Mac that a deploy would refuse.
 """
 
 from pyinfra import host, logger, state
 
 from operations import diagnostics
 from operations.preflight import without_nagle
-from operations.util.fleet import leave_out
+from operations.util.fleet import end_after_all, leave_out
 from settings import Settings
 
 without_nagle(host)
@@ -20,7 +19,7 @@ if not settings.homebrew_user:
 for fault in faults:
     host.log(f"{fault}", logger.warning)
 
-diagnostics.collect(
+diagnostics.KEPT[host.name] = diagnostics.collect(
     state,
     host,
     settings.homebrew_user,
@@ -29,3 +28,4 @@ diagnostics.collect(
     settings.log_path,
     diagnostics.secrets_of(settings.colima_extra_args, {}),
 )
+end_after_all(diagnostics.finish)

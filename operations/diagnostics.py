@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyinfra import logger
+import click
+from pyinfra import logger, state
 from pyinfra.api import Host, State
 
 from files import script
+from operations.util.fleet import wants_json
 from operations.util.remote import run
 
 DIRECTORY = Path("diagnostics")
@@ -210,3 +212,15 @@ def collect(
         return None
     host.log(f"All of it: {path}")
     return path
+
+
+# Of this run, by host.
+KEPT: dict[str, Path | None] = {}
+
+
+def finish() -> int:
+    """End a run that has collected them, with `--json` saying where they are. Returns the exit status."""
+    if wants_json():
+        hosts = {host: None if path is None else str(path) for host, path in sorted(KEPT.items())}
+        click.echo(json.dumps({"hosts": hosts}, indent=4))
+    return int(None in KEPT.values() or bool(state.failed_hosts))

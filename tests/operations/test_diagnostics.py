@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from operations import diagnostics
 from operations.diagnostics import (
     DIRECTORY,
     LOG_LINES,
@@ -252,3 +255,28 @@ def test_two_at_once_do_not_collide() -> None:
     assert first != second
     assert first is not None
     assert first.exists()
+
+
+@pytest.mark.parametrize(
+    ("kept", "failed", "status"),
+    [
+        ({"a": Path("/x/a.txt")}, set(), 0),
+        ({"a": Path("/x/a.txt"), "b": None}, set(), 1),
+        ({"a": Path("/x/a.txt")}, {"not reached"}, 1),
+    ],
+)
+def test_the_end_of_a_run(
+    kept: dict[str, Path | None],
+    failed: set[str],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(diagnostics, "KEPT", kept)
+    monkeypatch.setattr(diagnostics, "state", SimpleNamespace(failed_hosts=failed))
+    assert diagnostics.finish() == status
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(sys, "argv", ["pyinfra", "--json"])
+    assert diagnostics.finish() == status
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"hosts": {name: path and str(path) for name, path in kept.items()}}
