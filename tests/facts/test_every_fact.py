@@ -17,6 +17,7 @@ from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, ProcessAge, User
 from facts.power import Power
 from facts.pulse import Pulse
+from facts.traces import Traces
 from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac, test_power, test_pulse
 from tests.fakes import words
 
@@ -50,6 +51,7 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (ProfileContents, test_backup.CONTENTS),
     (Backups, test_backup.UNITS),
     (Power, test_power.PORTABLE),
+    (Traces, ["trace=/Library/ColimaPulse", "other=com.example.x", "unfinished=alice web", "end"]),
     (Pulse, test_pulse.answer(misses=4, said="vm", last="why")),
 ]
 IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
@@ -79,6 +81,11 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
         (Program, {}, ["observe-program", "0"]),
         (Log, {"path": NASTY, "offset": 7}, ["observe-log", NASTY, "7"]),
         (Pulse, {"label": NASTY}, ["observe-pulse", NASTY]),
+        (
+            Traces,
+            {"user": NASTY, "label": NASTY, "log_path": NASTY},
+            ["observe-traces", NASTY, NASTY, NASTY],
+        ),
         (Milestones, {"label": NASTY}, ["observe-milestones", milestones_path(NASTY)]),
         (
             LaunchdJob,

@@ -1,0 +1,56 @@
+"""What an installation has left on a Mac besides launchd's jobs, the VM and backups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyinfra.api import FactBase, StringCommand
+from typing_extensions import override
+
+from facts.backup import every
+from facts.util import Record, read_lines
+from files import script
+
+
+@dataclass(frozen=True)
+class TracesState(Record):
+    """What there is: `paths` of this installation alone; `others`, the labels of other installations, which
+    use the same scripts; `unfinished`, the user and the profile of each reset that was interrupted."""
+
+    paths: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    unfinished: tuple[tuple[str, str], ...] = ()
+
+
+class Traces(FactBase["TracesState | None"]):
+    """
+    Returns what an installation has left: scripts, state, logs, and a directory for Colima's temporary files;
+    None when unreadable.
+
+    + user: who runs Colima
+    + label: the LaunchDaemon's label
+    + log_path: Colima's log
+
+    .. code:: python
+
+        TracesState(paths=("/Library/ColimaPulse", "/var/run/colima-pulse", "/var/log/colima.log"))
+    """
+
+    @override
+    def command(self, user: str, label: str, log_path: str) -> StringCommand:
+        return script("observe-traces", user, label, log_path)
+
+    @override
+    @staticmethod
+    def default() -> TracesState | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> TracesState:
+        lines = read_lines(output)
+        resets = (value.split(" ", 1) for value in every(lines, "unfinished", fields=2))
+        return TracesState(
+            every(lines, "trace"),
+            every(lines, "other"),
+            tuple((user, profile) for user, profile in resets),
+        )

@@ -1,0 +1,153 @@
+"""observe-traces and remove-traces: all that is ours, nothing else, and root where root alone can write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from facts.traces import Traces, TracesState
+from tests.files.conftest import Mac, lines
+from tests.files.test_lib import HOSTILE
+
+LABEL = "com.example.colima"
+
+
+class Left:
+    """What a Mac has of an installation."""
+
+    def __init__(self, mac: Mac) -> None:
+        self.mac = mac
+        mac.become("root")
+        mac.link("grep")
+        # Root's are all directories but the user's; group and others may not write.
+        mac.tool("/usr/bin/stat", f"case $3 in '{mac.home}'*) echo 501 700 ;; *) echo 0 755 ;; esac")
+        self.log = mac.root / "log/colima.log"
+        self.support = mac.root / "Library/ColimaPulse"
+        self.run_dir = mac.root / "var/run/colima-pulse"
+        self.daemons = mac.root / "Library/LaunchDaemons"
+        self.caches = mac.home / "Library/Caches/colima-pulse"
+        self.own = mac.root / f"log/{LABEL}.log"
+        for path in (
+            *(self.support / "launch", self.support / "state" / LABEL / "verified"),
+            *(self.run_dir / LABEL / "state", self.caches / "a file", self.daemons / "com.apple.x.plist"),
+            *(self.log, Path(f"{self.log}.1.gz"), Path(f"{self.log}.12.gz"), Path(f"{self.log}.new.gz")),
+            *(self.own, Path(f"{self.own}.1.gz")),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        self.others = [Path(f"{self.log}.txt"), mac.root / "log/colima.logs", self.caches.parent / "colima/x"]
+        for path in self.others:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("not ours")
+
+    def run(self, name: str, log: Path | None = None) -> subprocess.CompletedProcess[str]:
+        edits = {"/var/log/": f"{self.mac.root}/log/"}
+        return self.mac.run(name, "alice", LABEL, log or self.log, env=HOSTILE, edits=edits)
+
+    def see(self, log: Path | None = None) -> TracesState:
+        found: TracesState = Traces().process(lines(self.run("observe-traces", log)))
+        return found
+
+    def other(self, label: str, text: str = "/Library/ColimaPulse/launch") -> None:
+        (self.daemons / f"{label}.plist").write_text(self.mac.path(f"<string>{text}</string>"))
+
+
+@pytest.fixture
+def left(mac: Mac) -> Left:
+    return Left(mac)
+
+
+def test_all_of_it_and_then_nothing(left: Left) -> None:
+    found = left.see()
+    expected: list[Path | str] = [
+        *(left.support, left.run_dir, left.caches),
+        *(left.own, f"{left.own}.1.gz"),
+        *(left.log, f"{left.log}.1.gz", f"{left.log}.12.gz", f"{left.log}.new.gz"),
+    ]
+    assert found == TracesState(tuple(map(str, expected)))
+    done = left.run("remove-traces")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"removed {path}" for path in expected]
+    assert not [path for path in expected if Path(path).exists()]
+    assert all(path.read_text() == "not ours" for path in left.others)
+    assert left.see() == TracesState(())
+    assert left.run("remove-traces").returncode == 0
+
+
+def test_root_touches_nothing_where_the_user_writes(left: Left) -> None:
+    log = left.mac.home / "colima.log"
+    log.write_text("")
+    assert left.run("remove-traces", log).returncode == 0
+    removed = [words[words.index("-rf") + 1] for words in left.mac.calls("sudo") if "-rf" in words]
+    assert removed == [str(left.caches), str(log)]
+    assert not log.exists()
+    assert left.log.exists(), "another log than the one that was meant"
+
+
+def test_another_installation_keeps_what_it_uses(left: Left) -> None:
+    left.other("com.example.work")
+    left.other(f"{LABEL}.pulse")
+    found = left.see()
+    assert found.others == ("com.example.work",)
+    assert found.paths[:2] == (str(left.support / "state" / LABEL), str(left.run_dir / LABEL))
+    assert str(left.log) in found.paths
+    left.other("com.example.work", f"/Library/ColimaPulse/launch</string><string>{left.log}")
+    assert not [path for path in left.see().paths if path.startswith(str(left.log))]
+    assert left.run("remove-traces").returncode == 0
+    assert (left.support / "launch").exists()
+    assert left.caches.exists()
+    assert left.log.exists()
+    assert not (left.support / "state" / LABEL).exists()
+
+
+def test_an_interrupted_reset_keeps_everything(left: Left) -> None:
+    journal = left.support / "reset/bob/web"
+    journal.parent.mkdir(parents=True)
+    assert left.see().unfinished == ()
+    journal.write_text("stage=moving\nend\n")
+    assert left.see().unfinished == (("bob", "web"),)
+    done = left.run("remove-traces")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "bob web" in done.stderr
+    assert left.log.exists()
+
+
+def test_a_directory_in_a_logs_place_is_not_ours(left: Left) -> None:
+    """LOG_PATH=/var/log never worked, and must not be the end of it."""
+    assert str(left.log.parent) not in left.see(left.log.parent).paths
+    assert left.run("remove-traces", left.log.parent).returncode == 0
+    assert left.others[0].exists()
+
+
+def test_a_link_goes_and_not_where_it_leads(left: Left) -> None:
+    target = left.mac.root / "elsewhere"
+    target.mkdir()
+    (target / "kept").write_text("")
+    (left.support / "launch").unlink()
+    (left.support / "launch").symlink_to(target)
+    left.log.unlink()
+    left.log.symlink_to(target / "kept")
+    assert left.run("remove-traces").returncode == 0
+    assert not left.log.is_symlink()
+    assert (target / "kept").exists()
+
+
+def test_what_cannot_be_removed_is_said(left: Left) -> None:
+    left.mac.tool(
+        "/bin/rm", f'case $2 in */colima-pulse) exit 1 ;; esac; PATH={os.environ["PATH"]} exec rm "$@"'
+    )
+    done = left.run("remove-traces")
+    assert done.returncode == 1
+    assert f"cannot be removed: {left.run_dir}\n" in done.stderr
+    assert not left.log.exists(), "the rest goes"
+
+
+def test_without_the_user(left: Left) -> None:
+    """Who was deleted has no home, and what is root's goes all the same."""
+    left.mac.tool("/usr/bin/dscl", "exit 56")
+    assert left.run("remove-traces").returncode == 0
+    assert not left.support.exists()
+    assert left.caches.exists()
