@@ -54,31 +54,36 @@ class Installation:
         return self.settings.delete_vm and self.contents is not None and bool(self.contents.parts)
 
     @property
-    def paths(self) -> list[str]:
-        """The files and directories that there are, launchd's among them."""
-        label = self.settings.label
-        jobs = ((label, self.job), (pulse_label(label), self.pulse))
-        plists = [plist_path(label) for label, job in jobs if job is not None and job.plist_file is not None]
-        return [*plists, *(self.traces.paths if self.traces is not None else ())]
+    def jobs(self) -> dict[str, JobState]:
+        """What launchd says of each label of it."""
+        found = {self.settings.label: self.job, pulse_label(self.settings.label): self.pulse}
+        return {label: job for label, job in found.items() if job is not None}
 
     @property
     def loaded(self) -> list[str]:
         """The labels that launchd has loaded."""
-        label = self.settings.label
-        jobs = ((label, self.job), (pulse_label(label), self.pulse))
-        return [label for label, job in jobs if job is not None and job.loaded]
+        return [label for label, job in self.jobs.items() if job.loaded]
+
+    @property
+    def removes(self) -> list[str]:
+        """The files and directories that there are, and what launchd remembers."""
+        plists = [plist_path(label) for label, job in self.jobs.items() if job.plist_file is not None]
+        notes = [
+            f"launchd's note that {label} is disabled" for label, job in self.jobs.items() if job.disabled
+        ]
+        return [*plists, *notes, *(self.traces.paths if self.traces is not None else ())]
 
     def plan(self) -> list[str]:
         """What would be stopped and removed, and what stays, in words; empty where there is nothing to do."""
-        if not (self.loaded or self.paths or self.deletes):
+        if not (self.loaded or self.removes or self.deletes):
             return []
         found = ["Uninstall Colima Pulse"]
         if self.job is not None and self.job.loaded:
             found.append(reset.stops(", ".join(self.loaded), self.engine))
         elif self.loaded:
             found.append(f"  stops: {', '.join(self.loaded)}")
-        if self.paths:
-            found += ["  removes:", *(f"    {path}" for path in self.paths)]
+        if self.removes:
+            found += ["  removes:", *(f"    {each}" for each in self.removes)]
         if self.deletes and self.contents is not None:
             found += reset.takes(self.place, self.contents, self.settings.backup)
         return [*found, "  leaves:", *(f"    {each}" for each in self.stays())]

@@ -77,6 +77,7 @@ def test_nothing_is_left_to_do() -> None:
         # Its plist is gone, and launchd has it still.
         (replace(NOTHING, job=replace(RUNNING, plist_file=None)), f"stops: {LABEL}, the VM"),
         (replace(NOTHING, job=STOPPED), plist_path(LABEL)),
+        (replace(NOTHING, job=replace(ABSENT, disabled=True)), f"launchd's note that {LABEL} is disabled"),
         (replace(NOTHING, pulse=TICKED), f"stops: {PULSE}\n"),
         (replace(NOTHING, traces=TRACES), "/var/log/colima.log"),
     ],
