@@ -81,23 +81,24 @@ class Logs:
         except (OSError, SSHException) as error:
             raise ValueError(f"no answer: {str(error) or type(error).__name__}") from error
         if not ok:
-            raise ValueError(" ".join(output) or "no answer")
+            raise ValueError(mask(" ".join(output), self.secrets) or "no answer")
         return tuple(
             Part(part.place, tuple(masked(part.lines, self.secrets)), part.why) for part in parse(output)
         )
 
 
 def parse(output: Sequence[str]) -> list[Part]:
-    """What files/read-logs printed, a Part for each of NAMES. Raises ValueError where it is not whole."""
+    """What files/read-logs printed, a Part for each of NAMES. Raises ValueError where it is not whole.
+
+    What sudo may say besides is passed over.
+    """
     found: list[tuple[str, str, list[str]]] = []
-    for line in output[:-1]:
+    for line in output:
         if line.startswith("|") and found:
             found[-1][2].append(line[1:])
         elif match := re.fullmatch(r"\[([^]]+)\](?: (.*))?", line):
             found.append((match[1], match[2] or "", []))
-        else:
-            raise ValueError(f"not an answer: {line}")
-    if len(found) != len(NAMES) or output[-1] != "end":
+    if len(found) != len(NAMES) or "end" not in output:
         raise ValueError("the answer is incomplete")
     return [Part(place, tuple(lines), why) for place, why, lines in found]
 
