@@ -10,12 +10,13 @@ from pyinfra import host, inventory
 from facts.colima import ColimaProfile
 from facts.docker import DockerEngine
 from facts.launchd import LaunchdJob, Milestones
-from operations import colima, diagnostics, docker, launchd, switch
+from operations import colima, diagnostics, docker, launchd, summary, switch
 from operations.forecast import told
 from operations.preflight import settings_of
 from operations.util.fleet import leave_out
 from operations.util.remote import together
 
+summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
 user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
 secrets = diagnostics.secrets_of(settings.colima_extra_args, {})

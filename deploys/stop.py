@@ -9,11 +9,12 @@ from pyinfra import host, inventory
 
 from facts.colima import Strays
 from facts.launchd import LaunchdJob
-from operations import colima, launchd, strays, switch
+from operations import colima, launchd, strays, summary, switch
 from operations.forecast import told
 from operations.preflight import settings_of
 from operations.util.remote import is_read, together
 
+summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
 user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
 

@@ -11,7 +11,7 @@ from pyinfra import host, inventory
 from pyinfra.api import DeployError
 from pyinfra.context import ctx_host
 
-from operations import colima, launchd, reset, uninstall
+from operations import colima, launchd, reset, summary, uninstall
 from operations.forecast import told
 from operations.preflight import settings_of
 from operations.util import terminal
@@ -19,6 +19,7 @@ from operations.util.fleet import leave_out
 from operations.util.plist import pulse_label
 from operations.util.remote import hosts_of_run, is_read
 
+summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
 user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
 

@@ -23,7 +23,6 @@ PARTS = (
     "files",
     "group_data",
     "deploys",
-    "inventories/example",
 )
 PYINFRA = [sys.executable, "-m", "pyinfra"]
 

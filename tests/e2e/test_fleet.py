@@ -163,7 +163,7 @@ def test_the_example_inventory_as_it_is_written(two: Fleet, tmp_path: Path) -> N
 
     def run(*arguments: str) -> dict[str, dict[str, object]]:
         done = subprocess.run(
-            [*PYINFRA, "inventories/example/inventory.py", "deploys/drift.py", "--json", *arguments],
+            [*PYINFRA, "group_data/example/inventory.py", "deploys/drift.py", "--json", *arguments],
             cwd=checkout.directory,
             env=os.environ | {"HOME": str(tmp_path)},
             stdin=subprocess.DEVNULL,

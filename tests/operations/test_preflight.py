@@ -415,11 +415,17 @@ def test_danger_in_an_inventory_is_passed_over() -> None:
 def test_the_settings_of_a_deploy_file_that_makes_nothing_anew() -> None:
     over = host()
     asked = {"lines": 7}
-    found = settings_of(over, DATA | asked | {"delete_vm": True}, asked)
+    wrong = {"lines": "many", "follow": "x"}
+    try:
+        with ctx_host.use(over), ctx_state.use(fake_state(executing=False)):
+            found = settings_of(over, DATA | asked | {"delete_vm": True}, asked)
+            with pytest.raises(DeployError) as error:
+                settings_of(over, DATA | wrong, wrong)
+    finally:
+        ctx_host.reset()
+        ctx_state.reset()
     assert (found.lines, found.delete_vm) == (7, False)
     assert "delete_vm in an inventory is ignored" in over.said
-    with pytest.raises(DeployError) as error:
-        settings_of(over, DATA | {"lines": "many", "follow": "x"}, {"lines": "many", "follow": "x"})
     assert "mini: nothing was touched" in str(error.value)
     assert "LINES" in str(error.value)
     assert "FOLLOW" in str(error.value)

@@ -240,7 +240,7 @@ class Run:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    monkeypatch.setattr(fleet, "_looked", set())
+    monkeypatch.setattr(fleet, "_finish", {})
     monkeypatch.setattr(reports, "_seen", {})
     state = Run()
     with ctx_state.use(state):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.checkout import PYINFRA, copy_repository
 
-EXAMPLE = "inventories/example/inventory.py"
+EXAMPLE = "group_data/example/inventory.py"
 
 
 def data_of(checkout: Path, *arguments: str) -> dict[str, dict[str, object]]:

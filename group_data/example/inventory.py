@@ -1,8 +1,9 @@
-"""A fleet: Macs in groups. Copy this directory to inventories/NAME, which git ignores, and make it yours.
+"""A fleet: Macs in groups. Copy this directory, and make it yours; git ignores one called fleet.
 
-    pyinfra inventories/NAME/inventory.py deploy.py --dry
-    pyinfra inventories/NAME/inventory.py deploy.py --limit builders
-    pyinfra inventories/NAME/inventory.py deploy.py -y --serial --fail-percent 0
+    cp -R group_data/example fleet
+    pyinfra fleet/inventory.py deploy.py --dry
+    pyinfra fleet/inventory.py deploy.py --limit builders
+    pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0
 
 What a Mac becomes: the defaults, overlaid by .env, by its groups' files in group_data/ beside this one (a Mac
 in two groups: the later group counts), by what stands next to its name here, and by --data for one run.
