@@ -7,15 +7,17 @@ SHELL_FILES = $(filter-out %.py,$(wildcard files/[a-z]*))
 
 MINUTES ?= 30
 
-.PHONY: help demo deploy drift test soak lint format clean
+.PHONY: help demo deploy drift test soak bench pictures lint format clean
 
 help:
-	@echo 'make demo    boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
-	@echo 'make deploy  deploy to this Mac, or to HOST=@ssh/macmini.lan'
-	@echo 'make drift   say which hosts of HOST a deploy would change, and why; fails when one would'
-	@echo 'make test    run the tests'
-	@echo 'make soak    inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
-	@echo 'make lint    run ruff, mypy and shellcheck'
+	@echo 'make demo      boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
+	@echo 'make deploy    deploy to this Mac, or to HOST=@ssh/macmini.lan'
+	@echo 'make drift     say which hosts of HOST a deploy would change, and why; fails when one would'
+	@echo 'make test      run the tests'
+	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
+	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
+	@echo 'make pictures  draw the terminal pictures of the README, from a run on a stand-in Mac (Linux, root)'
+	@echo 'make lint      run ruff, mypy and shellcheck'
 
 $(VENV)/ready: pyproject.toml
 	@echo 'Making the virtual environment in $(VENV)'
@@ -47,6 +49,10 @@ test: $(VENV)/ready
 soak: $(VENV)/ready
 	@sh tests/mac/prepare
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+pictures: $(VENV)/ready
+	@sh tests/mac/prepare
+	@$(BIN)/python -m tests.pictures
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
