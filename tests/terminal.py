@@ -122,7 +122,7 @@ class Terminal:
         command: str,
         answers: Mapping[str, str] = ENTER,
         *,
-        seconds: float = 120,
+        seconds: float = 300,
         columns: int = COLUMNS,
     ) -> Seen:
         """Type a command: see `on_a_terminal`."""
@@ -135,9 +135,11 @@ class Terminal:
         """Clone the repository, and go there; its virtual environment is the one that runs this."""
         seen = self.run(CLONE)
         self.directory = self.home / "colima-pulse"
-        (self.directory / ".venv").mkdir()
-        (self.directory / ".venv" / "bin").symlink_to(BIN)
-        (self.directory / ".venv" / "ready").touch()
+        venv = self.directory / ".venv"
+        venv.mkdir()
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (venv / name).symlink_to(BIN.parent / name)
+        (venv / "ready").touch()
         return seen
 
     def configure(self, settings: Mapping[str, str]) -> None:
@@ -149,7 +151,7 @@ class Terminal:
         command: str,
         answers: Mapping[str, str] = ENTER,
         *,
-        seconds: float = 120,
+        seconds: float = 300,
         user: str = "admin",
         path: str = f"{BIN}:{LOGIN_PATH}",
     ) -> Seen:

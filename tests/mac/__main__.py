@@ -1,4 +1,7 @@
-"""A stand-in Mac by hand: `python -m tests.mac up`, then run, ssh, reboot, faults and down."""
+"""A stand-in Mac by hand: `python -m tests.mac up`, then run, ssh, reboot, faults and down.
+
+COLIMA_PULSE_MACS in the environment names another directory for them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 
 from tests.mac.machine import CHECKOUT, INSTALLED, Mac, User, missing
 
-STATE = Path("/var/tmp/colima-pulse-mac")
+STATE = Path(os.environ.get("COLIMA_PULSE_MACS", "/var/tmp/colima-pulse-mac"))
 
 
 def _arguments() -> argparse.Namespace:

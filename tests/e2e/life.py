@@ -1,0 +1,253 @@
+"""The life of one Mac, told in the commands of README.md and containers/README.md, in the order they are run.
+
+To add a command that the documents show, add a `Step` where it belongs in `LIFE`; to leave one out, say in
+`ELSEWHERE` why. tests/test_shown.py fails for a command that is in neither, and for one that no document
+shows any more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.checkout import QUICK, ROOT
+from tests.e2e.looking import LABEL, docker, is_loaded, ping, wait_for
+from tests.mac.machine import Mac
+from tests.shown import Shown, commands
+from tests.terminal import CLONE, ENTER, Seen, Terminal
+
+DOCUMENTS = (ROOT / "README.md", ROOT / "containers" / "README.md")
+HOST = "@ssh/macmini.lan"
+BACKUPS = "/Users/alice/colima-pulse-backups"
+HOMEBREW_PATH = "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+UNCHANGED = ("] Success",)  # what a run that changed nothing does not say
+DESTROY = {**ENTER, "Type DESTROY to reset profile default of alice on this host:": "DESTROY\n"}
+
+
+@dataclass
+class Life:
+    """A Mac, someone's terminal, and the step at which their story ended, if it did."""
+
+    mac: Mac
+    terminal: Terminal
+    ended: str = ""
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.terminal.directory / name
+        path.write_text(text)
+        return path
+
+    @property
+    def backup(self) -> str:
+        """The newest backup of the profile."""
+        return max(path.name for path in self.mac.path(BACKUPS).iterdir() if path.name.startswith("default-"))
+
+
+# Where a command is typed
+
+
+def elsewhere(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
+    """In the clone, on the machine that is not the Mac."""
+    return life.terminal.run(command, answers)
+
+
+def on_the_mac(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
+    """In a copy of the clone on the Mac, by its administrator."""
+    return life.terminal.run_on_mac(command, answers)
+
+
+def by_alice(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
+    """On the Mac, by the Homebrew user."""
+    return life.terminal.run_on_mac(command, answers, user="alice", path=HOMEBREW_PATH)
+
+
+def into_a_file(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
+    """It is an installer's text: the next deploy runs it."""
+    life.write(f"containers/{command.split('--name ')[1].split()[0]}", f"{command}\n")
+    return Seen(0, "")
+
+
+def by_git(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
+    """The clone that the other commands are typed in."""
+    assert command == CLONE, "tests/terminal.py makes another clone"
+    return life.terminal.clone()
+
+
+# What else happens in between
+
+
+def fill_in(life: Life) -> None:
+    """Set HOMEBREW_USER, as the README says; and wait less than a user may have to."""
+    text = (life.terminal.directory / ".env").read_text()
+    for key, value in QUICK.items():
+        text, count = re.subn(rf"(?m)^#?{key}=.*$", f"{key}={value}", text)
+        assert count == 1, key
+    life.write(".env", text)
+
+
+def keep_memory(life: Life) -> None:
+    """What one run was told holds from now on: the next one restarts nothing."""
+    life.write(".env", (life.terminal.directory / ".env").read_text() + "COLIMA_MEMORY=4\n")
+
+
+def write_secret(life: Life) -> None:
+    life.write("containers/.env", "TOKEN=s3cret\n")
+
+
+def provide_bot(life: Life) -> None:
+    """The example's image, which no registry has."""
+    docker(life.mac, "tag", "nginx", "example/bot")
+
+
+def retire_bot(life: Life) -> None:
+    """A profile made anew would not have its image."""
+    (life.terminal.directory / "containers" / "bot").unlink()
+    docker(life.mac, "rm", "-f", "bot")
+
+
+def stop_docker(life: Life) -> None:
+    """Docker dies in the guest."""
+    env = {"LIMA_HOME": "/Users/alice/.colima/_lima", "PATH": HOMEBREW_PATH}
+    words = ["/opt/homebrew/bin/limactl", "shell", "colima", "sudo", "systemctl", "stop", "docker"]
+    life.mac.run(words, user="alice", env=env)
+
+
+def answers_again(life: Life) -> None:
+    wait_for(lambda: ping(life.mac) == "200")
+
+
+def nothing_is_loaded(life: Life) -> None:
+    wait_for(lambda: not is_loaded(life.mac) and not is_loaded(life.mac, f"{LABEL}.pulse"))
+
+
+def nothing_is_left(life: Life) -> None:
+    assert not list(life.mac.path("/Library/LaunchDaemons").glob(f"{LABEL}*"))
+    assert not life.mac.path("/Library/ColimaPulse").exists()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command and what is to come of it.
+
+    `says` and `never`: words on the terminal, and words that are not to be there. `answers`: what is typed
+    when a pattern is seen; pyinfra's question before it changes something is answered with the Enter key.
+    """
+
+    command: str
+    says: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    status: int = 0
+    typed: Callable[[Life, str, Mapping[str, str]], Seen] = elsewhere
+    answers: Mapping[str, str] = field(default_factory=lambda: ENTER)
+    before: Callable[[Life], None] | None = None
+    after: Callable[[Life], None] | None = None
+
+
+LIFE = (
+    Step("git clone https://github.com/MrCee/colima-pulse && cd colima-pulse", typed=by_git),
+    Step("make demo", says=("Docker 20.10", "The second deploy changed nothing.")),
+    Step("cp .env.example .env", after=fill_in),
+    Step(
+        "docker run --name web --detach --restart unless-stopped --publish 8080:80 nginx", typed=into_a_file
+    ),
+    Step("chmod 600 containers/.env", before=write_secret),
+    Step("sudo pmset -a sleep 0 disksleep 0 autorestart 1", typed=on_the_mac),
+    Step("pyinfra macmini.lan deploy.py --dry --diff", says=("Start Colima at boot and now",)),
+    Step("make deploy", says=("Docker 20.10", "runs web"), typed=on_the_mac),
+    Step("pyinfra @local deploy.py", says=("No changes",), never=UNCHANGED, typed=on_the_mac),
+    Step("pyinfra macmini.lan deploy.py", says=("No changes",), never=UNCHANGED),
+    Step("pyinfra HOST exec -- true", says=("Success",)),
+    Step("pyinfra HOST deploy.py --dry", says=("Keep Colima supervised by launchd",), never=("1 (",)),
+    Step(
+        "docker run --name bot --detach --restart always --env TOKEN example/bot",
+        typed=into_a_file,
+        before=provide_bot,
+    ),
+    Step("pyinfra HOST deploy.py", says=("Install bot", "runs bot, web"), never=("s3cret",)),
+    Step("docker rm -f bot", says=("bot",), typed=by_alice),
+    Step("pyinfra HOST fact facts.mac.Mac --json", says=('"arm64"',)),
+    Step(f"pyinfra HOST fact facts.launchd.LaunchdJob label={LABEL} --json", says=('"running"',)),
+    Step("pyinfra HOST fact facts.colima.ColimaProfile user=alice --json", says=('"Running"',)),
+    Step("pyinfra HOST fact facts.docker.DockerEngine user=alice --json", says=('"web"',), never=('"bot"',)),
+    Step(f"pyinfra HOST fact facts.pulse.Pulse label={LABEL} --json", says=('"state": "well"',)),
+    Step(
+        "pyinfra HOST deploy.py -y --data restart=true",
+        says=("Install bot", "Hello from Docker!"),
+        after=retire_bot,
+    ),
+    Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",), after=keep_memory),
+    Step("pyinfra HOST deploy.py --dry --diff", says=("Keep Colima supervised",), never=("1 (",)),
+    Step("pyinfra HOST deploys/recover.py --dry", says=("docker is inactive",), before=stop_docker),
+    Step("pyinfra HOST deploys/recover.py", says=("What helped",), after=answers_again),
+    Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
+    Step("pyinfra HOST deploy.py --dry --data full_reset=true", says=("makes it anew",), never=("Type ",)),
+    Step("pyinfra HOST deploy.py --data full_reset=true", says=("restore=default-",), answers=DESTROY),
+    Step("pyinfra HOST deploys/restore.py", says=("default-",)),
+    Step("pyinfra HOST deploys/restore.py --data restore=default-20261122-101530", after=answers_again),
+    Step("sudo launchctl bootout system/LABEL.pulse", typed=on_the_mac),
+    Step("sudo launchctl bootout system/LABEL", typed=on_the_mac, after=nothing_is_loaded),
+    Step(
+        "sudo rm -r /Library/LaunchDaemons/LABEL.plist /Library/LaunchDaemons/LABEL.pulse.plist "
+        "/Library/ColimaPulse",
+        typed=on_the_mac,
+        after=nothing_is_left,
+    ),
+    # Another Mac, by hand
+    Step("python -m tests.mac up", says=("The stand-in Mac mini is up",)),
+    Step("python -m tests.mac ssh", answers={r"\$ ": "exit\n"}),
+    Step("python -m tests.mac run -- launchctl print system", says=("type = system",)),
+    Step("python -m tests.mac faults start-fails=1", says=("start-fails                  = 1",)),
+    Step("python -m tests.mac reboot --hard"),
+    Step("python -m tests.mac down"),
+)
+
+# What the documents show and no step runs, and why.
+ELSEWHERE = {
+    "make test": "this is it",
+    "make lint": ".ci/run runs it",
+    "make soak": "tests/e2e/test_soak.py runs it, for a shorter time",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (
+        "needs the network; `make test` did it, and the clone's .venv leads to what came of it"
+    ),
+    "sudo fdesetup authrestart": "asks for a FileVault password, which no stand-in has",
+}
+
+
+def shown() -> list[Shown]:
+    """Every command of the documents, in HOST's words."""
+    found = [each for document in DOCUMENTS for each in commands(document)]
+    return [Shown(each.document, each.line, each.command.replace(HOST, "HOST")) for each in found]
+
+
+def fill(life: Life, command: str) -> str:
+    """A command with what stands in it for a user's own filled in."""
+    fillings: tuple[tuple[str, Callable[[], str]], ...] = (
+        (r"\bHOST\b(?!=)", lambda: HOST),
+        (r"\bLABEL\b(?!=)", lambda: LABEL),
+        (r"(?<==)default-\d{8}-\d{6}\b", lambda: life.backup),
+    )
+    for pattern, value in fillings:
+        if re.search(pattern, command):
+            command = re.sub(pattern, value(), command)
+    return command
+
+
+def live(life: Life, step: Step) -> Seen:
+    """Take a step.
+
+    raises: AssertionError when something else comes of it.
+    """
+    if step.before:
+        step.before(life)
+    seen = step.typed(life, fill(life, step.command), step.answers)
+    wrong = [f"{words!r} was not said" for words in step.says if words not in seen.text]
+    wrong += [f"{words!r} was said" for words in step.never if words in seen.text]
+    if seen.status != step.status:
+        wrong.insert(0, f"exit {seen.status}")
+    assert not wrong, f"{step.command}: {'; '.join(wrong)}\n{seen.text}"
+    if step.after:
+        step.after(life)
+    return seen
