@@ -122,7 +122,7 @@ class Terminal:
         command: str,
         answers: Mapping[str, str] = ENTER,
         *,
-        seconds: float = 300,
+        seconds: float = 200,
         columns: int = COLUMNS,
     ) -> Seen:
         """Type a command: see `on_a_terminal`."""
@@ -151,7 +151,7 @@ class Terminal:
         command: str,
         answers: Mapping[str, str] = ENTER,
         *,
-        seconds: float = 300,
+        seconds: float = 200,
         user: str = "admin",
         path: str = f"{BIN}:{LOGIN_PATH}",
     ) -> Seen:

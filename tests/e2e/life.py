@@ -24,7 +24,7 @@ BACKUPS = "/Users/alice/colima-pulse-backups"
 HOMEBREW_PATH = "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 UNCHANGED = ("] Success",)  # what a run that changed nothing does not say
-DESTROY = {**ENTER, "Type DESTROY to reset profile default of alice on this host:": "DESTROY\n"}
+DESTROY = {**ENTER, r"Type DESTROY to \w+ profile default of alice on this host:": "DESTROY\n"}
 
 
 @dataclass
@@ -219,7 +219,7 @@ ELSEWHERE = {
 def shown() -> list[Shown]:
     """Every command of the documents, in HOST's words."""
     found = [each for document in DOCUMENTS for each in commands(document)]
-    return [Shown(each.document, each.line, each.command.replace(HOST, "HOST")) for each in found]
+    return [Shown(each.document, each.line, each.command.replace(f" {HOST} ", " HOST ")) for each in found]
 
 
 def fill(life: Life, command: str) -> str:
