@@ -16,10 +16,11 @@ from rich.text import Text
 HERE = Path(__file__).parent
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
-# What is another in every run, and what stands for it: a container's id; and what Colima's docker client says
-# at the end of a start, which is in its log a moment before Docker is found ready, or after.
+# What is another in every run, and what stands for it: a container's id; a time; and what Colima's docker
+# client says at the end of a start, which is in its log a moment before Docker is found ready, or after.
 STEADY = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "0123456789abcdef" * 4),
+    (re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-22T10:15:30Z"),
     (re.compile(r'(?m)^.*\] (?:colima|(?:Successfully created|Current) context .*"colima")\s*\n'), ""),
 )
 
@@ -28,13 +29,16 @@ STEADY = (
 class Picture:
     """A command typed in a clone of this repository, and what of its output is left out.
 
-    `settings` join those of the pictures before it in `.env`. Each of `without` is a pattern (of whole lines,
+    `settings` join those of the pictures before it in `.env`. With `power_cut` the Mac has had one, and the
+    command is typed until it says `until` (a pattern). Each of `without` is a pattern (of whole lines,
     without colours) and what stands in the picture for the lines that match, after their number.
     """
 
     name: str
     command: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    power_cut: bool = False
+    until: str = ""
     without: tuple[tuple[str, str], ...] = ()
     columns: int = 100
 
@@ -53,6 +57,9 @@ PICTURES = (
             (r"^--> Results:\n( {4}.*\n)+", "of results, an operation a line"),
         ),
         columns=118,
+    ),
+    Picture(
+        "status", "pyinfra macmini.lan deploys/status.py", power_cut=True, until="1 of 1 ran", columns=110
     ),
     Picture("resize", "pyinfra macmini.lan deploy.py --dry --diff", {"COLIMA_MEMORY": "4"}),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.mac.machine import Mac, missing
@@ -25,12 +27,18 @@ def main() -> int:
         terminal = Terminal(directory / "home", mac)
         terminal.clone()
         shutil.copy(terminal.directory / "containers/example-web", terminal.directory / "containers/web")
-        settings = {"HOMEBREW_USER": "alice"}
+        settings = {"HOMEBREW_USER": "alice", "PULSE_INTERVAL": "5"}
         for picture in PICTURES:
             settings |= picture.settings
             terminal.configure(settings)
+            if picture.power_cut:
+                mac.power_cut()
+                mac.boot()
             seen = terminal.run(picture.command, columns=picture.columns)
-            if seen.status:
+            deadline = time.monotonic() + 120
+            while not re.search(picture.until, seen.text) and time.monotonic() < deadline:
+                seen = terminal.run(picture.command, columns=picture.columns)
+            if seen.status or not re.search(picture.until, seen.text):
                 print(f"{picture.command}: exit {seen.status}\n{seen.text}")
                 return 1
             picture.path.write_text(draw(picture, seen.raw))
