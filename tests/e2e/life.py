@@ -103,9 +103,14 @@ def provide_bot(life: Life) -> None:
 
 
 def retire_bot(life: Life) -> None:
-    """A profile made anew would not have its image."""
+    """Its installer goes: a profile made anew would not have its image."""
     (life.terminal.directory / "containers" / "bot").unlink()
-    docker(life.mac, "rm", "-f", "bot")
+
+
+def fleet_of_one(life: Life) -> None:
+    """The Mac is one of the builders, and they are as it is."""
+    life.write("fleet/inventory.py", 'builders = ["macmini.lan"]\n')
+    life.write("fleet/group_data/builders.py", 'homebrew_user = "alice"\n')
 
 
 def stop_docker(life: Life) -> None:
@@ -119,13 +124,19 @@ def answers_again(life: Life) -> None:
     wait_for(lambda: ping(life.mac) == "200")
 
 
-def nothing_is_loaded(life: Life) -> None:
-    wait_for(lambda: not is_loaded(life.mac) and not is_loaded(life.mac, f"{LABEL}.pulse"))
+def is_stopped(life: Life) -> None:
+    assert not is_loaded(life.mac)
+    assert ping(life.mac) != "200"
 
 
 def nothing_is_left(life: Life) -> None:
     assert not list(life.mac.path("/Library/LaunchDaemons").glob(f"{LABEL}*"))
     assert not life.mac.path("/Library/ColimaPulse").exists()
+    assert life.mac.path("/Users/alice/.colima/default/colima.yaml").exists()
+
+
+def no_profile_is_left(life: Life) -> None:
+    assert not life.mac.path("/Users/alice/.colima/default").exists()
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,6 @@ LIFE = (
     Step("make deploy", says=("Docker 20.10", "runs web"), typed=on_the_mac),
     Step("pyinfra @local deploy.py", says=("No changes",), never=UNCHANGED, typed=on_the_mac),
     Step("pyinfra macmini.lan deploy.py", says=("No changes",), never=UNCHANGED),
-    Step("pyinfra HOST exec -- true", says=("Success",)),
     Step("pyinfra HOST deploy.py --dry", says=("Keep Colima supervised by launchd",), never=("1 (",)),
     Step(
         "docker run --name bot --detach --restart always --env TOKEN example/bot",
@@ -167,19 +177,34 @@ LIFE = (
         before=provide_bot,
     ),
     Step("pyinfra HOST deploy.py", says=("Install bot", "runs bot, web"), never=("s3cret",)),
-    Step("docker rm -f bot", says=("bot",), typed=by_alice),
+    Step(
+        "pyinfra HOST deploy.py -y --data remove_unowned=true",
+        says=("Remove bot",),
+        before=retire_bot,
+    ),
+    Step("pyinfra HOST deploy.py -y --data only=web", never=UNCHANGED),
+    Step("pyinfra HOST deploy.py -y --data pull=true", says=("nginx: up to date",), never=UNCHANGED),
+    Step("pyinfra HOST deploy.py -y --data reinstall=web", says=("Install web",)),
+    Step("make deploy HOST=@ssh/macmini.lan", says=("runs web",), never=UNCHANGED),
     Step("pyinfra HOST fact facts.mac.Mac --json", says=('"arm64"',)),
     Step(f"pyinfra HOST fact facts.launchd.LaunchdJob label={LABEL} --json", says=('"running"',)),
     Step("pyinfra HOST fact facts.colima.ColimaProfile user=alice --json", says=('"Running"',)),
     Step("pyinfra HOST fact facts.docker.DockerEngine user=alice --json", says=('"web"',), never=('"bot"',)),
     Step(f"pyinfra HOST fact facts.pulse.Pulse label={LABEL} --json", says=('"state": "well"',)),
-    Step(
-        "pyinfra HOST deploy.py -y --data restart=true",
-        says=("Install bot", "Hello from Docker!"),
-        after=retire_bot,
-    ),
+    Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",)),
     Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",), after=keep_memory),
     Step("pyinfra HOST deploy.py --dry --diff", says=("Keep Colima supervised",), never=("1 (",)),
+    Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
+    Step("pyinfra HOST deploys/drift.py", never=("change",)),
+    Step("make drift HOST=@ssh/macmini.lan", never=("change",)),
+    Step("cp -R group_data/example fleet", after=fleet_of_one),
+    Step("pyinfra fleet/inventory.py deploy.py -y", says=("unchanged",)),
+    Step("pyinfra fleet/inventory.py deploy.py -y --limit builders", says=("unchanged",)),
+    Step("pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0", says=("unchanged",)),
+    Step("pyinfra HOST deploys/logs.py", says=("keeping Colima in the foreground",)),
+    Step("pyinfra HOST deploys/stop.py", says=("until deploys/start.py",), after=is_stopped),
+    Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2),
+    Step("pyinfra HOST deploys/start.py", says=("is ready",), after=answers_again),
     Step("pyinfra HOST deploys/recover.py --dry", says=("docker is inactive",), before=stop_docker),
     Step("pyinfra HOST deploys/recover.py", says=("What helped",), after=answers_again),
     Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
@@ -187,13 +212,13 @@ LIFE = (
     Step("pyinfra HOST deploy.py --data full_reset=true", says=("restore=default-",), answers=DESTROY),
     Step("pyinfra HOST deploys/restore.py", says=("default-",)),
     Step("pyinfra HOST deploys/restore.py --data restore=default-20261122-101530", after=answers_again),
-    Step("sudo launchctl bootout system/LABEL.pulse", typed=on_the_mac),
-    Step("sudo launchctl bootout system/LABEL", typed=on_the_mac, after=nothing_is_loaded),
+    Step("pyinfra HOST deploys/uninstall.py --dry", says=("leaves:",), never=("Press enter",)),
+    Step("pyinfra HOST deploys/uninstall.py", says=("leaves:",), after=nothing_is_left),
     Step(
-        "sudo rm -r /Library/LaunchDaemons/LABEL.plist /Library/LaunchDaemons/LABEL.pulse.plist "
-        "/Library/ColimaPulse",
-        typed=on_the_mac,
-        after=nothing_is_left,
+        "pyinfra HOST deploys/uninstall.py --data delete_vm=true",
+        answers=DESTROY,
+        says=("restore=default-",),
+        after=no_profile_is_left,
     ),
     # Another Mac, by hand
     Step("python -m tests.mac up", says=("The stand-in Mac mini is up",)),
@@ -209,6 +234,8 @@ ELSEWHERE = {
     "make test": "this is it",
     "make lint": ".ci/run runs it",
     "make soak": "tests/e2e/test_soak.py runs it, for a shorter time",
+    "make bench": "measures for ten minutes; tests/test_bench.py sees to its arithmetic",
+    "make pictures": "draws into the checkout; tests/test_pictures.py sees to what it has drawn",
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (
         "needs the network; `make test` did it, and the clone's .venv leads to what came of it"
     ),
