@@ -8,8 +8,8 @@ The answers are in a file in diagnostics/; also those of a Mac that a deploy wou
 from pyinfra import host, logger, state
 
 from operations import diagnostics
-from operations.preflight import without_nagle
 from operations.util.fleet import end_after_all, leave_out
+from operations.util.transport import without_nagle
 from settings import Settings
 
 without_nagle(host)

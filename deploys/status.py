@@ -9,8 +9,8 @@ from pathlib import Path
 from pyinfra import host
 
 from operations import status
-from operations.preflight import without_nagle
 from operations.util import installer, reports
+from operations.util.transport import without_nagle
 from settings import Settings
 
 without_nagle(host)

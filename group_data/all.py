@@ -1,11 +1,14 @@
 """What every host has unless its inventory or `--data` says otherwise: the defaults, overlaid by ./.env."""
 
+import gc
 import os
 import sys
 from pathlib import Path
 
 # pyinfra turns byte code off, and would compile every module of ours anew in every run: a tenth of a second.
 sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+# What pyinfra has loaded stays to the end: each search through it for garbage would take 30 ms.
+gc.freeze()
 
 from settings import defaults, read_env  # noqa: E402
 

@@ -5,7 +5,6 @@ Check a host before anything on it is touched: the settings, and the Mac and the
 from __future__ import annotations
 
 import shlex
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from operations.util import terminal
 from operations.util.fleet import leave_out, leave_untouched
 from operations.util.installer import Installers
 from operations.util.remote import is_read, together
+from operations.util.transport import ready_channels, without_nagle
 from settings import Fault, Settings, without_danger
 
 # colima start has no --vm-type before macOS 13 (colima cmd/start.go).
@@ -270,14 +270,6 @@ def warnings(settings: Settings, mac: MacState) -> list[str]:
     return found
 
 
-def without_nagle(host: Host) -> None:
-    """Send each command to an SSH host at once; paramiko leaves Nagle's algorithm on, 40 ms a command."""
-    client = getattr(host.connector, "client", None)
-    transport = client.get_transport() if client is not None else None
-    if transport is not None and isinstance(transport.sock, socket.socket):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
 def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -> Settings:
     """The settings of a host for a deploy file that makes nothing anew; see check().
 
@@ -324,6 +316,7 @@ def check(
     Leaves a host out with everything that is wrong, at once; nothing has been touched then.
     """
     without_nagle(host)
+    ready_channels(host)
     safe, ignored = without_danger(data, asked)
     for warning in ignored:
         host.log(warning, logger.warning)
