@@ -50,6 +50,10 @@ soak: $(VENV)/ready
 	@sh tests/mac/prepare
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
+bench: $(VENV)/ready
+	@sh tests/mac/prepare
+	@$(BIN)/python -m tests.bench
+
 pictures: $(VENV)/ready
 	@sh tests/mac/prepare
 	@$(BIN)/python -m tests.pictures

@@ -48,6 +48,7 @@ plist = daemon_plist(settings, target.user.home, mac.homebrew.prefix)
 if why := forecast.refusal(target, plist):
     leave_untouched([why])
 names = forecast.names(target, plist, installers)
+forecast.ask_ahead(target)
 secrets = diagnostics.secrets_of(settings.colima_extra_args, installers.secrets)
 
 # A full reset is confirmed before anything else happens.

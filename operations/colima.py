@@ -24,7 +24,8 @@ from facts.launchd import (
 from files import script
 from operations import diagnostics
 from operations.launchd import unload_job
-from operations.util.remote import Commands, fail, refuse, run, together
+from operations.util import ahead
+from operations.util.remote import Commands, fail, refuse, run
 
 QEMU = "qemu"
 
@@ -259,7 +260,7 @@ def instance(
             label="homebrew.mrcee.colima-pulse", log_path="/var/log/colima.log",
         )
     """
-    found, notes = together(
+    found, notes = ahead.get(
         (ColimaProfile, {"user": user, "profile": profile}), (Milestones, {"label": label})
     )
     if found is not None and found.status == RUNNING and found.vm_type == QEMU:

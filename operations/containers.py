@@ -19,8 +19,9 @@ from facts.launchd import Milestones, milestones_path
 from files import script
 from operations import recovery
 from operations.recovery import Service
+from operations.util import ahead
 from operations.util.installer import Image, Installer, Installers, is_transient
-from operations.util.remote import Commands, fail, refuse, run, together
+from operations.util.remote import Commands, fail, refuse, run
 from settings import Fault, Settings
 
 # An image may have to be pulled over a slow line.
@@ -379,7 +380,7 @@ def installed(
             ),
         )
     """
-    engine, notes = together((DockerEngine, service.where), (Milestones, {"label": service.label}))
+    engine, notes = ahead.get((DockerEngine, service.where), (Milestones, {"label": service.label}))
     if state.is_executing and (engine is None or engine.containers is None or notes is None):
         why = engine.silence if engine is not None else None
         yield from refuse(f"Docker's containers cannot be listed: {why or 'no answer'}")

@@ -14,7 +14,8 @@ from facts.docker import DockerEngine, EngineState
 from facts.launchd import LaunchdJob, Milestones, milestones_path
 from files import script
 from operations import diagnostics
-from operations.util.remote import Commands, fail, run, together, wait
+from operations.util import ahead
+from operations.util.remote import Commands, fail, run, wait
 
 # Noted when the engine has passed the gate; forgotten when a deploy starts the daemon again.
 VERIFIED = "verified"
@@ -180,7 +181,7 @@ def engine(
             label="homebrew.mrcee.colima-pulse", log_path="/var/log/colima.log",
         )
     """
-    found, notes = together(
+    found, notes = ahead.get(
         (DockerEngine, {"user": user, "profile": profile}), (Milestones, {"label": label})
     )
     if is_good(found) and found is not None and notes is not None and VERIFIED in notes:

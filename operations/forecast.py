@@ -12,13 +12,15 @@ from typing import Any
 from pyinfra import host
 from pyinfra.context import ctx_host
 
-from facts.colima import Strays
+from facts.colima import ColimaProfile, Strays
 from facts.docker import DockerEngine
 from facts.launchd import Definitions, JobState, LaunchdJob, Milestones
+from facts.mac import Homebrew
 from facts.power import Power
 from files import text
 from operations import colima, containers, docker, homebrew, launchd, power, prune, reset, rivals, strays
 from operations.preflight import Target
+from operations.util import ahead
 from operations.util.fleet import leave_if_failed
 from operations.util.installer import Installers
 from operations.util.plist import pulse_label, pulse_plist
@@ -121,6 +123,28 @@ def told(described: Mapping[str, str | None]) -> dict[str, str]:
     for name in found.values():
         host.log(name)
     return {}
+
+
+def ask_ahead(target: Target) -> None:
+    """Ask what the operations will ask first, all at once, where nothing comes between: with `-y`."""
+    if is_read():
+        return
+    settings = target.settings
+    user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
+    notes = (Milestones, {"label": label})
+    ahead.ask(
+        ((ColimaProfile, {"user": user, "profile": profile}), notes),
+        (
+            (Homebrew, {}),
+            (Definitions, {"user": user}),
+            (Strays, {"user": user, "profile": profile, "label": label}),
+        ),
+        (
+            (LaunchdJob, {"label": label, "runs": "launch"}),
+            (LaunchdJob, {"label": pulse_label(label), "runs": "pulse"}),
+        ),
+        ((DockerEngine, {"user": user, "profile": profile}),),
+    )
 
 
 def names(target: Target, plist: dict[str, Any], installers: Installers) -> Names:

@@ -9,7 +9,8 @@ from pyinfra.api import operation
 from pyinfra.operations import brew
 
 from facts.mac import Homebrew, HomebrewState
-from operations.util.remote import Commands, LiveCommand, ask, refuse
+from operations.util import ahead
+from operations.util.remote import Commands, LiveCommand, refuse
 
 # What each formula brings; lima comes with colima, and qemu is optional for both.
 TOOLS = {"colima": ("colima", "limactl"), "docker": ("docker",), "qemu": ("qemu-img",)}
@@ -39,7 +40,7 @@ def formulae() -> Commands:
 
         homebrew.formulae(name="Install colima", _sudo=True, _sudo_user="alice", _env={"PATH": "..."})
     """
-    found = ask(Homebrew, _sudo=False)
+    (found,) = ahead.get((Homebrew, {}))
     if found is None:
         yield from refuse("what is installed cannot be read")
         return

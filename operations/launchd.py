@@ -31,8 +31,9 @@ from facts.launchd import (
     script_path,
 )
 from files import script, text
+from operations.util import ahead
 from operations.util.plist import changes, to_xml
-from operations.util.remote import Commands, LiveCommand, ask, fail, refuse, run, wait
+from operations.util.remote import Commands, LiveCommand, fail, refuse, run, wait
 
 HINTS = {
     DISABLED: "something disabled the label again: sudo launchctl enable system/LABEL",
@@ -322,7 +323,7 @@ def absent(
 
         launchd.absent(name="Keep the pulse away", label="com.example.colima.pulse", what="the pulse")
     """
-    job = ask(LaunchdJob, label=label)
+    (job,) = ahead.get((LaunchdJob, {"label": label, "runs": "pulse"}))
     if job is None:
         yield from _unreadable(label)
         return
@@ -509,7 +510,7 @@ def daemon(
             plist={"Label": "homebrew.mrcee.colima-pulse", "ProgramArguments": [...], ...},
         )
     """
-    job = ask(LaunchdJob, label=label, runs=runs)
+    (job,) = ahead.get((LaunchdJob, {"label": label, "runs": runs}))
     if job is None:
         yield from _unreadable(label)
         return

@@ -11,8 +11,8 @@ from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
 
 from facts.launchd import Milestones, milestones_path
 from files import script
-from operations.util import terminal
-from operations.util.remote import Commands, ask, fail, refuse, run
+from operations.util import ahead, terminal
+from operations.util.remote import Commands, fail, refuse, run
 from settings import Fault, Settings
 
 NONE = "none"
@@ -143,7 +143,7 @@ def pruned(
             label="homebrew.mrcee.colima-pulse", mode="images",
         )
     """
-    notes = ask(Milestones, label=label)
+    (notes,) = ahead.get((Milestones, {"label": label}))
     if notes is None:
         yield from refuse(f"what was noted of {label}'s last start cannot be read")
         return

@@ -20,8 +20,8 @@ from facts.launchd import (
 )
 from files import script
 from operations.launchd import launchctl
-from operations.util import terminal
-from operations.util.remote import Commands, ask, fail, refuse, run, wait
+from operations.util import ahead, terminal
+from operations.util.remote import Commands, fail, refuse, run, wait
 from operations.util.rivals import Rival, judge
 
 BOOTOUT_SECONDS = 60
@@ -99,7 +99,7 @@ def removed(
             label="homebrew.mrcee.colima-pulse", clean="true", backup="/Users/alice/colima-pulse-backups",
         )
     """
-    definitions = ask(Definitions, user=user)
+    (definitions,) = ahead.get((Definitions, {"user": user}))
     if definitions is None:
         yield from refuse("the launchd jobs that mention Colima cannot be read")
         return

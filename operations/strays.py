@@ -13,7 +13,8 @@ from pyinfra.api import operation
 from facts.colima import Strays, StraysState
 from files import script
 from operations.colima import STOP_SECONDS
-from operations.util.remote import Commands, LiveCommand, ask, refuse
+from operations.util import ahead
+from operations.util.remote import Commands, LiveCommand, refuse
 from operations.util.rivals import profile_of
 
 
@@ -65,7 +66,7 @@ def removed(user: str, profile: str, label: str) -> Commands:
             label="homebrew.mrcee.colima-pulse",
         )
     """
-    found = ask(Strays, user=user, profile=profile, label=label)
+    (found,) = ahead.get((Strays, {"user": user, "profile": profile, "label": label}))
     if found is None:
         yield from refuse(
             f"what runs of profile {profile} of {user} cannot be read, so nothing is stopped or started. "

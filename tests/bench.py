@@ -325,8 +325,8 @@ class Bench:
                 for round_trip in ROUND_TRIPS:
                     rows += self._fleet(whose, round_trip)
         self.notes.append(
-            "The Macs are one converged stand-in under 1, 5 and 20 names. With shared CPUs it does the work of "
-            f"all of them on the {os.cpu_count()} of this machine, beside pyinfra. With CPUs of their own it "
+            "The Macs are one converged stand-in under 1, 5 and 20 names. With shared CPUs it does the work "
+            f"of all on the {os.cpu_count()} of this machine, beside pyinfra. With CPUs of their own it "
             "answers what it answered before, after as long as it took, and computes nothing."
         )
         return rows

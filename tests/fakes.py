@@ -64,6 +64,8 @@ class FakeHost:
     ran: list[Ran] = field(default_factory=list)
 
     def get_fact(self, fact: Any, **arguments: Any) -> Any:
+        if together := getattr(fact, "asked", ()):  # of operations.util.remote.joined()
+            return [self.get_fact(each, **given) for each, given in together]
         value = self.facts[fact]
         return value(**arguments) if callable(value) else value
 

@@ -8,7 +8,16 @@ from typing import Any, TypeVar, cast
 
 import gevent
 from pyinfra import logger, state
-from pyinfra.api import FactBase, FunctionCommand, Host, OperationError, State, StringCommand
+from pyinfra.api import (
+    FactBase,
+    FactProcessError,
+    FunctionCommand,
+    Host,
+    OperationError,
+    QuoteString,
+    State,
+    StringCommand,
+)
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, ConnectorArguments, pop_global_arguments
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
@@ -21,6 +30,9 @@ from operations.util.fleet import leave_out
 T = TypeVar("T")
 Commands = Generator[PyinfraCommand, None, None]
 
+# A fact and its arguments.
+Question = tuple[type[FactBase[Any]], dict[str, Any]]
+
 LOST = "the SSH connection was lost"
 
 
@@ -31,7 +43,7 @@ def is_connected(host: Host) -> bool:
     return transport is None or bool(transport.is_active())
 
 
-def together(*asked: tuple[type[FactBase[Any]], dict[str, Any]]) -> list[Any]:
+def together(*asked: Question) -> list[Any]:
     """Get several facts of this host at once, each given as its class and its arguments.
 
     Each is a command of its own, and over SSH most of its time is spent on the way. Returns their values in
@@ -66,6 +78,59 @@ def ask(fact: type[FactBase[T]], **arguments: Any) -> T | None:
     """Get one fact of this host, as `together` does: what an operation's generator asks with."""
     value: T | None = together((fact, arguments))[0]
     return value
+
+
+# A line between the answers of several facts; those that may hold any line have a "|" before each.
+NEXT = "[next]"
+
+
+def joined(*asked: Question) -> type[FactBase[list[Any]]]:
+    """One fact that asks several in one command, each given as its class and its arguments.
+
+    Its value is theirs, in order; one that says nothing has its default.
+    """
+
+    class Joined(FactBase[list[Any]]):
+        asked: tuple[Question, ...]
+
+        @override
+        def command(self) -> StringCommand:
+            bits: list[Any] = []
+            for fact, arguments in asked:
+                bits += [fact().command(**arguments), ";", "echo", QuoteString(NEXT), ";"]
+            return StringCommand(*bits[:-1])
+
+        @override
+        @staticmethod
+        def default() -> list[Any]:
+            return [fact.default() for fact, _ in asked]
+
+        @override
+        def process(self, output: list[str]) -> list[Any]:
+            answers: list[list[str]] = [[]]
+            for line in output:
+                if line == NEXT:
+                    answers.append([])
+                else:
+                    answers[-1].append(line)
+            if len(answers) != len(asked) + 1 or answers.pop():
+                raise FactProcessError("the answer is incomplete")
+            return [
+                fact().process(lines) if lines else fact.default()
+                for (fact, _), lines in zip(asked, answers, strict=True)
+            ]
+
+    Joined.name = ", ".join(fact.name for fact, _ in asked)
+    Joined.asked = asked
+    return Joined
+
+
+def in_one(*asked: Question) -> list[Any]:
+    """Get several facts of this host in one command, as `together` gets one; their values in order."""
+    if len(asked) == 1:
+        return together(*asked)
+    (values,) = together((joined(*asked), {}))
+    return [None for _ in asked] if values is None else list(values)
 
 
 def is_read() -> bool:

@@ -77,7 +77,7 @@ def test_second_deploy_changes_nothing(deployed: Deployed) -> None:
     assert [(each.pid, each.command) for each in ours(mac)] == before
     assert container(mac, "web", "State.StartedAt") == started
     assert not any("/brew" in command for command in mac.commands()[called:])
-    assert len(mac.ssh_commands()) - sent <= 16
+    assert len(mac.ssh_commands()) - sent <= 7
 
 
 def test_dry_run_of_a_converged_mac_has_no_change(deployed: Deployed) -> None:

@@ -497,10 +497,11 @@ def test_no_terminal_for_sudo() -> None:
         on(host(profile=ask), DATA)
 
 
-def test_without_nagle() -> None:
+def test_commands_travel_fast() -> None:
     with socket.socket() as wire:
-        transport = SimpleNamespace(sock=wire, is_active=lambda: True)
+        transport = SimpleNamespace(sock=wire, open_session=print, is_active=lambda: True)
         over_ssh = host()
         over_ssh.connector = SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
         on(over_ssh, DATA)
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert transport.open_session is not print

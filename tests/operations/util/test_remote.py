@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gevent import GreenletExit
-from pyinfra.api import DeployError, FactBase, FunctionCommand, OperationError, StringCommand, operation
+from pyinfra.api import (
+    DeployError,
+    FactBase,
+    FactProcessError,
+    FunctionCommand,
+    OperationError,
+    QuoteString,
+    StringCommand,
+    operation,
+)
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_host, ctx_state
+from typing_extensions import override
 
-from operations.util.remote import Commands, LiveCommand, ask, refuse, run, together, wait
+from operations.util.remote import (
+    NEXT,
+    Commands,
+    LiveCommand,
+    Question,
+    ask,
+    in_one,
+    joined,
+    refuse,
+    run,
+    together,
+    wait,
+)
 from tests.conftest import RunOperation
 from tests.fakes import Clock, FakeHost, fake_state
 
@@ -162,3 +185,66 @@ def test_wait_ends(clock: Clock) -> None:
 def test_wait_looks_once_at_least(clock: Clock) -> None:
     host: Any = FakeHost()
     assert wait(host, 0, lambda: True, "it") is True
+
+
+class Greeting(FactBase["str | None"]):
+    """Returns a greeting."""
+
+    @override
+    def command(self, whom: str) -> StringCommand:
+        return StringCommand("echo", QuoteString(f"hello {whom}"))
+
+    @override
+    @staticmethod
+    def default() -> str | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> str:
+        if output == ["hello fault"]:
+            raise FactProcessError("no greeting")
+        return "/".join(output)
+
+
+class Silence(FactBase["list[str]"]):
+    """Returns nothing, and has a default."""
+
+    @override
+    def command(self) -> str:
+        return "false"
+
+    @override
+    @staticmethod
+    def default() -> list[str]:
+        return ["silence"]
+
+
+ASKED: tuple[Question, ...] = ((Greeting, {"whom": "it's"}), (Silence, {}), (Greeting, {"whom": "b c"}))
+
+
+def test_several_facts_are_one_command_and_one_value_each() -> None:
+    fact = joined(*ASKED)()
+    command = StringCommand(fact.command()).get_raw_value()
+    said = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert fact.process(said.splitlines()) == ["hello it's", ["silence"], "hello b c"]
+    assert fact.default() == [None, ["silence"], None]
+    assert fact.name == ", ".join([Greeting.name, Silence.name, Greeting.name])
+
+
+@pytest.mark.parametrize("lines", [["a", NEXT], ["a", NEXT, NEXT, "b"], ["a", NEXT, NEXT, NEXT, NEXT], []])
+def test_an_answer_that_was_cut_off_is_none(lines: list[str]) -> None:
+    with pytest.raises(FactProcessError, match="incomplete"):
+        joined(*ASKED)().process(lines)
+
+
+def test_one_fact_that_cannot_be_read_is_said() -> None:
+    with pytest.raises(FactProcessError, match="no greeting"):
+        joined(*ASKED)().process(["hello fault", NEXT, NEXT, "x", NEXT])
+
+
+def test_one_fact_alone_is_asked_by_its_own_name() -> None:
+    host: Any = FakeHost({Greeting: lambda whom: whom.upper()})
+    with ctx_host.use(host):
+        assert in_one((Greeting, {"whom": "a"})) == ["A"]
+        assert in_one((Greeting, {"whom": "a"}), (Greeting, {"whom": "b"})) == ["A", "B"]
+    ctx_host.reset()
