@@ -34,14 +34,14 @@ def test_a_row_is_held_to_its_aim(row: Row, ratio: float | None, holds: bool | N
 def test_the_table() -> None:
     rows = [
         Row("converged : nothing", 0.73, 0.41, aim=2),
-        Row("first : bare", 30.1, 20.0, aim=1.2, allowed=5),
+        Row("first : bare", 30.2, 20.0, aim=1.2, allowed=5),
         Row("5 Macs : 1", 1.0, 0.5),
         Row("commands", 7, aim=5, unit=""),
     ]
     assert table(rows) == (
         "                      measured   against      ratio         at most   holds\n"
         "converged : nothing     0.73 s    0.41 s   1.78 : 1           2 : 1   yes\n"
-        "first : bare           30.10 s   20.00 s   1.25 : 1   1.2 : 1 + 5 s   NO\n"
+        "first : bare           30.20 s   20.00 s   1.26 : 1   1.2 : 1 + 5 s   NO\n"
         "5 Macs : 1              1.00 s    0.50 s   2.00 : 1\n"
         "commands                     7                                    5   NO"
     )

@@ -10,17 +10,19 @@ from pyinfra.context import ctx_host, ctx_state
 
 from facts.backup import ProfileContents
 from facts.colima import RUNNING as RUNNING_VM
-from facts.colima import Strays, StraysState
+from facts.colima import ColimaProfile, Strays, StraysState
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import Definition, Definitions, JobState, LaunchdJob, Milestones
+from facts.mac import Homebrew
 from facts.power import Power, PowerState
 from operations import forecast
 from operations.docker import VERIFIED
 from operations.forecast import Names, Words
 from operations.preflight import Target
 from operations.prune import DUE
-from operations.util import terminal
+from operations.util import ahead, terminal
 from operations.util.installer import Installers
+from operations.util.remote import Question
 from tests.fakes import FakeHost, fake_state
 from tests.operations.test_homebrew import ALL
 from tests.operations.test_launchd import ABSENT, PLIST, RUNNING, TICKED, job_of, plist
@@ -52,6 +54,25 @@ def names(
 def test_nobody_reads_it() -> None:
     """With -y no fact is asked: each is a command on the Mac."""
     assert names({}, reads=False) == Names()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_operations_ask_first_is_asked_ahead_where_nobody_has_to_agree(
+    reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+    monkeypatch.setattr(
+        ahead, "ask", lambda *groups: asked.extend(each for group in groups for each in group)
+    )
+    with ctx_state.use(SimpleNamespace(should_check_for_changes=lambda: reads)):
+        forecast.ask_ahead(Target(GOOD, MINI, ALICE, PROFILE))
+    ctx_state.reset()
+    facts = [fact for fact, _ in asked]
+    assert facts == (
+        []
+        if reads
+        else [ColimaProfile, Milestones, Homebrew, Definitions, Strays, LaunchdJob, LaunchdJob, DockerEngine]
+    )
 
 
 def test_fresh() -> None:
