@@ -4,6 +4,7 @@ Bring a Docker that worked before back: see what ails it, then take the smallest
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -298,19 +299,21 @@ def recover(state: State, host: Host, service: Service) -> bool:
 
 
 def _recover(state: State, host: Host, service: Service, diagnosis: Diagnosis) -> bool:
-    wrong: list[str] = []
-    # What passes is waited for, and what has come in its place once more: the pulse may have been at work.
-    for _ in range(2):
-        host.log(diagnosis.found)
-        wrong = service.see_ready(state, host, service.start_seconds if diagnosis.passing else PATIENCE)
+    looked = 0
+    deadline = time.monotonic() + service.start_seconds
+    host.log(diagnosis.found)
+    while True:
+        # What passes is looked at again and again: the pulse may have been at work, or a start may fail.
+        wrong = service.see_ready(state, host, 2 * PATIENCE if diagnosis.passing else PATIENCE)
         if not wrong:
             return True
+        looked += 1
         before, diagnosis = diagnosis.found, observe(host, service)
         if diagnosis.refused:
             return fail(host, f"{diagnosis.found}.")
-        if diagnosis.steps:
-            if diagnosis.found != before:
-                host.log(diagnosis.found)
+        if diagnosis.found != before and not diagnosis.good:
+            host.log(diagnosis.found)
+        if diagnosis.steps or (diagnosis.good and looked > 1) or time.monotonic() >= deadline:
             break
     if not diagnosis.steps:
         return service.give_up(

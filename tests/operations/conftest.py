@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from operations import colima, containers, docker
+from operations import colima, containers, docker, recovery
 from operations.util import remote
 from tests.fakes import Clock
 
@@ -14,7 +14,7 @@ from tests.fakes import Clock
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
-    for module in (colima, containers, docker, remote):
+    for module in (colima, containers, docker, recovery, remote):
         monkeypatch.setattr(module, "time", fake)
     return fake
 

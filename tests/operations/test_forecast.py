@@ -64,7 +64,7 @@ def test_what_operations_ask_first_is_asked_ahead_where_nobody_has_to_agree(
     monkeypatch.setattr(
         ahead, "ask", lambda *groups: asked.extend(each for group in groups for each in group)
     )
-    with ctx_state.use(SimpleNamespace(should_check_for_changes=lambda: reads)):
+    with ctx_state.use(fake_state(executing=False, reads=reads)):
         forecast.ask_ahead(Target(GOOD, MINI, ALICE, PROFILE))
     ctx_state.reset()
     facts = [fact for fact, _ in asked]

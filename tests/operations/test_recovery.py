@@ -446,6 +446,23 @@ def test_a_start_that_another_hand_has_brought_about_is_awaited(clock: Clock) ->
     assert "Colima is still starting" in host.said
 
 
+def test_a_start_is_waited_for_no_longer_than_it_takes(clock: Clock) -> None:
+    """Docker died while Colima was still starting, and Colima has come to the end of its start."""
+    host = mended_by("restart-docker", guest=DEAD, age=30)
+    host.facts[Log] = lambda **_: LogPart(9, UP if clock.now > 1050 else UP[:1])
+    assert run_recover(host)
+    assert "Colima is still starting" in host.said
+    assert verbs(host) == ["restart-docker", "note"]
+    assert 50 < clock.now - 1000 < 120
+
+
+def test_a_start_is_not_waited_for_for_ever(clock: Clock) -> None:
+    host = a_host(profile=STOPPED, log=LogPart(9, UP[:1]), age=30)
+    assert not run_recover(host)
+    assert "nothing to restart" in host.logged[-1]
+    assert 300 <= clock.now - 1000 < 360
+
+
 def test_the_pulse_holds_still_from_the_beginning(clock: Clock) -> None:
     host = a_host(engine=Series(EOF, GOOD))
     assert run_recover(host)

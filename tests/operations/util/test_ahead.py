@@ -103,3 +103,15 @@ def test_another_host_has_its_own_answers(world: World) -> None:
     world.state.ops[other] = {}
     with ctx_host.use(other):
         assert ahead.get(JOB) == ["the other's"]
+
+
+@pytest.mark.parametrize("together", [[["job", None], None], [None, ["engine"]]])
+def test_what_could_not_be_read_is_asked_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch, together: list[Any]
+) -> None:
+    monkeypatch.setattr(ahead, "together", lambda *_: together)
+    ahead.ask((JOB, NOTES), (ENGINE,))
+    read = [value for each in together for value in each or () if value is not None]
+    assert (ahead.get(JOB) == ["job"]) is ("job" in read)
+    assert (ahead.get(ENGINE) == ["engine"]) is ("engine" in read)
+    assert ahead.get(NOTES)[0].startswith("Milestones")
