@@ -159,10 +159,9 @@ def describe(job: JobState, label: str, decision: Convergence, what: str = "Coli
 
 
 def launchctl(state: State, host: Host, *arguments: str) -> tuple[int, str]:
-    """Run one launchctl verb: its exit status and what it said."""
-    quoted = [QuoteString(each) for each in arguments]
-    ok, lines = run(state, host, StringCommand("/bin/launchctl", *quoted, "2>&1; echo rc=$?"))
-    if not ok or not lines or not lines[-1].startswith("rc="):
+    """Run one launchctl verb, within a minute: its exit status and what it said."""
+    _, lines = run(state, host, script("launchctl", *arguments))
+    if not lines or not lines[-1].startswith("rc="):
         return -1, " ".join(lines)
     return int(lines[-1].removeprefix("rc=")), " ".join(line for line in lines[:-1] if line.strip())
 
@@ -339,7 +338,7 @@ def absent(
         if after_unload is not None:
             yield LiveCommand(*after_unload.bits)
     if job.disabled:
-        yield StringCommand("/bin/launchctl", "enable", QuoteString(f"system/{label}"))
+        yield script("launchctl", "enable", f"system/{label}")
     yield StringCommand("/bin/rm", "-rf", QuoteString(plist_path(label)), QuoteString(milestones_path(label)))
 
 
@@ -411,7 +410,7 @@ def stopped(
     if job.loaded:
         yield FunctionCommand(_stop, (label, _drain(job), before_unload, after_unload), {})
     else:
-        yield StringCommand("/bin/launchctl", "disable", QuoteString(f"system/{label}"))
+        yield script("launchctl", "disable", f"system/{label}")
 
 
 def unstartable(job: JobState) -> str | None:
@@ -546,4 +545,4 @@ def daemon(
         if decision.unload:
             yield hold(label, 0)
     elif decision.enable:
-        yield StringCommand("/bin/launchctl", "enable", QuoteString(f"system/{label}"))
+        yield script("launchctl", "enable", f"system/{label}")

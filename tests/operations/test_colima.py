@@ -199,7 +199,7 @@ def starting(**facts: Any) -> Any:
             DockerEngine: known["engine"],
             Log: known["log"],
         },
-        answer=lambda told: (True, ["rc=0"] if told[0] == "/bin/launchctl" else []),
+        answer=lambda told: (True, ["rc=0"] if told[0] == "launchctl" else []),
     )
 
 
@@ -279,7 +279,7 @@ def test_a_first_start_that_fails_is_undone(clock: Clock, commands: RunOperation
     assert [each[:4] for each in host.told] == [
         ["diagnose", "alice", "default", LABEL],  # before anything is undone
         ["stop-instance", "alice", "default", str(colima.STOP_SECONDS)],
-        ["/bin/launchctl", "bootout", f"system/{LABEL}", "2>&1;"],
+        ["launchctl", "bootout", f"system/{LABEL}"],
         ["sweep-profile", "alice", "default"],
         # Nothing tries again at boot.
         ["/bin/rm", "-rf", plist_path(LABEL), milestones_path(LABEL)],
@@ -293,14 +293,14 @@ def test_a_first_start_on_vz_is_undone_and_deleted(clock: Clock, commands: RunOp
     assert [each[0] for each in host.told] == [
         "diagnose",
         "stop-instance",
-        "/bin/launchctl",
+        "launchctl",
         "sweep-profile",
         "delete-instance",
         "/bin/rm",
     ]
 
 
-@pytest.mark.parametrize("refuses", ["sweep-profile", "/bin/launchctl"])
+@pytest.mark.parametrize("refuses", ["sweep-profile", "launchctl"])
 def test_an_undoing_that_fails_goes_no_further(clock: Clock, commands: RunOperation, refuses: str) -> None:
     host = ended("docker-fails", notes={FIRST_START: ""})
     answer = host.answer

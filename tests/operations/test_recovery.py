@@ -194,7 +194,7 @@ def a_host(answer: Callable[[list[str]], Answer] | None = None, **facts: Any) ->
     def answers(told: list[str]) -> Answer:
         if answer is not None and (given := answer(told)) != (True, []):
             return given
-        return True, ["rc=0"] if told[0] == "/bin/launchctl" else []
+        return True, ["rc=0"] if told[0] == "launchctl" else []
 
     return FakeHost(
         {
@@ -217,9 +217,7 @@ def run_recover(host: Any) -> bool:
 def verbs(host: Any) -> list[str]:
     """What was done, in short, but for the pulse that is told to hold still meanwhile."""
     return [
-        " ".join(each[1:-3]) if each[0] == "/bin/launchctl" else each[0]
-        for each in host.told
-        if each[0] != "hold"
+        " ".join(each[1:]) if each[0] == "launchctl" else each[0] for each in host.told if each[0] != "hold"
     ]
 
 

@@ -235,7 +235,7 @@ class Launchd:
         self.after = after
 
     def answer(self, words: list[str]) -> Answer:
-        if words[0] == "/bin/launchctl":
+        if words[0] == "launchctl":
             if words[1] == "bootout":
                 self.job = ABSENT
             elif words[1] == "bootstrap":
@@ -260,7 +260,7 @@ class Launchd:
 def short(told: list[list[str]]) -> list[str]:
     """Commands as one word each: a script's name, launchctl's verb, a script's mode."""
     named: dict[str, Any] = {
-        "/bin/launchctl": lambda words: words[1],
+        "launchctl": lambda words: words[1],
         "set-aside": lambda words: f"set-aside {words[3]}",
     }
     return [named.get(words[0], lambda words: words[0])(words) for words in told]

@@ -96,7 +96,7 @@ def run_remove(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Remove:
         left = list(shown)
 
         def answer(told: list[str]) -> Answer:
-            if told[0] != "/bin/launchctl":
+            if told[0] != "launchctl":
                 return moved, [] if moved else ["No space left on device"]
             code = bootout if told[1] == "bootout" else left.pop(0) if len(left) > 1 else left[0]
             return True, [f"rc={code}"]
@@ -114,7 +114,7 @@ def run_remove(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Remove:
 def test_unloaded_and_moved(run_remove: Remove, bootout: int, shown: int) -> None:
     done, host = run_remove(bootout=bootout, shown=(shown,))
     assert done
-    assert host.told[0][:3] == ["/bin/launchctl", "bootout", TARGET]
+    assert host.told[0][:3] == ["launchctl", "bootout", TARGET]
     assert host.told[-1][:2] == ["move-aside", FILE]
     assert re.fullmatch(r"/backups/launchd-\d{8}-\d{6}", host.told[-1][2])
     assert host.told[-1][2] in host.said
