@@ -176,7 +176,13 @@ class Bench:
         made = Checkout(
             self.directory / f"checkout-{mac.name}",
             [mac],
-            env={"WAIT_STABLE_REQUIRED": str(STABLE_SECONDS), "WAIT_QEMU_MAX": "120"},
+            # As long as the defaults, which the tests' own shorten.
+            env={
+                "WAIT_STABLE_REQUIRED": str(STABLE_SECONDS),
+                "WAIT_QEMU_MAX": "120",
+                "WAIT_SOCKET_MAX": "180",
+                "WAIT_DOCKER_API_MAX": "180",
+            },
             installers=installers,
         )
         made.write_env()
