@@ -27,18 +27,20 @@ def without_nagle(host: Host) -> None:
 class Opener:
     """Opens channels of one connection, each before it is asked for: a command waits no round trip for it.
 
-    `open_session` is paramiko's. While one channel is used the next one is opened, and where the server
-    refuses that (sshd_config(5), MaxSessions) it is opened when it is asked for.
+    `open_session` is paramiko's. While channels are used one more is kept open; where the server refuses that
+    (sshd_config(5), MaxSessions) there is none from then on, and each is opened when it is asked for.
     """
 
     def __init__(self, open_session: Callable[..., Channel]) -> None:
         self._open_session = open_session
         self._next: gevent.Greenlet[[], Channel | None] | None = None
+        self._allowed = True
 
     def _ahead(self) -> Channel | None:
         try:
             return self._open_session()
         except (SSHException, OSError, EOFError):
+            self._allowed = False
             return None
 
     def open(self, *arguments: Any, **options: Any) -> Channel:
@@ -47,7 +49,9 @@ class Opener:
         channel = opened.get() if opened is not None else None
         if channel is None or channel.closed:
             channel = self._open_session(*arguments, **options)
-        self._next = gevent.spawn(self._ahead)
+        # Several may be asked for at once: one that nobody takes would count among the server's sessions.
+        if self._next is None and self._allowed:
+            self._next = gevent.spawn(self._ahead)
         return channel
 
 

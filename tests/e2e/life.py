@@ -272,6 +272,8 @@ def live(life: Life, step: Step) -> Seen:
     seen = step.typed(life, fill(life, step.command), step.answers)
     wrong = [f"{words!r} was not said" for words in step.says if words not in seen.text]
     wrong += [f"{words!r} was said" for words in step.never if words in seen.text]
+    # paramiko's word for a session that the server has refused.
+    wrong += ["a channel was refused"] if "Secsh channel" in seen.text else []
     if seen.status != step.status:
         wrong.insert(0, f"exit {seen.status}")
     assert not wrong, f"{step.command}: {'; '.join(wrong)}\n{seen.text}"

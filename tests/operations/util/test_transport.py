@@ -62,6 +62,23 @@ def test_the_next_channel_is_open_before_it_is_asked_for() -> None:
     assert channels.asked[0] == {"timeout": 5}
 
 
+def test_no_more_than_one_is_open_ahead_however_many_are_asked_for_at_once() -> None:
+    channels = Channels()
+
+    def slowly(**options: Any) -> Any:
+        gevent.sleep(0)
+        return channels.open_session(**options)
+
+    opener = Opener(slowly)
+    for used in (6, 7, 8):
+        asked = [gevent.spawn(opener.open) for _ in range(used)]
+        taken = [each.get() for each in asked]
+        gevent.wait()
+        assert sum(not channel.closed for channel in channels.opened) == used + 1
+        for channel in taken:
+            channel.closed = True
+
+
 def test_a_channel_that_has_closed_meanwhile_is_not_used() -> None:
     channels = Channels()
     opener = Opener(channels.open_session)
@@ -80,6 +97,7 @@ def test_where_the_server_allows_one_channel_at_a_time_each_is_opened_when_asked
         assert numbers(opener, 1) == [number]
         gevent.sleep(0)
         channels.opened[-1].closed = True
+    assert len(channels.asked) == 4, "it is not tried ahead again"
     with pytest.raises(SSHException):
         Opener(Channels(most=0).open_session).open()
     gevent.sleep(0)
