@@ -149,12 +149,12 @@ def test_stopped_over_a_reboot(day: Day) -> None:
     assert run.status == 0, run.output
     assert "stays stopped, over reboots too" in run.output
     assert [event.split()[0] for event in vm_events(mac)[len(before) :]] == ["graceful-stop"]
-    assert ours(mac) == []
+    wait_for(lambda: ours(mac) == [])
     assert day.run("stop", "-y", "--json").changed == []
     mac.reboot()
     wait_for(lambda: pulse_says_away(mac))
     assert not is_loaded(mac)
-    assert ours(mac) == []
+    wait_for(lambda: ours(mac) == [])
 
 
 def test_started_again(day: Day) -> None:
@@ -184,7 +184,7 @@ def test_uninstalled_with_the_vm_left(day: Day) -> None:
     run = day.run("uninstall", "-y")
     assert run.status == 0, run.output
     assert [event.split()[0] for event in vm_events(mac)[len(before) :]] == ["graceful-stop"]
-    assert ours(mac) == []
+    wait_for(lambda: ours(mac) == [])
     assert changes(day) == {}
     assert not is_loaded(mac)
     assert not is_loaded(mac, f"{LABEL}.pulse")
@@ -213,7 +213,7 @@ def test_the_vm_goes_as_well(day: Day) -> None:
     assert (unit / "disk/datadisk").exists()
     assert not mac.path("/Users/alice/.colima/_lima/colima").exists()
     assert not mac.path("/Users/alice/.colima/default").exists()
-    assert ours(mac) == []
+    wait_for(lambda: ours(mac) == [])
     assert changes(day) == {}
     assert f'"{LABEL}" => disabled' not in mac.run(["launchctl", "print-disabled", "system"]).stdout
     assert day.run("uninstall", *forced, "--json").changed == []

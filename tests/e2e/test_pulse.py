@@ -111,7 +111,7 @@ def test_a_job_that_was_booted_out_on_purpose_stays_out(pulsing: Deployed) -> No
     noted = state(mac)
     wait_for(lambda: state(mac) != noted)
     assert not is_loaded(mac)
-    assert ours(mac) == []
+    wait_for(lambda: ours(mac) == [])
     assert said(mac)[before:].count("\n") == 1
     mac.run(["launchctl", "bootstrap", "system", f"/Library/LaunchDaemons/{LABEL}.plist"])
     wait_for(lambda: "Docker answers again" in said(mac)[before:], 60)
