@@ -13,7 +13,7 @@ from facts.launchd import LaunchdJob, Milestones
 from operations import colima, diagnostics, docker, launchd, summary, switch
 from operations.forecast import told
 from operations.preflight import settings_of
-from operations.util.fleet import leave_out
+from operations.util.fleet import leave_untouched
 from operations.util.remote import together
 
 summary.at_end()
@@ -28,7 +28,7 @@ job, found, engine, notes = together(
     (Milestones, {"label": label}),
 )
 if why := switch.start_refusal(settings, job, found):
-    leave_out("nothing was touched.", why)
+    leave_untouched([why])
 names = {
     "daemon": "Keep Colima started",
     "vm": "Keep Colima's VM running",

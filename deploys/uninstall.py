@@ -8,14 +8,13 @@ What takes the profile away is confirmed as a full reset is; backup=false delete
 """
 
 from pyinfra import host, inventory
-from pyinfra.api import DeployError
 from pyinfra.context import ctx_host
 
 from operations import colima, launchd, reset, summary, uninstall
 from operations.forecast import told
 from operations.preflight import settings_of
 from operations.util import terminal
-from operations.util.fleet import leave_out
+from operations.util.fleet import leave_untouched
 from operations.util.plist import pulse_label
 from operations.util.remote import hosts_of_run, is_read
 
@@ -25,9 +24,9 @@ user, profile, label = settings.homebrew_user, settings.colima_profile, settings
 
 found = uninstall.observe(ctx_host.get(), settings)
 if found is None:
-    leave_out("nothing was touched.", f"HOMEBREW_USER: this Mac knows no user {user}, or does not tell")
+    leave_untouched([f"HOMEBREW_USER: this Mac knows no user {user}, or does not tell"])
 if why := found.refusal:
-    leave_out("nothing was touched.", why)
+    leave_untouched([why])
 for line in found.plan() or ["There is nothing of Colima Pulse on this Mac"]:
     host.log(line)
 # With several hosts the plan has told each of them.
@@ -43,7 +42,7 @@ names = {
 if found.deletes:
     # What is previewed may be no more than a dry run; the guard asks again when it comes to it.
     if not is_read() and (faults := reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there())):
-        raise DeployError("\n  - ".join([f"{host.name}: nothing was touched.", *faults]))
+        leave_untouched(faults)
     reset.confirmed(
         name=names["guard"],
         place=found.place,
