@@ -24,7 +24,7 @@ from operations.util import ahead
 from operations.util.fleet import leave_if_failed
 from operations.util.installer import Installers
 from operations.util.plist import pulse_label, pulse_plist
-from operations.util.remote import hosts_of_run, is_read, together
+from operations.util.remote import ask, hosts_of_run, is_read, together
 from settings import Settings
 
 
@@ -169,7 +169,7 @@ def names(target: Target, plist: dict[str, Any], installers: Installers) -> Name
     starts = change is None or change.load
     others = rivals.judged(definitions or [], settings.label, user, target.user.home, settings.colima_profile)
     described = {
-        "power": power.describe(host.get_fact(Power, _sudo=False)) if settings.power == "server" else None,
+        "power": power.describe(ask(Power, _sudo=False)) if settings.power == "server" else None,
         "dependencies": homebrew.describe(target.mac.homebrew),
         "hygiene": rivals.describe(others, settings.clean_other_colima_daemons),
         "supervision": launchd.describe(job, settings.label, change) if job and change else None,

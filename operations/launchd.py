@@ -33,7 +33,7 @@ from facts.launchd import (
 from files import script, text
 from operations.util import ahead
 from operations.util.plist import changes, to_xml
-from operations.util.remote import Commands, LiveCommand, fail, refuse, run, wait
+from operations.util.remote import Commands, LiveCommand, ask, fail, refuse, run, wait
 
 HINTS = {
     DISABLED: "something disabled the label again: sudo launchctl enable system/LABEL",
@@ -398,7 +398,7 @@ def stopped(
 
         launchd.stopped(name="Keep Colima stopped", label="homebrew.mrcee.colima-pulse")
     """
-    job = host.get_fact(LaunchdJob, label=label)
+    job = ask(LaunchdJob, label=label)
     if job is None:
         yield from _unreadable(label)
         return
@@ -452,7 +452,7 @@ def started(label: str, what: str = "Colima") -> Commands:
 
         launchd.started(name="Keep Colima started", label="homebrew.mrcee.colima-pulse")
     """
-    job = host.get_fact(LaunchdJob, label=label)
+    job = ask(LaunchdJob, label=label)
     if job is None:
         yield from _unreadable(label)
         return

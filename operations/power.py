@@ -10,7 +10,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from facts.power import Power, PowerState
-from operations.util.remote import Commands, refuse
+from operations.util.remote import Commands, ask, refuse
 
 # What keeps a server up: it never sleeps, and starts again after a power failure (pmset(1)).
 SERVER = {"sleep": 0, "disksleep": 0, "autorestart": 1}
@@ -62,7 +62,7 @@ def server() -> Commands:
 
         power.server(name="Keep the Mac awake")
     """
-    power = host.get_fact(Power, _sudo=False)
+    power = ask(Power, _sudo=False)
     if power is None:
         yield from refuse("what pmset says of this Mac cannot be read; POWER=report leaves it alone")
         return

@@ -20,6 +20,7 @@ from operations import colima, diagnostics, docker
 from operations.launchd import hold, launchctl, load_job, unload_job
 from operations.util.remote import (
     Commands,
+    ask,
     fail,
     hosts_of_run,
     is_read,
@@ -202,7 +203,7 @@ def describe(diagnosis: Diagnosis) -> str | None:
 
 def observe(host: Host, service: Service) -> Diagnosis:
     """Look at the host and judge; a process younger than a start may take may still be starting."""
-    engine = host.get_fact(DockerEngine, **service.where)
+    engine = ask(DockerEngine, **service.where)
     if docker.is_good(engine):
         return diagnose(None, None, engine, None)
     job, profile, guest, log = together(

@@ -17,7 +17,7 @@ from facts.traces import Traces, TracesState
 from files import script
 from operations import launchd, reset
 from operations.util.plist import pulse_label
-from operations.util.remote import Commands, LiveCommand, refuse, together
+from operations.util.remote import Commands, LiveCommand, ask, refuse, together
 from settings import Settings
 
 FORMULAE = "brew uninstall colima docker qemu"
@@ -157,7 +157,7 @@ def untraced(user: str, label: str, log_path: str) -> Commands:
             log_path="/var/log/colima.log",
         )
     """
-    found = host.get_fact(Traces, user=user, label=label, log_path=log_path)
+    found = ask(Traces, user=user, label=label, log_path=log_path)
     if found is None:
         yield from refuse(f"what there is of {label} on this Mac cannot be read")
     elif not found.paths:

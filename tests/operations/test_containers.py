@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pyinfra.api import FunctionCommand
+from pyinfra.context import ctx_host
 
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import Milestones, milestones_path
@@ -463,7 +464,11 @@ def run_install(clock: Clock) -> Install:
 
         host: Any = FakeHost({DockerEngine: engine or holding(web=container())}, answer)
         given = installers(each, **(secrets or {}))
-        done = install(fake_state(), host, each, given, SERVICE, tries, debug)
+        try:
+            with ctx_host.use(host):
+                done = install(fake_state(), host, each, given, SERVICE, tries, debug)
+        finally:
+            ctx_host.reset()
         return done, host
 
     return run
