@@ -43,7 +43,6 @@ class Pulse:
         self.world = mac.root / "world"
         self.log = mac.root / "log/colima.log"
         self.own_log = mac.root / f"log/{LABEL}.log"
-        self.user_log = mac.home / "colima.log"
         self.directory = mac.root / "var/run/colima-pulse" / LABEL
         self.provisioned = mac.home / ".colima/_lima/colima/colima.yaml"
         for directory in (
@@ -85,6 +84,7 @@ class Pulse:
                     size=$(stat -c %s "$path") || exit 1
                     echo "$type $size" ;;
                 '%Su') cat {world}/console ;;
+                '%HT %l %Su') [ -f "$path" ] && echo "Regular File $(stat -c %h "$path") alice" ;;
                 '%u %Lp') case $path in '{mac.home}'*) echo 501 700 ;; *) cat {world}/mode ;; esac ;;
                 esac
             done""",
@@ -887,20 +887,18 @@ def test_a_log_that_is_a_link_is_left_alone(one_pulse: Pulse) -> None:
 
 
 @pytest.mark.parametrize("mode", ["501 755", "0 775", "0 1777", "0 757", ""])
-def test_where_another_than_root_can_write_it_is_done_as_the_user(one_pulse: Pulse, mode: str) -> None:
+def test_where_another_than_root_can_write_it_is_left_alone(one_pulse: Pulse, mode: str) -> None:
+    """Who can swap a directory has root write, and give away, whatever the name leads to then."""
     one_pulse.put(mode=mode)
     one_pulse.log.write_text("x" * 1_000_001)
-    one_pulse.tick()
-    assert one_pulse.log.read_text() == ""
-    (call,) = [call for call in one_pulse.mac.calls("sudo") if "cut-log" in call]
-    assert call[:4] == ["-n", "-H", "-u", "alice"]
-
-
-def test_a_log_in_the_users_home_is_the_users(one_pulse: Pulse) -> None:
-    one_pulse.user_log.write_text("x" * 1_000_001)
-    one_pulse.tick(log=one_pulse.user_log)
-    assert one_pulse.user_log.read_text() == ""
-    assert any("cut-log" in call for call in one_pulse.mac.calls("sudo"))
+    one_pulse.answers()
+    why = f"{one_pulse.log} cannot be kept below 1 MB: others than root can write in {one_pulse.log.parent}"
+    assert [line for line in one_pulse.ticks(3) if "error" in line] == [f"error {why}"]
+    assert one_pulse.log.stat().st_size == 1_000_001
+    one_pulse.log.unlink()
+    one_pulse.ticks(2)
+    assert not one_pulse.log.exists()
+    assert one_pulse.mac.calls("chown") == []
 
 
 def test_a_log_that_was_deleted_is_made_again(pulse: Pulse) -> None:
@@ -909,9 +907,9 @@ def test_a_log_that_was_deleted_is_made_again(pulse: Pulse) -> None:
     pulse.log.unlink()
     assert pulse.tick() == []
     assert (pulse.log.read_text(), oct(pulse.log.stat().st_mode)[-3:]) == ("", "644")
-    assert pulse.mac.calls("chown") == [["alice", str(pulse.log)]]
-    pulse.tick(log=pulse.user_log)
-    assert not pulse.user_log.exists(), "in the user's directory launchd makes it"
+    (call,) = pulse.mac.calls("chown")
+    assert call[:2] == ["-h", "alice"]
+    assert sorted(path.name for path in pulse.log.parent.iterdir()) == ["colima.log", pulse.own_log.name]
 
 
 # The end
