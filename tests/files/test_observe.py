@@ -342,27 +342,26 @@ def test_two_state_directories_and_what_each_holds(mac: Mac) -> None:
     assert (state.profiles, state.other_dir, state.other_profiles) == (("default", "web"), other, ("a-b",))
 
 
-@pytest.mark.parametrize("caller", ["root", "alice"])
-def test_the_login_shell_says_where_else(mac: Mac, caller: str) -> None:
+def test_the_login_shell_says_where_else(mac: Mac) -> None:
     inodes(mac)
-    mac.become(caller)
     other = made(mac.root / "elsewhere/colima", "colima")
+    shell = mac.root / "login shell"
+    shell.write_text(
+        f"#!/bin/sh\n[ \"$*\" = '-c {mac.path('/usr/bin/printenv')} XDG_CONFIG_HOME' ] || exit 1\n"
+    )
+    with shell.open("a") as more:
+        more.write(f"echo Hello\necho '{mac.root}/elsewhere'\n")
+    shell.chmod(0o755)
     mac.tool(
-        "/usr/bin/printenv", f"[ \"$*\" = XDG_CONFIG_HOME ] && echo Hello && echo '{mac.root}/elsewhere'"
+        "/usr/bin/dscl",
+        f"""case "$3 $4" in
+        *NFSHomeDirectory) printf 'NFSHomeDirectory:\\n %s\\n' '{mac.home}' ;;
+        '/Users/alice UserShell') echo 'UserShell: {shell}' ;;
+        esac""",
     )
     state = profile(mac)
     assert state is not None
     assert (state.other_dir, state.other_profiles) == (other, ("default",))
-    if caller == "root":
-        assert mac.calls("sudo")[0] == [
-            "-n",
-            "-H",
-            "-i",
-            "-u",
-            "alice",
-            mac.path("/usr/bin/printenv"),
-            "XDG_CONFIG_HOME",
-        ]
 
 
 def test_the_login_shell_is_asked_only_before_a_first_start(mac: Mac) -> None:
