@@ -16,8 +16,8 @@ Answer = tuple[bool, list[str]]
 
 
 def words(command: PyinfraCommand | str) -> list[str]:
-    """A command's words as the Mac's shell would have them; of a script in files/ its name and arguments, behind
-    "as USER" where it runs wholly as a user.
+    """A command's words as the Mac's shell would have them; of a script in files/ its name and arguments,
+    behind "as USER" where it runs wholly as a user.
 
     Of a FunctionCommand the function's name.
     """

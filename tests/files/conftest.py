@@ -239,7 +239,7 @@ class Mac:
     @staticmethod
     def _finish(process: subprocess.Popen[str], stdin: str) -> subprocess.CompletedProcess[str]:
         try:
-            out, err = process.communicate(stdin, timeout=12)
+            out, err = process.communicate(stdin, timeout=60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             pytest.fail("it does not end", pytrace=False)

@@ -1,4 +1,4 @@
-"""as-user, and the facts about a user's directories: root does not even look there, and nothing there holds it up."""
+"""as-user, and the facts about a home: root does not even look there, and nothing there holds it up."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pyinfra.api import FactBase
+from pyinfra.api import FactBase, StringCommand
 
 from facts.backup import Backups, ProfileContents
 from facts.colima import ColimaProfile
@@ -16,9 +17,10 @@ from tests.files.conftest import Mac, lines
 from tests.files.resets import Home
 
 
-def ask(mac: Mac, fact: type[FactBase[object]], **arguments: str) -> subprocess.CompletedProcess[str]:
+def ask(mac: Mac, fact: type[FactBase[Any]], **arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a fact's command as pyinfra does, on this Mac."""
     command = fact().command("alice", **arguments)
+    assert isinstance(command, StringCommand)
     raw = mac.path(command.get_raw_value()).replace(
         "my $limit = shift;", "use Time::HiRes qw(alarm); my $limit = shift;"
     )
@@ -26,7 +28,7 @@ def ask(mac: Mac, fact: type[FactBase[object]], **arguments: str) -> subprocess.
     return mac._finish(mac.popen("-c", re.sub(r"^\S+", "exec " + mac.path("/bin/sh"), raw)), "")
 
 
-FACTS: list[tuple[type[FactBase[object]], dict[str, str]]] = [
+FACTS: list[tuple[type[FactBase[Any]], dict[str, str]]] = [
     (ColimaProfile, {"profile": "default"}),
     (ProfileContents, {"profile": "default", "backup": "{unit}"}),
     (Backups, {"backup": "{unit}"}),
@@ -40,7 +42,7 @@ def arguments(home: Home, given: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize(("fact", "given"), FACTS, ids=IDS)
 def test_root_itself_sees_nothing_of_the_home(
-    mac: Mac, fact: type[FactBase[object]], given: dict[str, str]
+    mac: Mac, fact: type[FactBase[Any]], given: dict[str, str]
 ) -> None:
     home = Home(mac)
     mac.brewed("limactl", "")

@@ -97,4 +97,11 @@ def test_the_command_has_no_controlling_terminal(one_mac: Mac, user: str) -> Non
         bounded 10 {sh} -c ': </dev/tty' 2>/dev/null || echo nor this one"""
     child = pexpect.spawn(str(one_mac.root / "tools/sh"), ["-c", code], encoding="utf-8", timeout=10)
     child.expect(pexpect.EOF)
-    assert child.before.splitlines() == ["the shell has one", "its child has none", "nor this one"]
+    assert (child.before or "").splitlines() == ["the shell has one", "its child has none", "nor this one"]
+
+
+def test_a_user_who_stops_the_keeper_of_the_deadline_stops_nobody(one_mac: Mac) -> None:
+    one_mac.become("root")
+    code = f"as_user alice '{one_mac.home}' 0.5 /bin/sh -c 'PATH=/usr/bin:/bin; kill -STOP $PPID; sleep 300'"
+    done = one_mac.call(code, edits={"as_user_seconds + 15": "as_user_seconds + 1"})
+    assert done.returncode == 124

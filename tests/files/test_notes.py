@@ -10,7 +10,6 @@ from pyinfra.api import FactProcessError
 from facts.launchd import Milestones
 from tests.files.conftest import Mac, lines
 
-
 # roots_alone has tests of its own, and a test's directory is nobody's alone.
 ALONE = {'roots_alone "${1%/*}"': ":"}
 

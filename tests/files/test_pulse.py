@@ -235,7 +235,7 @@ def well(pulse: Pulse) -> Pulse:
 # All is well
 
 
-def test_while_all_is_well_a_tick_is_one_curl_and_one_stat(pulse: Pulse) -> None:
+def test_while_all_is_well_a_tick_is_one_curl_as_the_user_and_one_stat(pulse: Pulse) -> None:
     pulse.answers()
     pulse.tick()
     before = (pulse.directory / "state").stat().st_mtime_ns
@@ -244,10 +244,14 @@ def test_while_all_is_well_a_tick_is_one_curl_and_one_stat(pulse: Pulse) -> None
     assert sorted(path.name for path in (pulse.mac.root / "calls").iterdir() if not path.suffix) == [
         "curl",
         "stat",
+        "sudo",
     ]
     socket = f"{pulse.mac.home}/.colima/default/docker.sock"
-    ask = ["-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", socket]
+    ask = ["-q", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", socket]
     assert pulse.mac.calls("curl") == [[*ask, "http://localhost/_ping"]] * 2
+    assert [call[:5] for call in pulse.mac.calls("sudo")] == [
+        ["-n", "-H", "-u", "alice", pulse.mac.path("/usr/bin/curl")]
+    ] * 2
     assert len(pulse.mac.calls("stat")) == 2
     assert (pulse.directory / "state").stat().st_mtime_ns == before
 
@@ -846,7 +850,7 @@ def test_a_log_that_is_too_large_is_cut_in_place(pulse: Pulse) -> None:
     assert old(pulse.log, 2) == "after\n" + "1\n" * 600_000
     kept = sorted(path.name for path in pulse.log.parent.iterdir())
     assert kept == ["colima.log", "colima.log.1.gz", "colima.log.2.gz", pulse.own_log.name]
-    assert pulse.mac.calls("sudo") == []
+    assert {call[4] for call in pulse.mac.calls("sudo")} == {pulse.mac.path("/usr/bin/curl")}
 
 
 def test_its_own_log_is_cut_too(one_pulse: Pulse) -> None:
