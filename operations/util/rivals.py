@@ -233,7 +233,7 @@ def judge(definition: Definition, label: str, user: str, home: str, profile: str
         return None
 
     def mention(why: str) -> Rival:
-        return Rival(definition, False, why)
+        return Rival(definition, False, "".join(char if char.isprintable() else "?" for char in why))
 
     if definition.kind == "link":
         return mention("it is a symbolic link; see what it leads to")

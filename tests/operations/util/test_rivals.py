@@ -138,6 +138,7 @@ def test_rivals(definition: Definition) -> None:
     [
         (replace(DAEMON, username="bob"), "bob"),
         (replace(DAEMON, username=None), "root"),
+        (replace(DAEMON, username="b\x1b]52;c;\x07ob\n"), "b?]52;c;?ob?"),
         (replace(SERVICE, arguments=(COLIMA, "start", "work")), "work"),
         (replace(SERVICE, arguments=(COLIMA, "stop")), "not known"),
         (replace(DAEMON, label="sh.brew.colima", username="bob", arguments=SERVICE.arguments), "bob"),
