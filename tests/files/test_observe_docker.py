@@ -29,7 +29,9 @@ VERSION = {
 Answer = tuple[int, str] | Callable[[], tuple[int, str]]
 
 
-def container(number: int, name: str, spec: str | None = None, **state: object) -> dict[str, Any]:
+def container(
+    number: int, name: str, spec: str | None = None, *, attached: bool = False, **state: object
+) -> dict[str, Any]:
     """What the API says of a container, its keys in the API's order."""
     labels = {"maintainer": f'{SECRET} "Name":"/no" a=b|c'} | ({"colima-pulse.spec": spec} if spec else {})
     return {
@@ -55,7 +57,8 @@ def container(number: int, name: str, spec: str | None = None, **state: object) 
             "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
         },
         "Mounts": [{"Type": "volume", "Name": "data", "Source": "/"}],
-        "Config": {"Hostname": "h", "Env": [f"TOKEN={SECRET}", "X=}", '"Image":"no"'],
+        "Config": {"Hostname": "h", "AttachStdin": True, "AttachStdout": attached, "AttachStderr": True,
+                   "Env": [f"TOKEN={SECRET}", "X=}", '"Image":"no"'],
                    "Image": image(number)[0], "Labels": labels},
         "NetworkSettings": {"Networks": {"bridge": {"NetworkID": "f" * 64, "EndpointID": "e" * 64}}},
     }  # fmt: skip
