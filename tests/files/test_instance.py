@@ -1,4 +1,4 @@
-"""stop-instance, sweep-profile, delete-instance, container-log and start-container: the small ones, each with its deadline."""
+"""The small ones, each with its deadline: stop-instance, sweep-profile, container-log, start-container ..."""
 
 from __future__ import annotations
 

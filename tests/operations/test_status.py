@@ -509,6 +509,7 @@ def test_json() -> None:
     assert found["vm"]["disk"] == {"size": 60 * GIB, "used": 12 * GIB, "free": 46 * GIB}
     assert found["last_boot"] == {
         **{"at": BOOT.at, "seconds": 74, "console": None, "running": 2, "total": 3},
+        "not_back": [],
         "ago": 3 * DAY - 74,
     }
     assert warned(judged(SEEN)) == ""
