@@ -67,7 +67,7 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
             {"user": NASTY, "profile": NASTY, "label": NASTY},
             ["observe-strays", NASTY, NASTY, NASTY],
         ),
-        (DockerEngine, {"user": NASTY, "profile": NASTY}, ["observe-docker", NASTY, NASTY]),
+        (DockerEngine, {"user": NASTY, "profile": NASTY}, ["as", NASTY, "observe-docker", NASTY, NASTY]),
         (
             ProfileContents,
             {"user": NASTY, "profile": NASTY, "backup": NASTY, "other": NASTY},

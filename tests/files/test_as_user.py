@@ -13,6 +13,7 @@ from pyinfra.api import FactBase, StringCommand
 
 from facts.backup import Backups, ProfileContents
 from facts.colima import ColimaProfile
+from facts.docker import DockerEngine
 from tests.files.conftest import Mac, lines
 from tests.files.resets import Home
 
@@ -32,6 +33,7 @@ FACTS: list[tuple[type[FactBase[Any]], dict[str, str]]] = [
     (ColimaProfile, {"profile": "default"}),
     (ProfileContents, {"profile": "default", "backup": "{unit}"}),
     (Backups, {"backup": "{unit}"}),
+    (DockerEngine, {"profile": "default"}),
 ]
 IDS = [fact.__name__ for fact, _ in FACTS]
 
@@ -46,6 +48,7 @@ def test_root_itself_sees_nothing_of_the_home(
 ) -> None:
     home = Home(mac)
     mac.brewed("limactl", "")
+    mac.tool("/usr/bin/curl", "echo 'curl: (7) no' >&2; exit 7")
     mac.become("root")
     hidden = mac.root / "hidden"
     real = Path(mac.path("/usr/bin/sudo"))
@@ -68,6 +71,7 @@ def test_root_itself_sees_nothing_of_the_home(
 def test_pipes_and_devices_in_the_place_of_files_hold_nothing_up(mac: Mac) -> None:
     home = Home(mac)
     mac.brewed("limactl", "")
+    mac.tool("/usr/bin/curl", "echo 'curl: (7) no' >&2; exit 7")
     unit = home.unit.parent / "a unit"
     instance = mac.home / ".colima/_lima/colima"
     (unit / "instance").mkdir(parents=True)

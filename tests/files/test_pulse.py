@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from facts.pulse import Pulse as PulseFact
 from facts.pulse import PulseState
 from tests.files.conftest import Mac, hostagent, lines, qemu, until
+from tests.files.test_observe_docker import VERSION, container, go
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 LABEL = "com.example.colima"
@@ -28,11 +30,8 @@ FATAL = (RECORDINGS / "colima/docker-fails.log").read_text()
 LINE = re.compile(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" level=(\w+) msg="(.*)" context=pulse')
 BOOT = 1_750_000_000
 RUNNING = '{"name":"colima-foo","status":"Stopped"}\n{"name":"colima","status":"Running","dir":"/x"}'
-LISTED = (
-    '[{"Id":"0a","Names":["/a"],"Labels":{"State":"running"},"State":"running","Status":"Up 2 s"},'
-    '{"Id":"0b","Names":["/b"],"Labels":{},"State":"running","Status":"Up 2 s"},'
-    '{"Id":"0c","Names":["/c"],"Labels":{},"State":"exited","Status":"Exited (0)"}]'
-)
+TRIO = (container(1, "a"), container(2, "b"), container(3, "c", Status="exited", ExitCode=1))
+SPEC = "5" * 64
 
 
 class Pulse:
@@ -92,8 +91,9 @@ class Pulse:
         mac.tool(
             "/usr/bin/curl",
             f"""case "$*" in
+            *all=1*) cat {world}/listed ;;
             *_ping*) . {world}/ping ;;
-            *all=1*) cat {world}/containers ;;
+            */containers/*) cat {world}/inspected ;;
             esac""",
         )
         mac.tool(
@@ -111,13 +111,13 @@ class Pulse:
             boottime=f"{{ sec = {BOOT}, usec = 42 }} Sun Jun 15 15:06:40 2025",
             mode="0 755",
             console="root",
-            containers=LISTED,
             disabled=(RECORDINGS / "launchctl/print-disabled-macos13.txt").read_text(),
             kill="",
             kickstart="",
         )
         self.put(**{"disabled-status": "0"})
         self.silent()
+        self.docker(*TRIO)
         self.job(pid=312)
         self.lima(RUNNING)
         self.guest()
@@ -133,6 +133,15 @@ class Pulse:
     @uptime.setter
     def uptime(self, seconds: int) -> None:
         (self.world / "now").write_text(f"{BOOT + seconds}\n")
+
+    def docker(self, *containers: dict[str, Any]) -> None:
+        """What Docker's API says of these containers."""
+        listed = [{"Id": each["Id"], "Names": [each["Name"]]} for each in containers]
+        asked = ("OK", go(VERSION), go(listed))
+        self.put(
+            listed="".join(f"{each}\n200\n" for each in asked),
+            inspected="".join(f"{go(each)}\n200\n" for each in containers),
+        )
 
     def answers(self) -> None:
         self.put(ping="printf 200")
@@ -807,11 +816,54 @@ def test_a_boot_is_reported_once(pulse: Pulse) -> None:
 
 def test_who_is_at_the_console_and_containers_that_docker_does_not_tell(one_pulse: Pulse) -> None:
     booted(one_pulse)
-    one_pulse.put(console="alice", containers="")
+    one_pulse.put(console="alice", inspected="")
     one_pulse.ticks(3)
     one_pulse.answers()
     said = one_pulse.tick()
     assert said == ["info ready 200 s after boot; console: alice; containers: ? of ? run"]
+
+
+def test_what_did_not_come_back_is_named(pulse: Pulse) -> None:
+    """Of what installers made, but for what was to end and did well."""
+    booted(pulse)
+    ended: dict[str, Any] = {"Status": "exited", "ExitCode": 0}
+    pulse.docker(
+        container(1, "web", SPEC),
+        container(2, "db", SPEC, **ended),
+        container(3, "job", SPEC, attached=True, **ended),
+        container(4, "failed", SPEC, attached=True, Status="exited", ExitCode=1),
+        container(5, "never", SPEC, attached=True, Status="created"),
+        container(6, "again", SPEC, Status="restarting", ExitCode=1),
+        container(7, "by-hand", **ended),
+    )
+    pulse.answers()
+    said = "containers: 1 of 7 run; not back: db, failed, never, again"
+    assert pulse.tick(14) == [f"info ready 94 s after boot; console: nobody; {said}"]
+
+
+def test_names_that_are_none_reach_no_log(one_pulse: Pulse) -> None:
+    """Behind the user's socket may be anything."""
+    booted(one_pulse)
+    odd = container(1, "a\\x1b]52;c\x07; not back: b", SPEC, Status="exited")
+    long = [container(number, f"{number}" * 500, SPEC, Status="dead") for number in range(2, 30)]
+    one_pulse.docker(odd, *long)
+    inspected = one_pulse.world / "inspected"
+    inspected.write_text(inspected.read_text().replace("\\u0007", "\x07"))
+    one_pulse.answers()
+    (said,) = one_pulse.tick(14)
+    assert said.startswith(
+        "info ready 94 s after boot; console: nobody; containers: 0 of 29 run; not back: a?"
+    )
+    assert said.endswith(", 19 more")
+    assert set(said.partition("not back: ")[2]) <= {*ascii_letters, *digits, *"?, -"}
+    assert len(said) < 900
+
+
+def test_what_it_says_is_text(one_pulse: Pulse) -> None:
+    well(one_pulse)
+    one_pulse.silent(r"printf '\033]52;c;x\007b\344d\n000'; exit 7")
+    said = one_pulse.ticks(3)[0]
+    assert "(?]52;c;x?b?d 000)" in said
 
 
 def test_a_boot_that_did_not_empty_var_run_is_a_boot(one_pulse: Pulse) -> None:
