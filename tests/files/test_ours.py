@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.files.conftest import Mac, hostagent, qemu
+from tests.starts import STARTS
 
 ALICE = 501
 HOMES = ["/Users/alice", "/Users/al ice", "/Volumes/Big (1) [x]+/al.ice"]
@@ -169,6 +170,7 @@ def test_a_colima_start_that_names_no_profile_is_the_defaults(mac: Mac) -> None:
         "colima start --profile=web other",
         "colima -v --profile web start",
         "colima -pweb start --foreground",
+        "colima -c 4 start web",
         "colima restart web",
         "colima restart -f web",
         "colima restart --force --profile web",
@@ -201,7 +203,7 @@ def test_a_colima_start_is_read_as_cobra_reads_it(one_mac: Mac, line: str) -> No
         "colima start -kh web",
         "colima start --help",
         "colima --help start",
-        "colima -c 4 start web",
+        "colima --of-a-later-version value start web",
         "colima -vp web start",
         "colima start web/../default",
         "colima start _web",
@@ -352,3 +354,15 @@ def test_colima_stop_is_for_an_instance_that_lima_calls_running(
         (mac.home / ".colima/_lima/colima").mkdir(parents=True)
         (mac.home / ".colima/_lima/colima/vz.pid").write_text("7\n")
     assert mac.call('can_stop 501 "$1" default', mac.home).returncode == answer
+
+
+def test_a_line_of_ps_is_read_as_a_jobs_words_are(mac: Mac) -> None:
+    """By the table that operations/util/rivals.py is held against."""
+    starts = list(STARTS.items())
+    mac.table(*((1000 + number, ALICE, " ".join(words)) for number, (words, _) in enumerate(starts)))
+    found = mac.call('colima_processes 501 "$1"', "/Users/alice").stdout.splitlines()
+    fields = (line.split() for line in found)
+    read = {int(pid) - 1000: name for pid, name, role, *_ in fields if role == "start"}
+    for number, (words, profile) in enumerate(starts):
+        instance = {None: None, "default": "colima"}.get(profile, f"colima-{profile}")
+        assert (words, read.get(number)) == (words, instance)
