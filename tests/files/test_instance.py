@@ -108,7 +108,7 @@ def test_a_start(mac: Mac, caller: str) -> None:
 def test_what_a_terminal_would_obey_is_shown_as_text(mac: Mac, name: str, lines: list[int]) -> None:
     mac.brewed("docker", r"printf 'a\tb\033]52;c;x\007\302\233\303\244\344\r\n%s\n' 'c\nd'; exit 1")
     done = mac.run(name, "alice", "default", "web", *lines)
-    assert done.stdout == "a\tb?]52;c;x??ä??\nc\\nd\n"
+    assert done.stdout == "a\tb?]52;c;x??ä?\nc\\nd\n"
 
 
 def test_a_container_that_has_written_nothing(mac: Mac) -> None:
