@@ -43,6 +43,7 @@ NEEDED = {
     "ip": "iproute2",
     "busybox": "busybox-static",
     "perl": "perl-base",
+    "original-awk": "original-awk",
 }
 
 
