@@ -117,19 +117,18 @@ def parse_print(target: str, lines: list[str]) -> dict[str, Any] | None:
     """Read `launchctl print TARGET`'s text: one-TAB `key = value` lines and the blocks of such lines.
 
     None when it is not the whole text of that target. Blocks are told by their indentation: an argument may
-    itself be "}".
+    itself be "}", and what follows a line break in one has none.
     """
     while lines and not lines[0].strip():
         lines = lines[1:]
     if not lines or lines[0] not in (f"{target} = {{", f"{target.partition('/')[2]} = {{"):
         return None
-    if "}" not in lines[1:]:
+    last = max((at for at, line in enumerate(lines) if line == "}"), default=None)
+    if last is None:
         return None
     found: dict[str, Any] = {}
     block: list[str] | None = None
-    for line in lines[1:]:
-        if line == "}":
-            break
+    for line in lines[1:last]:
         if line == "\t}":
             block = None
         elif block is not None:

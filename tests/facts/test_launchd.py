@@ -156,6 +156,13 @@ def test_argument_that_looks_like_the_end_of_a_block() -> None:
     assert (found.state, found.pid) == ("running", 94358)
 
 
+def test_argument_with_line_breaks_that_looks_like_the_end_of_it_all() -> None:
+    raw = "\t\t[ -x a ] || {\n  pid = 1\n}\n\nexec a\n"
+    found = job(RUNNING.replace("\t\t--config\n", raw, 1))
+    assert found.arguments[1:6] == ("[ -x a ] || {", "  pid = 1", "}", "", "exec a")
+    assert (found.state, found.pid) == ("running", 94358)
+
+
 def test_absent() -> None:
     found = job(ABSENT, status=113)
     assert found == JobState(loaded=False, disabled=False)
