@@ -24,7 +24,7 @@ import pytest
 import files
 
 # The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
-SAME = "awk cat chmod date env head iconv kill mkdir mktemp mv perl rm sed sleep tail tr".split()
+SAME = "cat chmod date env head iconv kill mkdir mktemp mv perl rm sed sleep tail tr".split()
 PLACES = re.compile(
     r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/(?:ColimaPulse|Launch(?:Daemons|Agents))|/var/run/colima-pulse))"
 )
@@ -80,6 +80,8 @@ class Mac:
             (root / directory).mkdir(parents=True)
         for name in SAME:
             self.link(name)
+        # A Mac's is the one true awk, which refuses what mawk and gawk take.
+        self.link("awk", "original-awk")
         (root / "tools/sh").symlink_to(shell)
         self.table()
         ps = root / "tools/ps"
@@ -137,10 +139,10 @@ class Mac:
         """Put a stand-in where Homebrew installs `name`."""
         self.tool(f"/opt/homebrew/bin/{name}", body)
 
-    def link(self, name: str) -> None:
-        real = shutil.which(name)
-        assert real is not None, f"these tests need {name}"
-        (self.root / "tools" / name).symlink_to(real)
+    def link(self, name: str, real: str = "") -> None:
+        found = shutil.which(real or name)
+        assert found is not None, f"these tests need {real or name}: sh tests/mac/prepare"
+        (self.root / "tools" / name).symlink_to(found)
 
     def remove(self, *names: str) -> None:
         for name in names:
