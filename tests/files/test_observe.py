@@ -444,7 +444,7 @@ def test_the_profile_of_nobody_is_unknown(mac: Mac) -> None:
 
 @pytest.fixture
 def log(mac: Mac) -> Path:
-    mac.tool("/usr/bin/stat", '[ "$1 $2 $3 $#" = "-L -f %z 4" ] && exec stat -L -c %s "$4"')
+    mac.stat()
     return mac.root / "a log"
 
 
@@ -452,6 +452,16 @@ def part(mac: Mac, log: Path, offset: int = 0, env: dict[str, str] | None = None
     done = mac.run("observe-log", log, offset, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     return Log().process(lines(done))
+
+
+def test_a_log_in_a_place_of_somebody_elses_is_not_read(mac: Mac, log: Path) -> None:
+    """Nor is anything of one whose place alone is asked for."""
+    log.write_text("secret\n")
+    assert part(mac, log, -1) == LogPart(0, ())
+    mac.stat({mac.root: "Directory:501:alice:755"})
+    assert part(mac, log) == LogPart(
+        0, (), exposed=f"{mac.root} is alice's, who could put something else in its place"
+    )
 
 
 def test_a_log_that_is_not_there(mac: Mac, log: Path) -> None:

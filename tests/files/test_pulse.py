@@ -85,7 +85,8 @@ class Pulse:
                     size=$(stat -c %s "$path") || exit 1
                     echo "$type $size" ;;
                 '%Su') cat {world}/console ;;
-                '%u %Lp') case $path in '{mac.home}'*) echo 501 700 ;; *) cat {world}/mode ;; esac ;;
+                '%HT:%u:%Su:%Lp')
+                    case $path in '{mac.home}') echo Directory:501:alice:700 ;; *) cat {world}/mode ;; esac ;;
                 esac
             done""",
         )
@@ -109,7 +110,7 @@ class Pulse:
         self.uptime = 5000
         self.put(
             boottime=f"{{ sec = {BOOT}, usec = 42 }} Sun Jun 15 15:06:40 2025",
-            mode="0 755",
+            mode="Directory:0:root:755",
             console="root",
             containers=LISTED,
             disabled=(RECORDINGS / "launchctl/print-disabled-macos13.txt").read_text(),
