@@ -100,7 +100,11 @@ class ColimaProfile(FactBase["ProfileState | None"]):
             return state
         if values.get("lima") != "0":
             return None
-        for instance in lines.objects():
+        try:
+            instances = lines.objects()
+        except FactProcessError:
+            return None
+        for instance in instances:
             if instance.get("name") == state.instance:
                 return replace(
                     state,

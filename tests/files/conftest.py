@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,7 @@ class Mac:
         file.write_text(STAND_IN.format(calls=calls, env=f"{shutil.which('env')} -0", body=body))
         file.chmod(0o755)
 
-    def stat(self, others: Mapping[Path | str, str] | None = None) -> None:
+    def stat(self, others: Mapping[Any, str] | None = None) -> None:
         """stat(1) of a Mac on which every directory is root's alone, but for `others`, and what they are."""
         cases = "".join(f"'{path}') what='{what}' ;; " for path, what in (others or {}).items())
         self.tool(
