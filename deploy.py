@@ -68,13 +68,7 @@ if settings.power == "server":
     power.server(name=names.power)
 
 # 1  Dependencies
-homebrew.formulae(
-    name=names.dependencies,
-    _sudo=True,
-    _sudo_user=user,
-    _env=target.homebrew_env,
-    _chdir="/",
-)
+homebrew.formulae(name=names.dependencies, user=user)
 
 # 2  launchd hygiene: one owner only.
 rivals.removed(

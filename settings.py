@@ -41,6 +41,10 @@ COMMAND_LINE_ONLY = (
     "FOLLOW",
 )
 
+# What no setting has in it: control characters, which a property list cannot hold and a terminal obeys, and
+# what is no text.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
 # What `colima start` may be told only by a setting of its own, or not at all.
 OWNED_FLAGS = frozenset(
     "--profile --runtime --vm-type --cpu --cpus --memory --disk --foreground --edit --editor "
@@ -68,7 +72,13 @@ class Fault:
         return f"{self.key}: {given}; {self.allowed}"
 
 
-# The checks: each takes the value as given and returns it typed, or raises ValueError(what is allowed).
+# The checks: each takes the value as given, free of control characters, and returns it typed, or raises
+# ValueError(what is allowed).
+
+
+def _has_control(value: object) -> bool:
+    texts = value if isinstance(value, list | tuple) else [value]
+    return any(CONTROL.search(str(text)) for text in texts)
 
 
 def _text(pattern: str, allowed: str) -> Callable[[object], str]:
@@ -137,6 +147,9 @@ def _profile(value: object) -> str:
     name = _text(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*", allowed)(value)
     if name.startswith("colima") or name.endswith((".yml", ".yaml")):
         raise ValueError(allowed)
+    # Colima's own in ~/.colima, where a Mac's disk takes two spellings for one name.
+    if name != "default" and name.casefold() in ("default", "colima", "docker.sock", "ssh_config"):
+        raise ValueError(f"another name: {name.casefold()} is Colima's own")
     return name
 
 
@@ -149,23 +162,24 @@ def _label(value: object) -> str:
 
 
 def _log_path(value: object) -> str:
-    allowed = "the absolute path of a file, not a device, without .. and line breaks"
-    path = _text(r"/[^\n\r\0]*[^\n\r\0/]", allowed)(value)
-    if ".." in Path(path).parts or path.startswith("/dev/"):
+    allowed = "the absolute path of a file that ends in .log, without // . and .., not in /dev or /etc"
+    path = _text(r"(?:/[^/]+)+\.log", allowed)(value)
+    parts = [part.casefold() for part in path.split("/")[1:]]
+    if {".", ".."} & set(parts) or (parts[1:] if parts[0] == "private" else parts)[0] in ("dev", "etc"):
         raise ValueError(allowed)
     return path
 
 
 def _directory(value: object) -> str:
-    allowed = "a directory, absolute or relative to the home, without .. and line breaks"
-    path = _text(r"[^\n\r\0~][^\n\r\0]*", allowed)(value)
+    allowed = "a directory, absolute or relative to the home, without .."
+    path = _text(r"[^~].*", allowed)(value)
     if ".." in Path(path).parts or Path(path) == Path("/"):
         raise ValueError(allowed)
     return path.rstrip("/")
 
 
 def _word(value: object) -> str:
-    return _text(r"[^\s\x00-\x1f\x7f]{1,64}", "one word")(value)
+    return _text(r"\S{1,64}", "one word")(value)
 
 
 def _unit(value: object) -> str:
@@ -179,7 +193,7 @@ def _installers(value: object) -> tuple[str, ...]:
     allowed = "names of containers or of files in containers/, with commas between"
     given = value if isinstance(value, list) else str(value).split(",")
     names = tuple(dict.fromkeys(str(each).strip() for each in given))
-    if isinstance(value, bool) or not all(re.fullmatch(r"[^\s/,][^\n\r\0/,]*", name) for name in names):
+    if isinstance(value, bool) or not all(re.fullmatch(r"[^\s/,][^/,]*", name) for name in names):
         raise ValueError(allowed)
     return names
 
@@ -195,14 +209,15 @@ def _all_or_installers(value: object) -> bool | tuple[str, ...]:
 
 def _extra_args(value: object) -> tuple[str, ...]:
     """More flags of `colima start`, as one string in shell quoting, or a list of them."""
+    allowed = "flags of `colima start`, quoted as in a shell"
+    if not isinstance(value, str | list | tuple):
+        raise ValueError(allowed)
     try:
-        flags = shlex.split(value) if isinstance(value, str) else [str(flag) for flag in value]  # type: ignore[attr-defined]
-    except (ValueError, TypeError):
-        raise ValueError("flags of `colima start`, quoted as in a shell") from None
+        flags = shlex.split(value) if isinstance(value, str) else list(map(str, value))
+    except ValueError:
+        raise ValueError(allowed) from None
     takes_value = False
     for flag in flags:
-        if "\n" in flag or "\0" in flag:
-            raise ValueError("flags of `colima start` without line breaks")
         if not flag.startswith("-"):
             if not takes_value:
                 raise ValueError(f"{flag!r} belongs to no flag; write --flag=value")
@@ -295,6 +310,8 @@ class Settings:
                     faults.append(Fault("HOMEBREW_USER", None, "name the user who owns Homebrew"))
                 continue
             try:
+                if _has_control(given):
+                    raise ValueError("without control characters, line breaks among them")
                 values[option_.name] = option_.metadata["parse"](given)
             except ValueError as error:
                 faults.append(Fault(option_.name.upper(), given, str(error)))

@@ -10,6 +10,7 @@ from facts.backup import Backups
 from facts.mac import User, UserState
 from operations.reset import gib
 from operations.util.fleet import leave_out
+from operations.util.remote import ask
 from settings import Settings
 
 # An inventory's is ignored, as deploy.py does.
@@ -17,11 +18,11 @@ if inventory.get_override_data().get("restore"):
     local.include("deploy.py")
 else:
     settings, faults = Settings.parse(host.data.dict())
-    user = host.get_fact(User, user=settings.homebrew_user) if settings.homebrew_user else None
+    user = ask(User, user=settings.homebrew_user) if settings.homebrew_user else None
     if faults or not isinstance(user, UserState):
         leave_out("; ".join(map(str, faults)) or f"{settings.homebrew_user} is no user of this Mac")
     directory = settings.backup_dir(user.home)
-    backups = host.get_fact(Backups, user=settings.homebrew_user, backup=directory)
+    backups = ask(Backups, user=settings.homebrew_user, backup=directory)
     if backups is None:
         leave_out(f"the backups in {directory} cannot be read")
     host.log(f"{directory}: " + (f"{len(backups)} backups" if backups else "no backups"))

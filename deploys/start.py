@@ -12,7 +12,7 @@ from facts.docker import DockerEngine
 from facts.launchd import LaunchdJob, Milestones
 from operations import colima, diagnostics, docker, launchd, summary, switch
 from operations.forecast import told
-from operations.preflight import settings_of
+from operations.preflight import log_faults, place_of_log, settings_of
 from operations.util.fleet import leave_untouched
 from operations.util.remote import together
 
@@ -21,14 +21,17 @@ settings = settings_of(host, host.data.dict(), inventory.get_override_data())
 user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
 secrets = diagnostics.secrets_of(settings.colima_extra_args, {})
 
-job, found, engine, notes = together(
+job, found, engine, notes, log = together(
     (LaunchdJob, {"label": label}),
     (ColimaProfile, {"user": user, "profile": profile}),
     (DockerEngine, {"user": user, "profile": profile}),
     (Milestones, {"label": label}),
+    place_of_log(settings),
 )
 if why := switch.start_refusal(settings, job, found):
     leave_untouched([why])
+if faults := log_faults(settings, log):
+    leave_untouched(faults)
 names = {
     "daemon": "Keep Colima started",
     "vm": "Keep Colima's VM running",

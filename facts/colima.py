@@ -100,7 +100,11 @@ class ColimaProfile(FactBase["ProfileState | None"]):
             return state
         if values.get("lima") != "0":
             return None
-        for instance in lines.objects():
+        try:
+            instances = lines.objects()
+        except FactProcessError:
+            return None
+        for instance in instances:
             if instance.get("name") == state.instance:
                 return replace(
                     state,
@@ -235,10 +239,14 @@ class Program(FactBase["ProgramState | None"]):
 
 @dataclass(frozen=True)
 class LogPart(Record):
-    """The lines of a log from one place on, and its size in bytes when they were read."""
+    """The lines of a log from one place on, and its size in bytes when they were read.
+
+    `exposed` is why nothing of it was: which part of its path another than root could replace.
+    """
 
     size: int
     lines: tuple[str, ...]
+    exposed: str | None = None
 
 
 class Log(FactBase["LogPart | None"]):
@@ -246,7 +254,7 @@ class Log(FactBase["LogPart | None"]):
     Returns what a log holds from one place on, the last 64 KiB of it at most; None when unreadable.
 
     + path: the log
-    + offset: how many bytes of it to pass over
+    + offset: how many bytes of it to pass over; -1: all
 
     .. code:: python
 
@@ -265,7 +273,9 @@ class Log(FactBase["LogPart | None"]):
     @override
     def process(self, output: list[str]) -> LogPart:
         lines = read_lines(output)
-        return LogPart(lines.number("size") or 0, tuple(lines.raw))
+        return LogPart(
+            lines.number("size") or 0, tuple(lines.raw), exposed=lines.values.get("exposed") or None
+        )
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyinfra.api import FactProcessError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """The text with a "?" for each control character but a tab: on a Mac anybody writes some, and a terminal
+    obeys it."""
+    return _CONTROL.sub("?", text)
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value with all its texts plain."""
+    if isinstance(value, dict):
+        return {plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return plain(value) if isinstance(value, str) else value
 
 
 class Record:
@@ -42,12 +60,12 @@ class Lines:
         return int(value) if value.isdecimal() else None
 
     def objects(self) -> list[dict[str, Any]]:
-        """The `|` lines as JSON objects.
+        """The `|` lines as JSON objects, their texts plain.
 
         Raises FactProcessError when one is not.
         """
         try:
-            found = [json.loads(line) for line in self.raw if line.strip()]
+            found = [_plain(json.loads(line)) for line in self.raw if line.strip()]
         except ValueError as error:
             raise FactProcessError(f"not JSON: {error}") from error
         if not all(isinstance(each, dict) for each in found):
@@ -56,13 +74,14 @@ class Lines:
 
 
 def read_lines(output: list[str]) -> Lines:
-    """Read a script's output, which ends with a line `end`.
+    """Read a script's output, which ends with a line `end`; all texts are plain.
 
     Raises FactProcessError when it does not: it was cut off, and what is missing is unknown.
     """
     if not output or output[-1] != "end":
         raise FactProcessError("the answer is incomplete")
     pairs = []
+    output = list(map(plain, output))
     for line in output[:-1]:
         key, equals, value = line.partition("=")
         if equals and not line.startswith("|"):

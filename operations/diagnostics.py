@@ -19,7 +19,8 @@ from pyinfra.api import Host, State
 
 from files import script
 from operations.util.fleet import wants_json
-from operations.util.remote import run
+from operations.util.remote import NO_PASSWORD, fail, is_connected, run
+from operations.util.terminal import safe
 
 DIRECTORY = Path("diagnostics")
 
@@ -135,13 +136,13 @@ def parts(output: Iterable[str]) -> list[Part]:
     ended = False
     for line in output:
         if found and line.startswith("|"):
-            found[-1][1].append(line[1:])
+            found[-1][1].append(safe(line[1:]))
         elif match := re.fullmatch(r"== (.*) ==", line):
             found.append((match[1], []))
         elif line == "end":
             ended = True
         else:
-            strays.append(line)
+            strays.append(safe(line))
     if not ended:
         strays.append("(the answer is incomplete)")
     if strays:
@@ -196,6 +197,9 @@ def collect(
         try:
             _, output = run(state, host, command, hidden=True, _timeout=SECONDS)
         except Exception as error:
+            if isinstance(error, EOFError) and is_connected(host):
+                fail(host, NO_PASSWORD)
+                return None
             output = [f"the Mac did not answer: {type(error).__name__}: {error}"]
         known = tuple(secrets)
         found = [

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from pyinfra import host
 from pyinfra.api import operation
-from pyinfra.operations import brew
 
 from facts.mac import Homebrew, HomebrewState
+from files import script
 from operations.util import ahead
 from operations.util.remote import Commands, LiveCommand, refuse
 
@@ -28,9 +28,11 @@ def describe(found: HomebrewState) -> str | None:
 
 
 @operation()
-def formulae() -> Commands:
+def formulae(user: str) -> Commands:
     """
-    Keep colima, docker and qemu installed. Call it with `_sudo_user`, as the user who owns Homebrew.
+    Keep colima, docker and qemu installed.
+
+    + user: who owns Homebrew
 
     brew is called only when a tool is not in the prefix: it is slow, and never asked to update anything.
 
@@ -38,7 +40,7 @@ def formulae() -> Commands:
 
     .. code:: python
 
-        homebrew.formulae(name="Install colima", _sudo=True, _sudo_user="alice", _env={"PATH": "..."})
+        homebrew.formulae(name="Install colima", user="alice")
     """
     (found,) = ahead.get((Homebrew, {}))
     if found is None:
@@ -48,12 +50,4 @@ def formulae() -> Commands:
     if not names:
         host.noop("colima, docker and qemu are installed")
         return
-    commands = list(brew.packages._inner(packages=names))
-    if not commands:
-        yield from refuse(
-            f"Homebrew has {', '.join(names)} installed, but not in {found.prefix}/bin. "
-            f"As {found.owner}: brew link {' '.join(names)}"
-        )
-        return
-    for command in commands:
-        yield LiveCommand(str(command))
+    yield LiveCommand(*script("install-formulae", user, *names).bits)

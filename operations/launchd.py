@@ -523,6 +523,8 @@ def daemon(
     if state.is_executing:
         host.log(str(describe(job, label, decision, what)))
     path = plist_path(label)
+    # Before anything is done: it may be refused, by a character that no property list can hold.
+    xml = to_xml(plist)
     if decision.write_plist and state.config.DIFF:
         _show_diff(path, job.plist, plist)
     if decision.write_launch:
@@ -536,7 +538,7 @@ def daemon(
         if after_unload is not None:
             yield LiveCommand(*after_unload.bits)
     if decision.write_plist:
-        yield StringCommand(*script("install-file", path, "0644").bits, _stdin=to_xml(plist))
+        yield StringCommand(*script("install-file", path, "0644").bits, _stdin=xml)
     if decision.load:
         log = plist.get("StandardOutPath", "")
         owner = plist.get("UserName", "root")

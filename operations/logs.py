@@ -19,10 +19,11 @@ from paramiko import SSHException
 from pyinfra import logger, state
 from pyinfra.api import Host
 
+from facts.util import plain
 from files import script
 from operations.diagnostics import mask
 from operations.util.fleet import wants_json
-from operations.util.remote import fail, run
+from operations.util.remote import NO_PASSWORD, fail, run
 
 # As files/read-logs has them.
 NAMES = ("colima", "ha.stderr", "ha.stdout", "pulse")
@@ -32,8 +33,6 @@ ABSENT, UNREADABLE = "absent", "unreadable"
 WAIT_SECONDS = 5
 # The deadline of the question itself is 20 s longer; this is for a Mac that says nothing any more.
 SILENT_SECONDS = WAIT_SECONDS + 40
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Logs:
             # Not even with -vvv is shown what has not been masked.
             ok, output = run(state, self.host, command, hidden=True, _timeout=SILENT_SECONDS)
         except EOFError:
-            raise ValueError("sudo wants a password, and there is no terminal to ask for it") from None
+            raise ValueError(NO_PASSWORD) from None
         except (OSError, SSHException) as error:
             raise ValueError(f"no answer: {str(error) or type(error).__name__}") from error
         if not ok:
@@ -110,7 +109,7 @@ def masked(lines: Sequence[str], secrets: Iterable[str]) -> list[str]:
 
 def rows(part: Part, prefix: str) -> list[str]:
     """The lines for a terminal, which obeys none of what they may hold."""
-    return [f"{prefix} | {_CONTROL.sub('?', line)}" for line in part.lines]
+    return [f"{prefix} | {plain(line)}" for line in part.lines]
 
 
 def prefixes(hosts: Sequence[str]) -> dict[tuple[str, str], str]:

@@ -4,22 +4,26 @@ Check a host before anything on it is touched: the settings, and the Mac and the
 
 from __future__ import annotations
 
+import csv
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from pyinfra import logger
-from pyinfra.api import FactBase, Host
+from pyinfra.api import Host
 
 from facts.backup import Backups, Unit
-from facts.colima import ColimaProfile, ProfileState
+from facts.colima import ColimaProfile, Log, LogPart, ProfileState
 from facts.mac import Mac, MacState, NoUser, User, UserState
+from facts.util import plain
 from operations import colima, containers, prune, reset
 from operations.util import terminal
-from operations.util.fleet import leave_out, leave_untouched
+from operations.util.fleet import leave_untouched
 from operations.util.installer import Installers
-from operations.util.remote import is_read, together
+from operations.util.remote import Question, ask, is_read, joined, together
 from operations.util.transport import ready_channels, without_nagle
 from settings import Fault, Settings, without_danger
 
@@ -75,15 +79,6 @@ class Target:
         """Where what is removed goes, as an absolute path."""
         return self.settings.backup_dir(self.user.home)
 
-    @property
-    def homebrew_env(self) -> dict[str, str]:
-        """The environment for brew, which is not on the PATH of an SSH session."""
-        prefix = self.mac.homebrew.prefix
-        return {
-            "PATH": f"{prefix}/bin:{prefix}/sbin:/usr/bin:/bin:/usr/sbin:/sbin",
-            "NONINTERACTIVE": "1",
-        }
-
 
 def mac_faults(settings: Settings, mac: MacState) -> list[str]:
     """What of the Mac itself is in the way, and which settings are above it."""
@@ -123,6 +118,8 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
     if user is None:
         return [f"HOMEBREW_USER: what this Mac knows of {name!r} cannot be read"]
     faults = []
+    if plain(user.home) != user.home:
+        faults.append(f"HOMEBREW_USER: the home {user.home!r} of {name} has control characters in its path")
     if user.uid == 0:
         faults.append(str(Fault("HOMEBREW_USER", name, "a user other than root")))
     if not user.home_present:
@@ -135,12 +132,38 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
                 Fault("HOMEBREW_USER", name, f"{mac.homebrew.brew} belongs to {mac.homebrew.owner}: use that")
             )
         )
-    instance = "colima" if settings.colima_profile == "default" else f"colima-{settings.colima_profile}"
-    if len(f"{user.home}/.colima/_lima/{instance}/ssh.sock.{'x' * 16}".encode()) >= SOCKET_PATH:
+    if settings.launch_via == "su" and PurePosixPath(user.shell).name in ("false", "nologin", "true"):
         faults.append(
-            str(Fault("COLIMA_PROFILE", settings.colima_profile, "too long: Lima's sockets would not fit"))
+            str(
+                Fault(
+                    "LAUNCH_VIA",
+                    "su",
+                    f"the login shell of {name} is {user.shell}, which runs nothing: LAUNCH_VIA=user, or "
+                    f"sudo chsh -s /bin/zsh {name}",
+                )
+            )
+        )
+    room = SOCKET_PATH - 1 - len(f"{user.home}/.colima/_lima/colima-/ssh.sock.{'x' * 16}".encode())
+    if room < (-1 if settings.colima_profile == "default" else len(settings.colima_profile)):
+        longest = f"at most {room} characters" if room > 0 else "none fits"
+        faults.append(
+            str(
+                Fault(
+                    "COLIMA_PROFILE",
+                    settings.colima_profile,
+                    f"Lima's sockets would have too long a path: {longest} with the home {user.home}",
+                )
+            )
         )
     return faults
+
+
+def log_faults(settings: Settings, log: LogPart | None) -> list[str]:
+    """What of the log's place is in the way: root makes the log, keeps it small and removes it."""
+    if log is None or log.exposed is None:
+        return []
+    elsewhere = "" if "sudo mkdir" in log.exposed else ": choose a file in /var/log"
+    return [str(Fault("LOG_PATH", settings.log_path, f"{log.exposed}{elsewhere}"))]
 
 
 def state_faults(settings: Settings, profile: ProfileState) -> list[str]:
@@ -204,6 +227,10 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
             f"{settings.homebrew_user}: LIMA_HOME=~/.colima/_lima {prefix}/bin/limactl list"
         ]
     name, faults = settings.colima_profile, []
+    for other in profile.profiles:
+        if other != name and other.casefold() == name.casefold():
+            allowed = f"there is {other}, and a Mac's disk takes both for one name"
+            return [str(Fault("COLIMA_PROFILE", name, allowed))]
     if settings.full_reset or settings.restore or profile.unfinished is not None:
         return []
     anew = "To make it anew, the old one kept as a backup: --data full_reset=true"
@@ -253,6 +280,18 @@ def power_warnings(mac: MacState) -> list[str]:
     return [f"{', '.join(words)}: sudo pmset -a {' '.join(settings)}, or POWER=server"] if words else []
 
 
+def _variables(flags: Sequence[str]) -> list[str]:
+    """The names of the variables that flags of `colima start` set in the VM."""
+    pairs: list[str] = []
+    for word, following in zip(flags, (*flags[1:], ""), strict=False):
+        flag, equals, value = word.partition("=")
+        if flag == "--env":
+            # Several are a line of CSV, as pflag reads them.
+            pairs += next(csv.reader([value if equals else following]), [])
+    names = [name for name, equals, _ in (pair.partition("=") for pair in pairs) if equals]
+    return [name for name in names if re.fullmatch(r"\w+", name)]
+
+
 def warnings(settings: Settings, mac: MacState) -> list[str]:
     """What does not stop a deploy, and will be noticed on the day the power fails."""
     found = []
@@ -265,6 +304,11 @@ def warnings(settings: Settings, mac: MacState) -> list[str]:
         found += power_warnings(mac)
     if settings.colima_memory < 2:
         found.append(f"COLIMA_MEMORY is {settings.colima_memory:g} GiB: below 2, pulls are flaky")
+    if names := _variables(settings.colima_extra_args):
+        found.append(
+            f"COLIMA_EXTRA_ARGS sets {', '.join(names)} with --env: every user of this Mac can read the "
+            "value in `ps` and in the plist; secrets belong in containers/.env"
+        )
     if mac.rosetta:
         found.append("this session runs under Rosetta; the Mac is Apple Silicon")
     return found
@@ -285,21 +329,25 @@ def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -
     return settings
 
 
-def _ask(who: str, profile: str) -> tuple[MacState | None, UserState | NoUser | None, ProfileState | None]:
-    """What the Mac, the user and the profile are, all asked at once."""
+def place_of_log(settings: Settings) -> Question:
+    """Whether root may work on the log, without reading it: what log_faults() judges."""
+    return Log, {"path": settings.log_path, "offset": -1}
+
+
+def _ask(
+    settings: Settings,
+) -> tuple[MacState | None, UserState | NoUser | None, ProfileState | None, LogPart | None]:
+    """What the Mac, the user, the profile and the log's place are, all asked at once."""
+    who = settings.homebrew_user
     # What needs no root is asked without sudo, so that one of them alone can ask for its password.
-    questions: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [(Mac, {"_sudo": False})]
+    questions: list[Question] = [(Mac, {"_sudo": False})]
     if who:
         questions.append((User, {"user": who, "_sudo": False}))
-        questions.append((ColimaProfile, {"user": who, "profile": profile}))
-    try:
-        mac, user, found, *_ = [*together(*questions), None, None]
-    except EOFError:
-        leave_out(
-            "sudo wants a password, and there is no terminal to ask for it. Run this on "
-            "a terminal, or allow the SSH user sudo without one (NOPASSWD in sudoers)."
-        )
-    return mac, user, found
+        profile = {"user": who, "profile": settings.colima_profile}
+        questions.append((joined((ColimaProfile, profile), place_of_log(settings)), {}))
+    mac, user, both, *_ = [*together(*questions), None, None]
+    found, log = both or (None, None)
+    return mac, user, found, log
 
 
 def check(
@@ -328,7 +376,7 @@ def check(
     if not is_read():
         faults += reset.faults(settings, hosts, has_terminal=terminal.is_there())
     who = settings.homebrew_user
-    mac, user, profile = _ask(who, settings.colima_profile)
+    mac, user, profile, log = _ask(settings)
     if mac is None:
         leave_untouched([*faults, "what this Mac is cannot be read"])
     faults += mac_faults(settings, mac)
@@ -343,10 +391,11 @@ def check(
     faults += user_faults(settings, mac, user)
     if not isinstance(user, UserState):
         leave_untouched(faults)
+    faults += log_faults(settings, log)
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
     faults += state_faults(settings, profile) if profile is not None else []
     if settings.restore:
-        backups = host.get_fact(Backups, user=who, backup=settings.backup_dir(user.home))
+        backups = ask(Backups, user=who, backup=settings.backup_dir(user.home))
         faults += backup_faults(settings, backups)
     if faults or profile is None:
         leave_untouched(faults)

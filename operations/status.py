@@ -28,14 +28,14 @@ from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Mac, MacState
 from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, BootReport, Pulse, PulseState
-from facts.util import Record
+from facts.util import Record, plain
 from operations import containers, docker, preflight, recovery
 from operations.colima import QEMU, last_fatal
 from operations.diagnostics import mask, secrets_of
 from operations.recovery import Diagnosis
 from operations.util.installer import Installer, Installers
 from operations.util.plist import pulse_label
-from operations.util.remote import together
+from operations.util.remote import NO_PASSWORD, gathered, together
 from settings import Fault, Settings
 
 GIB = 1024**3
@@ -284,9 +284,7 @@ def _of_docker(settings: Settings, seen: Seen, diagnosis: Diagnosis, state: str)
         if reason is not None and not recovery.is_up(seen.lines):
             hidden = mask(reason, secrets_of(settings.colima_extra_args, {}))
             short = textwrap.shorten(hidden, REASON_LENGTH, placeholder=" ..")
-            # It is the user's file, and this may be an administrator's terminal.
-            safe = "".join(char if char.isprintable() else "?" for char in short)
-            yield Finding(f"Colima says: {safe}")
+            yield Finding(f"Colima says: {plain(short)}")
         return
     if job is not None and not job.running:
         yield Finding(
@@ -372,6 +370,8 @@ def _warnings(
             f"Docker's disk has {disk.free / GIB:.1f} of {disk.size / GIB:.0f} GiB left: raise COLIMA_DISK, "
             "or remove images and volumes"
         )
+    if seen.log is not None:
+        yield from map(Finding, preflight.log_faults(settings, seen.log))
     if seen.log is not None and seen.log.size > settings.log_max_mb * 1_000_000:
         yield Finding(f"{settings.log_path} has {seen.log.size / 1e6:.0f} MB, above LOG_MAX_MB")
     if (colima := _colima(seen)) is not None and colima.outdated:
@@ -489,15 +489,13 @@ def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Ins
     label = settings.label
     try:
         # One of them alone needs root, and may ask for the password.
-        mac, job, pulse = together(
+        mac, job, pulse = gathered(
             (Mac, alone),
             (LaunchdJob, {"label": label, **alone}),
             (Pulse, {"label": label, "_ignore_errors": True}),
         )
     except EOFError:
-        return Report(
-            host.name, UNKNOWN, (Finding("sudo wants a password, and there is no terminal to ask for it"),)
-        )
+        return Report(host.name, UNKNOWN, (Finding(NO_PASSWORD),))
     if mac is not None and mac.kernel != "Darwin":
         return Report(host.name, UNKNOWN, tuple(map(Finding, preflight.mac_faults(settings, mac))))
     pid = job.pid if job is not None and job.pid is not None else 0

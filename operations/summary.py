@@ -18,7 +18,7 @@ from pyinfra.context import ctx_host
 from typing_extensions import override
 
 from operations.forecast import Words
-from operations.util import fleet
+from operations.util import fleet, terminal
 from operations.util.remote import LOST, is_connected
 
 UNCHANGED, CHANGED, WOULD_CHANGE = "unchanged", "changed", "would change"
@@ -149,7 +149,7 @@ def show_drift() -> None:
     width = max(len(each.host) for each in found)
     for each in found:
         if each.what != UNCHANGED:
-            click.echo(f"{each.host:{width}}   {each}")
+            terminal.echo(f"{each.host:{width}}   {each}")
 
 
 def drift() -> int:

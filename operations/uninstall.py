@@ -104,7 +104,7 @@ class Installation:
 def observe(host: Host, settings: Settings) -> Installation | None:
     """See what there is on a host; None where the user has no home there."""
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
-    found: UserState | NoUser | None = host.get_fact(User, user=user)
+    found: UserState | NoUser | None = ask(User, user=user)
     if not isinstance(found, UserState):
         return None
     place = reset.Place.of(settings, found.home, reset.stamp())

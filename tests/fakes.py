@@ -61,6 +61,8 @@ class FakeHost:
     answer: Callable[[list[str]], Answer] = lambda words: (True, [])
     name: str = "mini"
     connector: Any = field(default_factory=SimpleNamespace)
+    connector_data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     current_op_global_arguments: dict[str, Any] = field(default_factory=dict)
     noops: list[str] = field(default_factory=list)
     logged: list[str] = field(default_factory=list)

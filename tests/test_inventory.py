@@ -36,5 +36,7 @@ def test_who_counts(tmp_path: Path) -> None:
     assert [each["colima_memory"] for each in (first, second, shop)] == [8, 8, 8]
     assert [each["pulse_interval"] for each in (first, second, shop)] == ["60", "60", 10]
     assert {each["colima_disk"] for each in (first, second, shop)} == {"30"}
-    assert all(each["_sudo"] is True for each in (first, second, shop))
+    for each in (first, second, shop):
+        assert (each["_sudo"], each["_shell_executable"]) == (True, "/bin/sh")
+        assert each["ssh_strict_host_key_checking"] == "yes"
     assert data_of(checkout)["build2.example.com"]["colima_memory"] == 6

@@ -123,7 +123,9 @@ GOOD = [
     ("colima_extra_args", ["--network-address", "--dns=1.1.1.1"], ("--network-address", "--dns=1.1.1.1")),
     ("label", "com.example.colima", "com.example.colima"),
     ("label", "x" * 128, "x" * 128),
+    ("colima_profile", "defaults", "defaults"),
     ("log_path", "/Users/a b/$(id)'.log", "/Users/a b/$(id)'.log"),
+    ("log_path", "/private/var/log/...log", "/private/var/log/...log"),
     ("clean_other_colima_daemons", "TRUE", "true"),
     ("clean_other_colima_daemons", False, "false"),  # as --data has it
     ("backup_dir_base", "/Volumes/Back up/$(id)/", "/Volumes/Back up/$(id)"),
@@ -184,6 +186,8 @@ BAD = [
     ("colima_profile", "a..b"),
     ("colima_profile", "a-"),
     ("colima_profile", "my.yaml"),
+    # One directory of ~/.colima, on a disk that takes two spellings for one name.
+    *(("colima_profile", name) for name in ("Default", "DEFAULT", "COLIMA", "docker.sock", "Ssh_Config")),
     ("colima_runtime", "containerd"),
     ("colima_vm_type", "vz"),
     ("colima_vm_type", "krunkit"),
@@ -195,7 +199,20 @@ BAD = [
     ("log_path", "/var/log/"),
     ("log_path", "/"),
     ("log_path", "/var/log/../x"),
-    ("log_path", "/var/log/a\nb"),
+    *(
+        ("log_path", path)
+        for path in (
+            "/var/log/colima",
+            "/var/log//colima.log",
+            "//dev/null.log",
+            "/./dev/disk0.log",
+            "/var/./colima.log",
+            "/dev/disk0.log",
+            "/etc/sudoers.log",
+            "/ETC/sudoers.log",
+            "/private/etc/sudoers.log",
+        )
+    ),
     ("clean_other_colima_daemons", "maybe"),
     *(("backup_dir_base", value) for value in ("/", "~/x", "../x", "/a/../b", "a\nb", "a\0b", ["a"])),
     ("launch_via", "root"),
@@ -218,6 +235,17 @@ def test_bad(name: str, given: object) -> None:
     assert repr(given) in faults[name.upper()]
     # What follows is checked against the default, to say everything at once.
     assert getattr(found, name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize(
+    "char", ["\x00", "\t", "\n", "\r", "\x1b", "\x7f", "\x85", "\x9b", "\udcff", "\ufffe"]
+)
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_no_setting_takes_a_control_character(name: str, char: str) -> None:
+    """A terminal obeys it, and a property list cannot hold it; wherever it stands in a value that is good."""
+    good = next(str(given) for option, given, _ in GOOD if option == name and isinstance(given, str | int))
+    for given in (good[:1] + char + good[1:], good + char, [good, good + char]):
+        assert list(parse(**{name: given})[1]) == [name.upper()]
 
 
 @pytest.mark.parametrize("name", [*DEFAULTS])
@@ -449,7 +477,7 @@ def data_of(checkout: Path, inventory: str, *arguments: str) -> tuple[dict[str, 
 
 def test_defaults_are_host_data(checkout: Path) -> None:
     data, _ = data_of(checkout, "@local")
-    assert data.pop("_sudo") is True
+    assert (data.pop("_sudo"), data.pop("_shell_executable")) == (True, "/bin/sh")
     assert data == json.loads(json.dumps(settings.defaults()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import gevent
@@ -35,6 +36,11 @@ Question = tuple[type[FactBase[Any]], dict[str, Any]]
 
 LOST = "the SSH connection was lost"
 
+NO_PASSWORD = (
+    "sudo wants a password, and there is no terminal to ask for it. Run this on a terminal, or allow the "
+    "user you connect as sudo without one (NOPASSWD): README.md, sudo"
+)
+
 
 def is_connected(host: Host) -> bool:
     """Whether the SSH connection to `host` is still there; a connector without one has none to lose."""
@@ -43,14 +49,28 @@ def is_connected(host: Host) -> bool:
     return transport is None or bool(transport.is_active())
 
 
-def together(*asked: Question) -> list[Any]:
-    """Get several facts of this host at once, each given as its class and its arguments.
+@cache
+def _mention_password() -> None:
+    """Say, once a run, what becomes of a password, and how to do without one."""
+    logger.warning(
+        "sudo is given a password, which pyinfra puts on the command line of every command: any user of the "
+        "Mac can read it in `ps`. README.md, sudo, has two ways without one"
+    )
 
-    Each is a command of its own, and over SSH most of its time is spent on the way. Returns their values in
-    order, None for one that could not be got: pyinfra has failed the host then.
 
-    While pyinfra prepares, a host whose connection was lost is left out, and what else getting one raised is
-    raised. While it executes, an exception of one host would stop all.
+def _look_for_password(host: Host) -> None:
+    if (
+        host.connector_data.get("prompted_sudo_password")
+        or host.data.get("_sudo_password")
+        or getattr(ctx_config.get(), "SUDO_PASSWORD", None)
+    ):
+        _mention_password()
+
+
+def gathered(*asked: Question) -> list[Any]:
+    """Get several facts of this host at once, as together() does.
+
+    Raises EOFError where sudo wants a password, and there is no terminal to ask for it.
     """
     host, config = ctx_host.get(), ctx_config.get()
 
@@ -64,6 +84,7 @@ def together(*asked: Question) -> list[Any]:
 
     greenlets = [gevent.spawn(ask, fact, arguments) for fact, arguments in asked]
     answers = [greenlet.get() for greenlet in greenlets]
+    _look_for_password(host)
     errors = [error for _, error in answers if error is not None]
     if not is_connected(host):
         if not state.is_executing:
@@ -72,6 +93,24 @@ def together(*asked: Question) -> list[Any]:
     elif errors and not (state.is_executing and isinstance(errors[0], PyinfraError)):
         raise errors[0]
     return [value for value, _ in answers]
+
+
+def together(*asked: Question) -> list[Any]:
+    """Get several facts of this host at once, each given as its class and its arguments.
+
+    Each is a command of its own, and over SSH most of its time is spent on the way. Returns their values in
+    order, None for one that could not be got: pyinfra has failed the host then.
+
+    While pyinfra prepares, a host whose connection was lost, or that wants a password, is left out, and what
+    else getting one raised is raised. While it executes, an exception of one host would stop all.
+    """
+    try:
+        return gathered(*asked)
+    except EOFError:
+        if not state.is_executing:
+            leave_out(NO_PASSWORD)
+        fail(ctx_host.get(), NO_PASSWORD)
+        return [None for _ in asked]
 
 
 def ask(fact: type[FactBase[T]], **arguments: Any) -> T | None:
@@ -182,6 +221,7 @@ def run(
         print_input=state.print_input,
         **(connector | dict(command.connector_arguments) | arguments),
     )
+    _look_for_password(host)
     return status, [line.line for line in output]
 
 

@@ -23,6 +23,7 @@ from operations.status import (
     Finding,
     Report,
 )
+from operations.util import terminal
 from operations.util.fleet import end_after_all, wants_json
 
 HEADERS = ("HOST", "STATE", "DAEMON", "VM", "DISK", "DOCKER", "CONTAINERS", "LAST BOOT")
@@ -231,9 +232,9 @@ def show(report: Report, installers: Sequence[str]) -> None:
         reports = in_order(_seen, names)
         click.echo(err=True)
         if wants_json():
-            click.echo(json.dumps(document(reports, installers), indent=2))
+            terminal.echo(json.dumps(document(reports, installers), indent=2))
         else:
-            click.echo("\n".join(text(reports, installers)))
+            terminal.echo("\n".join(text(reports, installers)))
         return 0 if all(each.healthy for each in reports) else 1
 
     end_after_all(finish)

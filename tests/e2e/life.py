@@ -167,6 +167,7 @@ LIFE = (
     Step("chmod 600 containers/.env", before=write_secret),
     Step("sudo pmset -a sleep 0 disksleep 0 autorestart 1", typed=on_the_mac),
     Step("pyinfra macmini.lan deploy.py --dry --diff", says=("Start Colima at boot and now",)),
+    Step("sudo -v", typed=on_the_mac),
     Step("make deploy", says=("Docker 20.10", "runs web"), typed=on_the_mac),
     Step("pyinfra @local deploy.py", says=("No changes",), never=UNCHANGED, typed=on_the_mac),
     Step("pyinfra macmini.lan deploy.py", says=("No changes",), never=UNCHANGED),
@@ -239,6 +240,7 @@ ELSEWHERE = {
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (
         "needs the network; `make test` did it, and the clone's .venv leads to what came of it"
     ),
+    "sudo visudo -f /etc/sudoers.d/deploy": "opens an editor",
     "sudo fdesetup authrestart": "asks for a FileVault password, which no stand-in has",
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.checkout import PYINFRA, QUICK, Checkout, copy_repository
+from tests.checkout import PYINFRA, QUICK, ROOT, Checkout, copy_repository
 from tests.e2e.looking import LABEL, PLIST, Deployed, is_loaded, job_pid, ours, ping, vm_events
 from tests.mac.machine import Mac, User
 
@@ -117,6 +117,66 @@ def test_not_a_mac(tmp_path: Path) -> None:
     assert "this is Linux, not macOS" in done.stderr
 
 
+def test_a_log_in_a_place_of_somebody_elses(bare: Mac, make_checkout: MakeCheckout) -> None:
+    """Root makes it, cuts it and removes it; the default one is fine."""
+    said = refused(make_checkout(bare, env={"LOG_PATH": "/Users/alice/Library/colima.log"}))
+    assert "LOG_PATH: '/Users/alice/Library/colima.log'; /Users/alice is alice's, who" in said
+    said = refused(make_checkout(bare, env={"LOG_PATH": "/tmp/colima.log"}))
+    assert "/private/tmp has the mode 777: " in said
+    said = refused(make_checkout(bare, env={"LOG_PATH": "/var/log/our own/colima.log"}))
+    assert "/var/log/our own does not exist: sudo mkdir -p '/var/log/our own'" in said
+    bare.run(["/bin/ln", "-s", "/Users/alice", "/var/log/link"])
+    said = refused(make_checkout(bare, env={"LOG_PATH": "/var/log/link/colima.log"}))
+    assert "/var/log/link is a symbolic link" in said
+    # Nor does anything else read it as root.
+    run = make_checkout(bare, env={"LOG_PATH": "/Users/alice/colima.log"}).ssh(
+        "-y", deploy="deploys/status.py"
+    )
+    assert "LOG_PATH: '/Users/alice/colima.log'; /Users/alice is alice's" in run.output
+
+
+def test_a_lima_that_prints_more_than_it_should(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
+    mac = make_mac()
+    limactl = mac.path("/opt/homebrew/bin/limactl")
+    instance = mac.path("/Users/alice/.colima/_lima/colima")
+    mac.run(["/bin/mkdir", "-p", "/Users/alice/.colima/_lima/colima"], user="alice")
+    assert instance.is_dir()
+    limactl.unlink()
+    limactl.write_text("#!/bin/sh\necho 'Welcome!'\n")
+    limactl.chmod(0o755)
+    checkout = make_checkout(mac)
+    assert "LIMA_HOME=~/.colima/_lima /opt/homebrew/bin/limactl list" in refused(checkout)
+    for deploy, says in (
+        ("deploys/status.py", "cannot be read: Lima's instance"),
+        ("deploys/drift.py", "refused"),
+    ):
+        run = checkout.ssh("-y", deploy=deploy)
+        assert run.status == 1
+        assert says in run.output
+        assert "Traceback" not in run.output
+
+
+def test_whose_sudo_a_login_shell_finds(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
+    """Homebrew's directory stands first in its PATH, and is another user's."""
+    mac = make_mac()
+    for name in ("sudo", "sh", "env", "mktemp"):
+        path = mac.path(f"/opt/homebrew/bin/{name}")
+        path.write_text(f"#!/bin/bash\necho {name} >>/private/tmp/ran\n")
+        path.chmod(0o755)
+    shell = mac.path("/usr/libexec/standin/ssh-command")
+    shell.write_text(
+        shell.read_text().replace("#!/bin/sh\n", "#!/bin/sh\nPATH=/opt/homebrew/bin:$PATH\nexport PATH\n")
+    )
+    checkout = make_checkout(mac)
+    run = checkout.ssh("-y", "-vv")
+    assert run.status == 0, run.output
+    assert not mac.path("/tmp/ran").exists()
+    assert ">>> sudo -H -n /bin/sh -c" in run.output
+    assert not [line for line in run.output.splitlines() if ">>>" in line and " sh -c" in line]
+    assert checkout.ssh("fact", "facts.mac.Mac", deploy=None).status == 0
+    assert not mac.path("/tmp/ran").exists()
+
+
 def test_a_vz_profile_and_another_runtime(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
     mac = make_mac()
     env = {"PATH": "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
@@ -150,17 +210,29 @@ def test_a_smaller_disk(make_deployed: Callable[..., Deployed]) -> None:
     assert vm_events(mac).count("start") == 1
 
 
+@pytest.fixture(scope="module")
+def guarded(make_mac: MakeMac) -> Mac:
+    """A Mac whose sudo wants a password."""
+    return make_mac(sudo_password="s3cret-word")
+
+
+DEPLOYS = sorted(f"deploys/{path.name}" for path in (ROOT / "deploys").glob("*.py"))
+
+
+@pytest.mark.parametrize("deploy", ["deploy.py", *DEPLOYS])
 def test_sudo_that_wants_a_password_without_a_terminal(
-    make_mac: MakeMac, make_checkout: MakeCheckout
+    guarded: Mac, make_checkout: MakeCheckout, deploy: str
 ) -> None:
-    mac = make_mac(sudo_password="s3cret-word")
-    said = refused(make_checkout(mac))
-    assert "sudo wants a password, and there is no terminal" in said
+    run = make_checkout(guarded).ssh("-y", deploy=deploy)
+    assert run.status == 1
+    assert "Traceback" not in run.output
+    assert "EOFError" not in run.output
+    assert run.output.count("sudo wants a password, and there is no terminal") > 0
 
 
-def test_sudo_password_is_asked_once(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
-    """On a terminal, by pyinfra, as `sudo` would."""
-    mac = make_mac(sudo_password="s3cret-word")
+def test_sudo_password_is_asked_once(guarded: Mac, make_checkout: MakeCheckout) -> None:
+    """On a terminal, by pyinfra, as `sudo` would; and it is said that others can read it."""
+    mac = guarded
     checkout = make_checkout(mac)
     checkout.write_env()
     command = [*PYINFRA, "inventory.py", "deploy.py", "-y"]
@@ -173,6 +245,7 @@ def test_sudo_password_is_asked_once(make_mac: MakeMac, make_checkout: MakeCheck
     rest = str(child.before)
     assert "sudo password:" not in rest
     assert "s3cret-word" not in rest
+    assert rest.count("any user of the Mac can read it in `ps`") == 1
     assert is_loaded(mac, LABEL)
     assert mac.path(PLIST).exists()
 

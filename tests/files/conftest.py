@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import files
 
 # The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
-SAME = "cat chmod date env head iconv kill mkdir mktemp mv perl rm sed sleep tail tr".split()
+SAME = "cat chmod date env head iconv kill mkdir mktemp mv perl readlink rm sed sleep tail tr".split()
 PLACES = re.compile(
     r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/(?:ColimaPulse|Launch(?:Daemons|Agents))|/var/run/colima-pulse))"
 )
@@ -134,6 +135,21 @@ class Mac:
         calls = f"'{self.root}/calls/{file.name}'"
         file.write_text(STAND_IN.format(calls=calls, env=f"{shutil.which('env')} -0", body=body))
         file.chmod(0o755)
+
+    def stat(self, others: Mapping[Any, str] | None = None) -> None:
+        """stat(1) of a Mac on which every directory is root's alone, but for `others`, and what they are."""
+        cases = "".join(f"'{path}') what='{what}' ;; " for path, what in (others or {}).items())
+        self.tool(
+            "/usr/bin/stat",
+            f"""case "$1 $2 $3" in
+            '-L -f %z') exec stat -L -c %s "$4" ;;
+            '-f %HT:%u:%Su:%Lp '*)
+                what=Directory:0:root:755
+                case $3 in {cases} esac
+                [ -n "$what" ] && echo "$what" ;;
+            *) exit 64 ;;
+            esac""",
+        )
 
     def brewed(self, name: str, body: str) -> None:
         """Put a stand-in where Homebrew installs `name`."""

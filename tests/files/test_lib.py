@@ -55,6 +55,65 @@ def test_instance_of(mac: Mac, profile: str, name: str) -> None:
     assert mac.call('instance_of "$1"', profile).stdout == f"{name}\n"
 
 
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ({}, ""),
+        ({"/a/b": "Directory:501:alice:755"}, "/a/b is alice's, who"),
+        ({"/a": "Directory:501:alice:755", "/a/b": "Directory:502:bob:755"}, "/a is alice's, who"),
+        ({"/": "Directory:0:root:775"}, "/ has the mode 775: others"),
+        ({"/a/b/c d": "Directory:0:root:777"}, "/a/b/c d has the mode 777: others"),
+        ({"/a": "Directory:0:root:752"}, "/a has the mode 752: others"),
+        ({"/a": "Directory:0:root:723"}, "/a has the mode 723: others"),
+        ({"/a": "Directory:0:root:7"}, "/a has the mode 7: others"),
+        ({"/a": "Directory:0:root:544", "/a/b": "Directory:0:root:711"}, ""),
+        ({"/a": "Symbolic Link:0:root:755"}, "/a is a symbolic link"),
+        ({"/a/b": "Regular File:0:root:644"}, "/a/b is no directory"),
+        ({"/a/b": ""}, "/a/b does not exist: sudo mkdir -p '/a/b/c d'"),
+    ],
+)
+def test_exposed(mac: Mac, others: dict[str, str], says: str) -> None:
+    """Every part of a path as it is written: what root resolved could be another place a moment later."""
+    mac.stat(others)
+    done = mac.call('exposed "/a/b/c d"; roots_alone "/a/b/c d"')
+    assert done.stdout.startswith(says)
+    assert done.stdout.endswith("\n") == bool(says)
+    assert done.returncode == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("others", "target", "says"),
+    [
+        ({"/var": "Symbolic Link:0:root:755"}, "private/var", ""),
+        ({"/var": "Symbolic Link:0:root:755"}, "somewhere", "/var is a symbolic link"),
+        (
+            {"/var": "Symbolic Link:0:root:755", "/private": "Directory:5:eve:755"},
+            "private/var",
+            "/private is eve's",
+        ),
+        (
+            {"/var": "Symbolic Link:0:root:755", "/private/var/log": "Symbolic Link:0:root:755"},
+            "private/var",
+            "/private/var/log is a symbolic link",
+        ),
+        ({"/": "Directory:0:root:777"}, "private/var", "/ has the mode 777"),
+        ({}, "", ""),
+    ],
+)
+def test_exposed_by_the_links_of_macos(mac: Mac, others: dict[str, str], target: str, says: str) -> None:
+    """/var leads to private/var on a Mac, and no other link is taken; where it is a directory it is one."""
+    mac.stat(others)
+    mac.tool("/usr/bin/readlink", f"[ '{target}' ] && echo '{target}'")
+    done = mac.call("exposed /var/log")
+    assert done.stdout.startswith(says) if says else not done.stdout
+    assert [call[0] for call in mac.calls("readlink")] == ["/var"]
+
+
+def test_exposed_in_the_root_directory_itself(mac: Mac) -> None:
+    mac.stat({"/": "Directory:0:root:777"})
+    assert mac.call('exposed ""').stdout.startswith("/ has the mode 777")
+
+
 @pytest.mark.parametrize("caller", ["root", "alice"])
 def test_as_user_has_the_environment_that_is_written_down_and_no_other(mac: Mac, caller: str) -> None:
     mac.become(caller)

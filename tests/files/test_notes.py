@@ -10,8 +10,8 @@ from pyinfra.api import FactProcessError
 from facts.launchd import Milestones
 from tests.files.conftest import Mac, lines
 
-# roots_alone has tests of its own, and a test's directory is nobody's alone.
-ALONE = {'roots_alone "${1%/*}"': ":"}
+# What is exposed has tests of its own, and a test's directory is nobody's alone.
+ALONE = {'own_log_exposed=$(exposed "${1%/*}")': "own_log_exposed="}
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +108,9 @@ def test_what_is_no_log_stays(mac: Mac) -> None:
 
 def test_where_others_can_write_root_makes_no_log(mac: Mac) -> None:
     log = mac.root / "colima.log"
-    done = mac.run("begin", mac.root / "label", log, "alice", edits={'roots_alone "${1%/*}"': "false"})
+    done = mac.run("begin", mac.root / "label", log, "alice", edits={'$(exposed "${1%/*}")': '"/x is hers"'})
     assert (done.returncode, log.exists()) == (1, False)
-    assert f"others than root can write in {mac.root}" in done.stderr
+    assert done.stderr == f"/x is hers; choose another LOG_PATH than {log}\n"
 
 
 def test_a_daemon_may_have_no_log(mac: Mac) -> None:

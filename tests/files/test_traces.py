@@ -22,8 +22,7 @@ class Left:
         self.mac = mac
         mac.become("root")
         mac.link("grep")
-        # Root's are all directories but the user's; group and others may not write.
-        mac.tool("/usr/bin/stat", f"case $3 in '{mac.home}'*) echo 501 700 ;; *) echo 0 755 ;; esac")
+        mac.stat({mac.home: "Directory:501:alice:700"})
         self.log = mac.root / "log/colima.log"
         self.support = mac.root / "Library/ColimaPulse"
         self.run_dir = mac.root / "var/run/colima-pulse"

@@ -27,6 +27,7 @@ from operations.diagnostics import (
     secrets_of,
     write,
 )
+from operations.util.remote import NO_PASSWORD
 from tests.fakes import Answer, FakeHost, fake_state
 
 LABEL = "homebrew.mrcee.colima-pulse"
@@ -239,6 +240,20 @@ def test_a_mac_that_does_not_answer(answer: Answer | Exception) -> None:
     assert "hunter2" not in path.read_text() + host.said
     if isinstance(answer, Exception):
         assert type(answer).__name__ in path.read_text()
+
+
+def test_without_a_password_for_sudo_there_is_nothing_to_keep() -> None:
+    path, host = collected(EOFError())
+    assert path is None
+    assert host.logged[1:] == [NO_PASSWORD]
+    assert not DIRECTORY.exists()
+
+
+def test_what_is_kept_is_safe_to_look_at() -> None:
+    """Somebody prints it on a terminal."""
+    path, host = collected((True, ["stray\x1b]0;x\x07", "== log: x ==", "|a\x1b]52;c;QQ==\x07b", "end"]))
+    assert path is not None
+    assert not {"\x1b", "\x07"} & set(path.read_text() + host.said)
 
 
 def test_a_directory_that_cannot_be_written_is_no_failure(elsewhere: Path) -> None:

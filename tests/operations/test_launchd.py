@@ -8,6 +8,7 @@ from typing import Any
 import click
 import pytest
 from pyinfra.api import FunctionCommand, OperationError, StringCommand
+from pyinfra.context import ctx_host, ctx_state
 
 from facts.launchd import LAUNCH, FileState, JobState, LaunchdJob, milestones_path, plist_path
 from files import text
@@ -256,6 +257,15 @@ def test_fresh(commands: RunOperation) -> None:
     ]
     assert not host.noops
     assert "not loaded" in host.said
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_plist_that_cannot_be_written_changes_nothing() -> None:
+    """It was found out when the job was unloaded already."""
+    wrong = PLIST | {"StandardOutPath": "/var/log/a\x01.log"}
+    host: Any = FakeHost({LaunchdJob: RUNNING})
+    with ctx_state.use(fake_state()), ctx_host.use(host), pytest.raises(ValueError, match="control"):
+        next(daemon._inner(label=LABEL, plist=wrong, restart=True))
 
 
 def test_nothing_to_do(commands: RunOperation) -> None:

@@ -31,7 +31,7 @@ LOG = "/var/log/colima.log"
 PROFILE = {"user": "alice", "profile": "default", "label": LABEL}
 SERVICE = Service("alice", "default", LABEL, LOG)
 OPERATIONS: list[tuple[Any, dict[str, Any]]] = [
-    (homebrew.formulae, {}),
+    (homebrew.formulae, {"user": "alice"}),
     (power.server, {}),
     (
         rivals.removed,

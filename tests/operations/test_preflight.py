@@ -12,12 +12,13 @@ from pyinfra.api import DeployError
 from pyinfra.context import ctx_host, ctx_state
 
 from facts.backup import Backups, Unit
-from facts.colima import ColimaProfile, ProfileState
+from facts.colima import ColimaProfile, Log, LogPart, ProfileState
 from facts.mac import HomebrewState, Mac, MacState, NoUser, User, UserState
 from operations.preflight import (
     Target,
     backup_faults,
     check,
+    log_faults,
     mac_faults,
     profile_faults,
     settings_of,
@@ -127,6 +128,7 @@ def test_a_good_user() -> None:
         (replace(ALICE, uid=0), "root"),
         (replace(ALICE, home="/Volumes/Data Disk/alice", home_present=False), "/Volumes/Data Disk/alice"),
         (replace(ALICE, home="/Users/" + "a" * 60), "COLIMA_PROFILE"),
+        (replace(ALICE, home="/Users/al\x1b[2Jice"), "control characters"),
     ],
 )
 def test_users_refused(user: UserState | NoUser | None, says: str) -> None:
@@ -147,6 +149,42 @@ def test_how_long_a_profile_may_be() -> None:
     assert user_faults(settings(colima_profile="x" * room), MINI, ALICE) == []
     (fault,) = user_faults(settings(colima_profile="x" * (room + 1)), MINI, ALICE)
     assert "COLIMA_PROFILE" in fault
+    assert f"at most {room} characters with the home /Users/alice" in fault
+    # The default one is called colima, without a dash.
+    longest = replace(ALICE, home="/Users/" + "a" * (len("alice") + room + 1))
+    assert user_faults(GOOD, MINI, longest) == []
+    (fault,) = user_faults(GOOD, MINI, replace(longest, home=longest.home + "a"))
+    assert "none fits" in fault
+
+
+@pytest.mark.parametrize("shell", ["/usr/bin/false", "/sbin/nologin"])
+def test_su_needs_a_shell_that_runs_something(shell: str) -> None:
+    nobody = replace(ALICE, shell=shell)
+    assert user_faults(GOOD, MINI, nobody) == []
+    assert user_faults(settings(launch_via="su"), MINI, ALICE) == []
+    (fault,) = user_faults(settings(launch_via="su"), MINI, nobody)
+    assert all(each in fault for each in (shell, "LAUNCH_VIA=user", "sudo chsh -s /bin/zsh alice"))
+
+
+def test_a_profile_that_differs_in_case_from_another() -> None:
+    """On a Mac's disk both are one directory."""
+    some = replace(PROFILE, profiles=("default", "Work"))
+    assert profile_faults(settings(colima_profile="Work"), some, "/opt/homebrew") == []
+    for data in ({}, {"full_reset": True}):
+        (fault,) = profile_faults(settings(colima_profile="woRk", **data), some, "/opt/homebrew")
+        assert "COLIMA_PROFILE: 'woRk'; there is Work" in fault
+
+
+def test_a_log_in_a_place_of_somebody_elses() -> None:
+    path = "/Users/alice/log/colima.log"
+    elsewhere = settings(log_path=path)
+    assert log_faults(elsewhere, None) == log_faults(elsewhere, LogPart(0, ())) == []
+    why = "/Users/alice is alice's, who could put something else in its place"
+    assert log_faults(elsewhere, LogPart(0, (), why)) == [
+        f"LOG_PATH: '{path}'; {why}: choose a file in /var/log"
+    ]
+    (fault,) = log_faults(elsewhere, LogPart(0, (), "/a does not exist: sudo mkdir -p '/a'"))
+    assert fault.endswith("sudo mkdir -p '/a'")
 
 
 @pytest.mark.parametrize(
@@ -309,16 +347,37 @@ def test_little_memory() -> None:
     assert "1.5" in warning
 
 
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ("--env TOKEN=s3cret", "TOKEN"),
+        ("--dns=1.1.1.1 --env=TOKEN=s3cret", "TOKEN"),
+        ("--env=A=s3cret,B=s3cret --env C=s3cret=s3cret", "A, B, C"),
+        ("""--env='"A=1,s3cret=2"'""", "A"),
+    ],
+)
+def test_variables_in_the_plist(flags: str, names: str) -> None:
+    (warning,) = warnings(settings(colima_extra_args=flags), MINI)
+    assert f"sets {names} with --env" in warning
+    assert "containers/.env" in warning
+    assert "s3cret" not in warning
+
+
+def test_flags_that_set_no_variable() -> None:
+    assert warnings(settings(colima_extra_args="--dns=1.1.1.1 --env-file=a=b --env"), MINI) == []
+
+
 # All of it, on a host
 
 
 def host(**facts: Any) -> Any:
     return FakeHost(
-        {Mac: MINI, User: ALICE, ColimaProfile: PROFILE} | {FACTS[name]: facts[name] for name in facts}
+        {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogPart(0, ())}
+        | {FACTS[name]: facts[name] for name in facts}
     )
 
 
-FACTS: dict[str, Any] = {"mac": Mac, "user": User, "profile": ColimaProfile}
+FACTS: dict[str, Any] = {"mac": Mac, "user": User, "profile": ColimaProfile, "log": Log}
 DATA: dict[str, Any] = {"homebrew_user": "alice"}
 NO_INSTALLERS = Installers((), (), ())
 
@@ -341,6 +400,16 @@ def on(
         ctx_state.reset()
 
 
+def test_a_log_that_root_may_not_touch_is_refused() -> None:
+    """Nothing of it is read to see that."""
+
+    def log(**asked: Any) -> LogPart:
+        assert asked == {"path": "/a/b.log", "offset": -1}
+        return LogPart(0, (), "/a is bob's")
+
+    assert "LOG_PATH: '/a/b.log'; /a is bob's" in refused(DATA | {"log_path": "/a/b.log"}, log=log)
+
+
 def refused(data: dict[str, Any], **facts: Any) -> str:
     with pytest.raises(DeployError) as error:
         on(host(**facts), data)
@@ -352,7 +421,6 @@ def test_check() -> None:
     target = on(host(), DATA | {"colima_cpus": "4"})
     assert target.settings == settings(colima_cpus=4)
     assert (target.mac, target.user, target.profile) == (MINI, ALICE, PROFILE)
-    assert target.homebrew_env["PATH"].startswith("/opt/homebrew/bin:")
 
 
 def test_all_faults_in_one_message() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pyinfra.api import OperationError
+from pyinfra.context import ctx_host, ctx_state
 
 from facts.backup import ProfileContents
 from facts.docker import DockerEngine
@@ -17,7 +18,7 @@ from operations import reset, uninstall
 from operations.reset import Place
 from operations.uninstall import Installation, names, observe, untraced
 from tests.conftest import RunOperation
-from tests.fakes import FakeHost, words
+from tests.fakes import FakeHost, fake_state, words
 from tests.operations.test_launchd import ABSENT, LABEL, RUNNING, STOPPED, TICKED
 from tests.operations.test_preflight import settings
 from tests.operations.test_reset import CONTENTS, ENGINE, PARTS
@@ -140,18 +141,27 @@ def host_of(user: UserState | NoUser | None) -> Any:
     )
 
 
+def observed(host: Any) -> Installation | None:
+    try:
+        with ctx_host.use(host), ctx_state.use(fake_state(executing=False)):
+            return observe(host, settings())
+    finally:
+        ctx_host.reset()
+        ctx_state.reset()
+
+
 def test_observed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reset, "stamp", lambda: "20261122-101530")
     host = host_of(UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh"))
     monkeypatch.setattr(
         uninstall, "together", lambda *asked: [host.get_fact(fact, **words) for fact, words in asked]
     )
-    assert observe(host, settings()) == WHOLE
+    assert observed(host) == WHOLE
 
 
 @pytest.mark.parametrize("user", [None, NoUser()])
 def test_without_the_user_nothing_is_known(user: NoUser | None) -> None:
-    assert observe(host_of(user), settings()) is None
+    assert observed(host_of(user)) is None
 
 
 def test_the_last_of_it(commands: RunOperation) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from gevent import GreenletExit
+from pyinfra import logger
 from pyinfra.api import (
     DeployError,
     FactBase,
@@ -20,15 +21,18 @@ from pyinfra.api import (
     operation,
 )
 from pyinfra.api.exceptions import PyinfraError
-from pyinfra.context import ctx_host, ctx_state
+from pyinfra.context import ctx_config, ctx_host, ctx_state
 from typing_extensions import override
 
+from operations.util import remote
 from operations.util.remote import (
     NEXT,
+    NO_PASSWORD,
     Commands,
     LiveCommand,
     Question,
     ask,
+    gathered,
     in_one,
     joined,
     refuse,
@@ -119,11 +123,45 @@ def test_a_connection_that_is_lost(answer: Any) -> None:
 
 
 @pytest.mark.usefixtures("contexts")
-@pytest.mark.parametrize("executing", [True, False])
-def test_no_terminal_for_a_password_is_no_lost_connection(executing: bool) -> None:
+def test_no_terminal_for_a_password_is_no_lost_connection() -> None:
+    """Whoever prepares is left out; while others execute, an exception would stop them all."""
     host: Any = FakeHost({Answer: dropped}, connector=connected(True))
-    with ctx_host.use(host), ctx_state.use(fake_state(executing=executing)), pytest.raises(EOFError):
+    with (
+        ctx_host.use(host),
+        ctx_state.use(fake_state(executing=False)),
+        pytest.raises(DeployError, match="sudo wants a password"),
+    ):
         ask(Answer)
+    assert host.logged == []
+    with ctx_host.use(host), ctx_state.use(fake_state(executing=True)):
+        assert together((Answer, {}), (Answer, {})) == [None, None]
+    assert host.logged == [NO_PASSWORD]
+    with ctx_host.use(host), ctx_state.use(fake_state(executing=False)), pytest.raises(EOFError):
+        gathered((Answer, {}))
+
+
+@pytest.mark.usefixtures("contexts")
+@pytest.mark.parametrize(
+    ("host", "config"),
+    [
+        (FakeHost({Answer: 1}, connector_data={"prompted_sudo_password": "s3cret"}), None),
+        (FakeHost({Answer: 1}, data={"_sudo_password": "s3cret"}), None),
+        (FakeHost({Answer: 1}), SimpleNamespace(SUDO_PASSWORD="s3cret")),
+    ],
+)
+def test_a_password_is_mentioned_once_a_run(host: Any, config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logger, "warning", said.append)
+    remote._mention_password.cache_clear()
+    with ctx_host.use(FakeHost({Answer: 1})), ctx_state.use(fake_state()):
+        ask(Answer)
+        assert said == []
+    with ctx_host.use(host), ctx_config.use(config), ctx_state.use(fake_state()):
+        ask(Answer)
+        run(fake_state(), host, StringCommand("true"))
+    (text,) = said
+    assert "in `ps`" in text
+    assert "s3cret" not in text
 
 
 @pytest.mark.usefixtures("contexts")

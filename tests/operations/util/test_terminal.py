@@ -1,14 +1,18 @@
-"""Questions on a real controlling terminal, and what is taken for an answer without one."""
+"""What a real terminal is shown and obeys, questions on it, and what is taken for an answer without one."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pexpect
 import pytest
+
+from operations.util.terminal import safe
+from tests.checkout import PYINFRA, copy_repository
 
 ROOT = Path(__file__).resolve().parents[3]
 ASK = "from operations.util import terminal; print('answer:', terminal.ask('Sure?', default={}))"
@@ -110,3 +114,69 @@ def test_a_word_comes_as_it_is_typed(word: str) -> None:
 
 def test_no_word_without_a_terminal() -> None:
     assert detached(TYPED) == "answer: None"
+
+
+COPY = "\x1b]52;c;cHduZWQ=\x07"  # into the clipboard of whoever looks
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain \t text\n", "plain \t text\n"),
+        ("\x1b[1;31mred\x1b[0m\x1b[m", "\x1b[1;31mred\x1b[0m\x1b[m"),
+        (f"a{COPY}b", "a?]52;c;cHduZWQ=?b"),
+        ("\x1b[2J\x1b[31", "?[2J?[31"),
+        ("one\rtwo\x08\x00\x7f", "one?two???"),
+        ("\x9b2J\x9d52;c;QQ==\x9c", "?2J?52;c;QQ==?"),
+        ("für 日本 🍺", "für 日本 🍺"),
+    ],
+)
+def test_safe(text: str, shown: str) -> None:
+    assert safe(text) == shown
+
+
+def test_a_question_colours_and_no_more() -> None:
+    child = spawn(f"from operations.util import terminal; terminal.typed({COPY + 'Sure?'!r})")
+    child.expect_exact("?]52;c;cHduZWQ=?Sure?")
+
+
+HOSTILE_DEPLOY = f"""
+from pyinfra import host, logger
+from pyinfra.operations import server
+from operations.util.remote import LiveCommand
+from pyinfra.api import operation
+
+COPY = {COPY!r}
+host.log("log" + COPY)
+logger.info("%s", "arguments" + COPY)
+
+@operation()
+def live():
+    yield LiveCommand("printf", "'live\\033]52;c;cHduZWQ=\\007\\n'")
+
+live(name="name" + COPY)
+server.shell(name="fails", commands=["printf 'stderr\\033]52;c;cHduZWQ=\\007\\n' >&2; exit 3"])
+"""
+
+
+def test_nothing_that_pyinfra_shows_is_obeyed(tmp_path: Path) -> None:
+    """What it logs, an operation's name, output as it comes and that of a command that failed."""
+    checkout = tmp_path / "colima-pulse"
+    copy_repository(checkout)
+    (checkout / "hostile.py").write_text(HOSTILE_DEPLOY)
+    child = pexpect.spawn(
+        PYINFRA[0],
+        [*PYINFRA[1:], "@local", "hostile.py", "-y", "--data", "_sudo=False"],
+        cwd=checkout,
+        env={**os.environ, "PYINFRA_PROGRESS": "off"},
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(50, 200),
+    )
+    child.expect(pexpect.EOF)
+    seen = str(child.before)
+    for each in ("log", "arguments", "live", "name", "stderr"):
+        assert f"{each}?]52;c;cHduZWQ=?" in seen, seen
+    assert "\x1b[" in seen, "no colours either"
+    assert not re.sub(r"\x1b\[[0-9;]*m|[\r\n\t]", "", seen).count("\x1b")
+    assert "\x07" not in seen

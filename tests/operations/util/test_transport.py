@@ -1,8 +1,11 @@
-"""How commands travel: without Nagle's delay, and on channels that are open before they are needed."""
+"""How commands travel: to the system's own programs, at once, and on channels that are open ahead."""
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from paramiko import SSHException
 
 from operations.util.transport import Opener, ready_channels, without_nagle
+from tests.checkout import PYINFRA, copy_repository
 from tests.fakes import FakeHost
 
 
@@ -113,3 +117,24 @@ def test_a_connection_has_one_opener() -> None:
     assert isinstance(getattr(made, "__self__", None), Opener)
     ready_channels(host)
     assert transport.open_session == made
+
+
+def test_whose_sudo_and_sh_are_run(tmp_path: Path) -> None:
+    """Homebrew's directory may stand first in an administrator's PATH, and somebody else own it."""
+    checkout, brewed = tmp_path / "colima-pulse", tmp_path / "bin"
+    copy_repository(checkout)
+    brewed.mkdir()
+    for name in ("sudo", "sh"):
+        (brewed / name).write_text(f"#!/bin/bash\necho '{name}' >>'{tmp_path}/ran'\n")
+        (brewed / name).chmod(0o755)
+    done = subprocess.run(
+        [*PYINFRA, "@local", "fact", "server.Which", "command=sudo", "-vv"],
+        cwd=checkout,
+        env={**os.environ, "PATH": f"{brewed}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert not (tmp_path / "ran").exists(), done.stderr
+    assert ">>> sudo -H -n /bin/sh -c" in done.stderr
