@@ -17,7 +17,7 @@ import click
 from pyinfra import logger, state
 from pyinfra.api import Host, State
 
-from files import script
+from files import script_as
 from operations.util.fleet import wants_json
 from operations.util.remote import NO_PASSWORD, fail, is_connected, run
 from operations.util.terminal import safe
@@ -193,7 +193,7 @@ def collect(
     """
     try:
         host.log("Collecting diagnostics")
-        command = script("diagnose", user, profile, label, log_path)
+        command = script_as(user, 90, "diagnose", user, profile, label, log_path)
         try:
             _, output = run(state, host, command, hidden=True, _timeout=SECONDS)
         except Exception as error:

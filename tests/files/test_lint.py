@@ -133,6 +133,9 @@ def test_nothing_foreign_to_a_mac(name: str) -> None:
     found += [(each, "gawk") for each in re.findall(GAWK, program(name))]
     found += [(match[0], "bash") for form in BASH for match in re.finditer(form, shell(name))]
     if name not in ASKS_THE_GUEST:
+        # A guest's unit is no text that could hold one.
+        echoed = re.findall(r'\becho "(?!\$unit)[^"\n]*\$(?!\?)', program(name))
+        found += [(each, "echo expands backslashes: printf") for each in echoed]
         found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", program(name))]
     assert found == []
 
@@ -174,6 +177,8 @@ def test_a_script_says_what_it_is(name: str) -> None:
     shell = "/bin/dash" if name == "pulse" else "/bin/sh"  # what runs for ever starts the faster one
     assert first == ("# shellcheck shell=sh" if name.startswith("lib") else f"#!{shell}")
     assert second.startswith("# ")
+    # Bytes that are no text in the caller's locale end a Mac's sed, tr and awk; launchd has none.
+    assert ("export LC_ALL=C" in files.text(name)) != (name in ("launch", "pulse") or name.startswith("lib"))
 
 
 @pytest.mark.parametrize(
@@ -214,6 +219,7 @@ def test_the_check_of_paths_sees_a_bare_command(line: str, monkeypatch: pytest.M
         "/usr/bin/head -n -1 f",
         "/usr/bin/mktemp --suffix x",
         "echo -n x",
+        'echo "home=$home"',
         "/bin/ps -ef",
         "/usr/bin/sort -V",
         "source lib",
