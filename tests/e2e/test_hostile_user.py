@@ -1,4 +1,4 @@
-"""A deploy on the Mac itself, at an administrator's terminal, while alice has replaced what Homebrew installed."""
+"""A deploy at an administrator's terminal on a Mac on which alice has replaced what Homebrew installed."""
 
 from __future__ import annotations
 
