@@ -234,6 +234,13 @@ def test_program(mac: Mac) -> None:
     assert mac.calls("ps") == [["-o", "etime=", "-p", "312"]]
 
 
+def test_a_link_is_told_as_it_is(mac: Mac) -> None:
+    (mac.prefix / "bin/colima").symlink_to(r"../Cellar/colima/1\nend\t2/bin/colima")
+    mac.link("readlink")
+    found = Program().process(lines(mac.run("observe-program", 0)))
+    assert found is not None and found.version == r"1\nend\t2"
+
+
 def test_no_program_and_no_process(mac: Mac) -> None:
     mac.link("readlink")
     mac.tool("/usr/bin/stat", "exit 1")

@@ -84,7 +84,7 @@ def test_a_mac(mac: Mac) -> None:
         "/bin/df",
         """[ "$*" = '-k /Users' ] && printf '%s\\n' \
         'Filesystem   1024-blocks      Used Available Capacity iused ifree %iused  Mounted on' \
-        '/dev/disk3s5   482797652 123456789 340000000    27%  1000000  3400000    0%  /System/Volumes'""",
+        '//al@nas/My Homes  482797652 123456789 340000000    27%  1000000  3400000    0%  /System/Volumes'""",
     )
     mac.tool(
         "/usr/bin/pmset",
