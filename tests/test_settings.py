@@ -478,7 +478,7 @@ def data_of(checkout: Path, inventory: str, *arguments: str) -> tuple[dict[str, 
 def test_defaults_are_host_data(checkout: Path) -> None:
     data, _ = data_of(checkout, "@local")
     assert data.pop("_sudo") is True
-    assert data == json.loads(json.dumps(settings.defaults()))
+    assert data == {"_shell_executable": "/bin/sh"} | json.loads(json.dumps(settings.defaults()))
 
 
 def test_precedence(checkout: Path) -> None:
