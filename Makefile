@@ -17,7 +17,7 @@ help:
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
 	@echo 'make pictures  draw the terminal pictures of the README, from a run on a stand-in Mac (Linux, root)'
-	@echo 'make lint      run ruff, mypy and shellcheck'
+	@echo 'make lint      run ruff, mypy and shellcheck, and read the awk programs as a Mac does'
 
 $(VENV)/ready: pyproject.toml
 	@echo 'Making the virtual environment in $(VENV)'
@@ -59,11 +59,13 @@ pictures: $(VENV)/ready
 	@$(BIN)/python -m tests.pictures
 
 lint: $(VENV)/ready
+	@if [ "$$(uname -s)" = Linux ]; then sh tests/mac/prepare || true; fi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/shellcheck -s sh $(SHELL_FILES) tests/mac/prepare
 	$(BIN)/shellcheck .ci/run
+	$(BIN)/python -m pytest -q tests/files/test_lint.py -k awk
 
 format: $(VENV)/ready
 	$(BIN)/ruff format .

@@ -15,7 +15,7 @@ from typing_extensions import override
 from facts.launchd import NOT_FOUND, OK
 from facts.mac import elapsed_seconds
 from facts.util import Record, read_lines
-from files import script
+from files import script, script_as
 
 RUNNING = "Running"
 BROKEN = "Broken"
@@ -72,7 +72,7 @@ class ColimaProfile(FactBase["ProfileState | None"]):
 
     @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
-        return script("observe-profile", user, profile)
+        return script_as(user, 60, "observe-profile", user, profile)
 
     @override
     @staticmethod

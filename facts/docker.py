@@ -8,7 +8,7 @@ from pyinfra.api import FactBase, FactProcessError, StringCommand
 from typing_extensions import override
 
 from facts.util import Record, read_lines
-from files import script
+from files import script_as
 
 # The label that names the installer text a container was made from.
 SPEC_LABEL = "colima-pulse.spec"
@@ -66,7 +66,7 @@ class DockerEngine(FactBase["EngineState | None"]):
 
     @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
-        return script("observe-docker", user, profile)
+        return script_as(user, 60, "observe-docker", user, profile)
 
     @override
     @staticmethod

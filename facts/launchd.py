@@ -34,6 +34,7 @@ QUARANTINED = 155
 NOT_ALLOWED = 161
 
 DAEMONS = "/Library/LaunchDaemons"
+AGENTS = "/Library/LaunchAgents"  # and the same in a home
 SUPPORT = "/Library/ColimaPulse"  # root's alone: what root runs must not be writable by another
 
 
@@ -117,21 +118,18 @@ def parse_print(target: str, lines: list[str]) -> dict[str, Any] | None:
     """Read `launchctl print TARGET`'s text: one-TAB `key = value` lines and the blocks of such lines.
 
     None when it is not the whole text of that target. Blocks are told by their indentation: an argument may
-    itself be "}".
+    itself be "}". It is printed raw, so that a line of it that is not indented belongs to the one before.
     """
-    while lines and not lines[0].strip():
-        lines = lines[1:]
-    if not lines or lines[0] not in (f"{target} = {{", f"{target.partition('/')[2]} = {{"):
-        return None
-    if "}" not in lines[1:]:
+    lines = "\n".join(lines).strip("\n").split("\n")
+    if lines[0] not in (f"{target} = {{", f"{target.partition('/')[2]} = {{") or lines[-1] != "}":
         return None
     found: dict[str, Any] = {}
     block: list[str] | None = None
-    for line in lines[1:]:
-        if line == "}":
-            break
+    for line in lines[1:-1]:
         if line == "\t}":
             block = None
+        elif block and not line.startswith("\t\t"):
+            block[-1] += f"\n{line}"
         elif block is not None:
             block.append(line.removeprefix("\t\t"))
         elif match := re.fullmatch(r"\t([a-z][a-z ()]*?) = (.*)", line):
@@ -298,8 +296,8 @@ class Milestones(FactBase["dict[str, str] | None"]):
 class Definition(Record):
     """A launchd job that mentions Colima or Lima: where it is defined, and what it runs.
 
-    `kind` is file, link (a symbolic link), unreadable, or loaded (without a file); `label` is None where it
-    cannot be read.
+    `kind` is file, link (a symbolic link, never opened), unreadable, or loaded (without a file); `label` is
+    None where it cannot be read. The path of a directory that cannot be listed is unreadable as well.
     """
 
     kind: str
@@ -311,20 +309,39 @@ class Definition(Record):
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def _definition(values: dict[str, str], lines: list[str]) -> Definition:
+def _is_in_place(domain: str, path: str, home: str) -> bool:
+    """Whether the path is of a property list directly in a directory that launchd reads for the domain."""
+    directory, _, name = path.rpartition("/")
+    places = [DAEMONS] if domain == "system" else [AGENTS, f"{home}{AGENTS}"]
+    return directory in places and name.endswith(".plist")
+
+
+def _definition(values: dict[str, str], lines: list[str], home: str) -> Definition:
+    """One job, of what files/observe-rivals says of it.
+
+    What does not fit together is unreadable: that is only mentioned, and no user can void a deploy with it.
+    """
     kind, domain, path = values["kind"], values["domain"], values.get("path")
+    unreadable = Definition("unreadable", domain, path, None)
     if kind == "loaded":
-        job = parse_print(f"{domain}/{values['label']}", lines) or {}
+        name = values["label"]
+        if not name.isprintable():
+            return unreadable
+        job = parse_print(f"{domain}/{name}", lines) or {}
         arguments = tuple(map(str, job.get("arguments", ())))
-        return Definition(
-            kind, domain, None, values["label"], arguments, job.get("username"), _environment(job)
-        )
+        return Definition(kind, domain, None, name, arguments, job.get("username"), _environment(job))
+    if not _is_in_place(domain, values["path"], home):
+        return unreadable
+    if kind == "link":
+        return Definition(kind, domain, path, None)
     try:
-        plist = plistlib.loads("\n".join(lines).encode())
+        plist = plistlib.loads("\n".join(lines).encode(), fmt=plistlib.FMT_XML)
     except Exception:  # plistlib raises whatever expat, int() or base64 raise
-        plist = None
-    if not isinstance(plist, dict) or not isinstance(plist.get("Label"), str):
-        return Definition("link" if kind == "link" else "unreadable", domain, path, None)
+        return unreadable
+    label = plist.get("Label") if isinstance(plist, dict) else None
+    # An empty one would be the whole domain to launchctl.
+    if kind != "file" or not isinstance(label, str) or not label or not label.isprintable():
+        return unreadable
     words = plist.get("ProgramArguments")
     arguments = tuple(map(str, words)) if isinstance(words, list) else ()
     if isinstance(program := plist.get("Program"), str):
@@ -335,7 +352,7 @@ def _definition(values: dict[str, str], lines: list[str]) -> Definition:
         kind,
         domain,
         path,
-        plist["Label"],
+        label,
         arguments,
         str(plist["UserName"]) if "UserName" in plist else None,
         {str(key): str(value) for key, value in environment.items()},
@@ -368,16 +385,17 @@ class Definitions(FactBase["list[Definition] | None"]):
     def process(self, output: list[str]) -> list[Definition]:
         if not output or output[-1] != "end":
             raise FactProcessError("the answer is incomplete")
-        found: list[tuple[dict[str, str], list[str]]] = []
+        found: list[tuple[dict[str, str], list[str]]] = [({}, [])]
         for line in output[:-1]:
             if line == "[job]":
                 found.append(({}, []))
-            elif found and line.startswith("|"):
+            elif line.startswith("|"):
                 found[-1][1].append(line[1:])
-            elif found:
+            else:
                 key, _, value = line.partition("=")
                 found[-1][0][key] = value
         try:
-            return [_definition(values, lines) for values, lines in found]
+            (head, _), *jobs = found
+            return [_definition(values, lines, head["home"]) for values, lines in jobs]
         except KeyError as error:
             raise FactProcessError(f"the answer has no {error}") from error

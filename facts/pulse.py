@@ -25,7 +25,8 @@ LAST_LINES = 20
 # As files/pulse writes it.
 READY = re.compile(
     r'time="(?P<at>[^"]+)" level=info msg="ready (?P<seconds>\d+) s after boot; '
-    r'console: (?P<console>[^;"]+); containers: (?P<running>\d+|\?) of (?P<total>\d+|\?) run" context=pulse'
+    r'console: (?P<console>[^;"]+); containers: (?P<running>\d+|\?) of (?P<total>\d+|\?) run'
+    r'(?:; not back: (?P<not_back>[^"]+))?" context=pulse'
 )
 
 
@@ -43,13 +44,15 @@ ANSWERS = re.compile(
 @dataclass(frozen=True)
 class BootReport(Record):
     """A boot: `at` is when (UTC) Docker answered, `seconds` after the boot; who was at the `console` (None:
-    nobody); how many containers ran of how many there were (None: unknown)."""
+    nobody); how many containers ran of how many there were (None: unknown); `not_back` are those of
+    installers that did not, as far as the report names them."""
 
     at: str
     seconds: int
     console: str | None
     running: int | None
     total: int | None
+    not_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def _report(line: str) -> BootReport | None:
         None if console == "nobody" else console,
         _count(match["running"]),
         _count(match["total"]),
+        tuple(match["not_back"].split(", ")) if match["not_back"] else (),
     )
 
 

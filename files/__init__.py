@@ -83,3 +83,11 @@ def script(name: str, *args: object) -> StringCommand:
     return StringCommand(
         "/bin/sh", "-c", QuoteString(text(name)), name, *(QuoteString(str(arg)) for arg in args)
     )
+
+
+def script_as(user: str, seconds: int, name: str, *args: object) -> StringCommand:
+    """A command that runs the script `name` as `user`, without a terminal, for at most `seconds`.
+
+    It prints nothing when the script fails or takes longer, and always exits 0.
+    """
+    return script("as-user", user, seconds, text(name), name, *args)

@@ -30,6 +30,8 @@ PULL_SECONDS = 3600
 SETTLED_SECONDS = 3
 RECOVERY_SECONDS = 25
 
+# The state of a container that Docker has failed to remove, and does not start any more.
+DEAD = "dead"
 
 # What Docker says of an image that no registry has: one that was built here, or named by its id.
 NOWHERE = re.compile(
@@ -107,6 +109,15 @@ def choice_faults(choices: Choices, installers: Installers) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class Due:
+    """What is due, and why: that an installer runs, or (`starts`) that its container is started as it is."""
+
+    installer: Installer
+    why: str
+    starts: bool = False
+
+
 def smoke_note(container: str) -> str:
     """The milestone that says a smoke test has passed since the daemon was started."""
     return f"smoke.{container}"
@@ -143,16 +154,28 @@ def _why(each: Installer, container: Container | None, noted: str | None) -> str
     return None if made_from == each.digest else "its text changed"
 
 
+def _ended(each: Installer, container: Container) -> str | None:
+    """Why a container does not run that should, and that Docker will not start by itself; None: all is well,
+    or up to the operator, who has paused it. One that was not detached may end, and well."""
+    if container.state not in ("created", "exited", DEAD):
+        return None
+    if not each.detached and (container.state, container.exit_code) == ("exited", 0):
+        return None
+    how = "and never ran" if container.state == "created" else f"exit code {container.exit_code}"
+    return f"it is {container.state}, {how}"
+
+
 def pending(
     installers: Installers,
     engine: EngineState | None,
     notes: Mapping[str, str] | None,
     choices: Choices = Choices(),
     pulled: Mapping[Image, Pulled] | None = None,
-) -> list[tuple[Installer, str]]:
-    """The installers that have to run, each with the reason. A pure function.
+) -> list[Due]:
+    """What is due for the installers, in their order. A pure function.
 
-    What is asked for anew is left alone when its image was to be pulled and could not be.
+    What is asked for anew is left alone when its image was to be pulled and could not be. A detached
+    container that does not run is started, where Docker can; another one that failed is made anew.
     """
     found = []
     for each in choices.looked_at(installers):
@@ -164,8 +187,11 @@ def pending(
             why = "a newer image"
         if why is None and not (outcome is not None and outcome.failed):
             why = choices.asks_anew(installers, each)
+        starts = False
+        if why is None and container is not None and (why := _ended(each, container)):
+            starts = each.detached and container.state != DEAD
         if why is not None:
-            found.append((each, why))
+            found.append(Due(each, why, starts))
     return found
 
 
@@ -201,8 +227,10 @@ def describe(
     if choices.pull and (names := images(installers, engine, choices)):
         count = "an image" if len(names) == 1 else f"{len(names)} images"
         parts.append(f"pull {count} and install what has a newer one, which is known only then")
-    if work := pending(installers, engine, notes, choices):
-        parts.append("install " + ", ".join(f"{each.container} ({why})" for each, why in work))
+    work = pending(installers, engine, notes, choices)
+    for verb, starts in (("install", False), ("start", True)):
+        if some := [f"{each.installer.container} ({each.why})" for each in work if each.starts is starts]:
+            parts.append(f"{verb} {', '.join(some)}")
     words = "; ".join(parts)
     return words[:1].upper() + words[1:] if words else None
 
@@ -242,18 +270,75 @@ def _settled(host: Host, user: str, profile: str, name: str) -> str | None:
         time.sleep(0.5)
 
 
+def _show_last_lines(state: State, host: Host, installer: Installer, service: Service) -> None:
+    host.log(f"{installer.container}'s last lines:")
+    command = script("container-log", service.user, service.profile, installer.container, 20)
+    run(state, host, command, live=True)
+
+
+def _tried(
+    state: State,
+    host: Host,
+    due: Due,
+    service: Service,
+    tries: int,
+    command: StringCommand,
+    stdin: str | None = None,
+) -> bool:
+    """Run an installer, or start its container, with what Docker says shown live; after a transient error see
+    Docker recover and do it again, `tries` times in all."""
+    installer, name = due.installer, due.installer.container
+    for attempt in range(1, tries + 1):
+        ok, output = run(state, host, command, live=True, _stdin=stdin)
+        if ok:
+            break
+        what = (
+            f"{name} could not be started" if due.starts else f"containers/{installer.file} failed ({name})"
+        )
+        times = "once" if attempt == 1 else f"{attempt} times"
+        failed = (
+            f"{what}, tried {times}; what Docker said is above. The installers after it were not run."
+            + (f" --data reinstall={name} makes it anew." if due.starts else "")
+        )
+        if attempt == tries or not is_transient(output):
+            if due.starts:
+                _show_last_lines(state, host, installer, service)
+            return service.give_up(state, host, failed)
+        host.log(f"{name}: a passing error; try {attempt + 1} of {tries} follows")
+        if not recovery.recover(state, host, service):
+            return fail(host, failed)
+    return True
+
+
+def _stays_up(state: State, host: Host, installer: Installer, service: Service) -> bool:
+    wrong = _settled(host, service.user, service.profile, installer.container)
+    if wrong is None:
+        return True
+    _show_last_lines(state, host, installer, service)
+    return service.give_up(
+        state, host, f"{installer.container} {wrong} right after its start. Its last lines are above."
+    )
+
+
+def start(state: State, host: Host, due: Due, service: Service, tries: int) -> bool:
+    """Start a detached container that is there and does not run, and see it stay up."""
+    command = script("start-container", service.user, service.profile, due.installer.container)
+    return _tried(state, host, due, service, tries, command) and _stays_up(
+        state, host, due.installer, service
+    )
+
+
 def install(
     state: State,
     host: Host,
-    installer: Installer,
+    due: Due,
     installers: Installers,
     service: Service,
     tries: int,
     debug: bool,
 ) -> bool:
-    """Run one installer, its output shown live; after a transient error see Docker recover and run it again,
-    `tries` times in all."""
-    user, profile = service.user, service.profile
+    """Run one installer, see a detached container stay up, and note a smoke test that has passed."""
+    installer = due.installer
     if installer.smoke_test:
         # Whether it passes is open again.
         noted = QuoteString(f"{milestones_path(service.label)}/{smoke_note(installer.container)}")
@@ -263,36 +348,11 @@ def install(
         for line in installer.text.splitlines():
             host.log(f"  {line}")
     text = installer.script(SPEC_LABEL, installers.secrets)
-    command = script("run-installer", user, profile, installer.container, INSTALL_SECONDS)
-    for attempt in range(1, tries + 1):
-        ok, output = run(state, host, command, live=True, _stdin=text)
-        if ok:
-            break
-        times = "once" if attempt == 1 else f"{attempt} times"
-        failed = (
-            f"containers/{installer.file} failed ({installer.container}), tried {times}; "
-            "what Docker said is above. The installers after it were not run."
-        )
-        if attempt == tries or not is_transient(output):
-            return service.give_up(state, host, failed)
-        host.log(f"{installer.container}: a passing error; try {attempt + 1} of {tries} follows")
-        if not recovery.recover(state, host, service):
-            return fail(host, failed)
-    if installer.detached:
-        wrong = _settled(host, user, profile, installer.container)
-        if wrong is not None:
-            host.log(f"{installer.container}'s last lines:")
-            run(
-                state,
-                host,
-                script("container-log", user, profile, installer.container, 20),
-                live=True,
-            )
-            return service.give_up(
-                state,
-                host,
-                f"{installer.container} {wrong} right after its start. Its last lines are above.",
-            )
+    command = script("run-installer", service.user, service.profile, installer.container, INSTALL_SECONDS)
+    if not _tried(state, host, due, service, tries, command, stdin=text):
+        return False
+    if installer.detached and not _stays_up(state, host, installer, service):
+        return False
     if installer.smoke_test:
         note = script(
             "note", milestones_path(service.label), smoke_note(installer.container), installer.digest
@@ -365,9 +425,9 @@ def installed(
     + debug: show each cleaned text before it is run
     + choices: what this run is asked for beyond that
 
-    A container whose label names the text's hash is left alone, whatever its state. Stops at the first
-    failure. An image that cannot be pulled when it was asked for leaves its container as it is, and fails the
-    operation when the others are done.
+    A container whose label names the text's hash is left alone while it runs, and where it was to end; else
+    it is started as it is. Stops at the first failure. An image that cannot be pulled when it was asked for
+    leaves its container as it is, and fails the operation when the others are done.
 
     **Example:**
 
@@ -402,10 +462,13 @@ def installed(
         elif names:
             yield FunctionCommand(pull, (names, service, tries), {})
     work = pending(installers, engine, notes, choices, pulled)
-    for each, why in work:
+    for due in work:
         if state.is_executing:
-            host.log(f"Install {each.container}: {why}")
-        yield FunctionCommand(install, (each, installers, service, tries, debug), {})
+            host.log(f"{'Start' if due.starts else 'Install'} {due.installer.container}: {due.why}")
+        if due.starts:
+            yield FunctionCommand(start, (due, service, tries), {})
+        else:
+            yield FunctionCommand(install, (due, installers, service, tries, debug), {})
     if work:
         yield FunctionCommand(_report, (service,), {})
     else:

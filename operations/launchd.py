@@ -467,7 +467,7 @@ def started(label: str, what: str = "Colima") -> Commands:
         host.log(described)
     if not job.running:
         plist = job.plist or {}
-        log, owner = plist.get("StandardOutPath", "/dev/null"), plist.get("UserName", "root")
+        log, owner = plist.get("StandardOutPath", ""), plist.get("UserName", "root")
         yield script("begin", milestones_path(label), log, owner)
     yield FunctionCommand(load_job, (label,), {})
 
@@ -540,7 +540,7 @@ def daemon(
     if decision.write_plist:
         yield StringCommand(*script("install-file", path, "0644").bits, _stdin=xml)
     if decision.load:
-        log = plist.get("StandardOutPath", "/dev/null")
+        log = plist.get("StandardOutPath", "")
         owner = plist.get("UserName", "root")
         yield script("begin", milestones_path(label), log, owner, *milestones)
         yield FunctionCommand(load_job, (label,), {})

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -115,9 +115,10 @@ class Containers(Record):
 
 @dataclass(frozen=True)
 class Boot(BootReport):
-    """The last boot that the pulse has reported, and how long ago Docker answered then, in seconds."""
+    """The last boot that the pulse has reported, and how long ago Docker answered then, in seconds; of
+    `not_back` those that still do not run, as far as Docker tells."""
 
-    ago: int | None
+    ago: int | None = None
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,8 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
     faults += _of_docker(settings, seen, diagnosis, state)
     found = _containers(installers, seen.engine)
     if found is not None:
-        faults += (_of_container(name, why) for name, why in found.failed.items())
+        due = {each.installer.container for each in containers.pending(installers, seen.engine, None)}
+        faults += (_of_container(name, why, name in due) for name, why in found.failed.items())
     if settings.pulse and state not in (STOPPED, ABSENT):
         faults += _of_pulse(seen)
     if state == HEALTHY and faults:
@@ -329,10 +331,9 @@ def _containers(installers: Installers, engine: EngineState | None) -> Container
     )
 
 
-def _of_container(name: str, why: str) -> Finding:
-    if why == "is not there":
-        return Finding(f"container {name} {why}", DEPLOY)
-    return Finding(f"container {name} {why}", f"{DEPLOY} --data reinstall={name}")
+def _of_container(name: str, why: str, due: bool) -> Finding:
+    """What is wrong with a container; a deploy puts it right where it is `due`."""
+    return Finding(f"container {name} {why}", DEPLOY if due else f"{DEPLOY} --data reinstall={name}")
 
 
 def _of_pulse(seen: Seen) -> Iterator[Finding]:
@@ -380,9 +381,10 @@ def _warnings(
         )
     if found is None or seen.engine is None or seen.engine.containers is None:
         return
-    for each, why in containers.pending(installers, seen.engine, None):
-        if each.container in seen.engine.containers:
-            yield Finding(f"container {each.container} is not as containers/{each.file} says: {why}", DEPLOY)
+    for due in containers.pending(installers, seen.engine, None):
+        name, file = due.installer.container, due.installer.file
+        if name in found.well:
+            yield Finding(f"container {name} is not as containers/{file} says: {due.why}", DEPLOY)
     for each in installers.all:
         present = seen.engine.containers.get(each.container)
         if present is not None and present.restart_policy == "no" and each.detached and not each.removed:
@@ -448,7 +450,10 @@ def _last_boot(seen: Seen) -> Boot | None:
     if seen.pulse is None or not seen.pulse.reports:
         return None
     report = seen.pulse.reports[-1]
-    return Boot(**asdict(report), ago=_ago(seen, report.at))
+    now = seen.engine.containers if seen.engine is not None else None
+    down = {name for name, each in (now or {}).items() if each.state != "running"}
+    not_back = tuple(name for name in report.not_back if now is None or name in down)
+    return Boot(**asdict(replace(report, not_back=not_back)), ago=_ago(seen, report.at))
 
 
 def _watch(seen: Seen) -> Watch:

@@ -16,7 +16,8 @@ Answer = tuple[bool, list[str]]
 
 
 def words(command: PyinfraCommand | str) -> list[str]:
-    """A command's words as the Mac's shell would have them; of a script in files/ its name and arguments.
+    """A command's words as the Mac's shell would have them; of a script in files/ its name and arguments,
+    behind "as USER" where it runs wholly as a user.
 
     Of a FunctionCommand the function's name.
     """
@@ -24,7 +25,9 @@ def words(command: PyinfraCommand | str) -> list[str]:
         return [command.function.__name__]
     raw = command.get_raw_value() if isinstance(command, StringCommand) else str(command)
     found = shlex.split(raw)
-    return found[3:] if found[:2] == ["/bin/sh", "-c"] else found
+    if found[:2] != ["/bin/sh", "-c"]:
+        return found
+    return ["as", found[4], *found[7:]] if found[3:4] == ["as-user"] else found[3:]
 
 
 @dataclass(frozen=True)

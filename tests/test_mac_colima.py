@@ -244,6 +244,8 @@ def test_processes_of_a_running_profile(running: Colima) -> None:
         f" --listen {network}/user-v2_fd.sock --subnet 192.168.5.0/24"
     )
     master = f"ssh: {lima}/colima/ssh.sock [mux]"
+    shown = running.run("ps", "-axww", "-o", "command=").stdout.splitlines()
+    assert f"{master}{' ' * 35}" in shown
     qemu = next(command for command in found if command.startswith("/opt/homebrew/bin/qemu"))
     assert set(found) == {host_agent, usernet, master, qemu}
     assert qemu.endswith(f" -name lima-colima -pidfile {VM}/qemu.pid")
@@ -406,7 +408,7 @@ def test_a_network_whose_pid_file_names_a_stranger(running: Colima) -> None:
     path = f"{BASE}/_lima/_networks/user-v2/user-v2_qemu.sock"
     assert running.run("/usr/bin/perl", "-e", line, path).returncode == 0
     (network / "usernet_user-v2.pid").write_text(f"{stranger}\n")
-    done = running.run("limactl", "start", "--tty=false", "colima")
+    done = running.run("limactl", "start", "colima")
     assert done.returncode == 1
     assert "error calling fd_connect" in done.stderr + done.stdout
     assert "connection refused" in done.stderr + done.stdout

@@ -23,7 +23,8 @@ STUBBORN = f"trap '' TERM; {IDLE}"
 
 @pytest.fixture(scope="module")
 def mac(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mac]:
-    machine = Mac("mini", tmp_path_factory.mktemp("mac") / "mini")
+    users = [User("quiet", 503, shell="/usr/bin/false")]
+    machine = Mac("mini", tmp_path_factory.mktemp("mac") / "mini", users=users)
     machine.boot()
     yield machine
     machine.destroy()
@@ -123,6 +124,15 @@ def test_a_running_job(mac: Mac) -> None:
     assert f"{pid}\t0\tt.running\n" in launchctl(mac, "list").stdout
     assert f"\t\t{pid:>8}      - \tt.running\n" in launchctl(mac, "print", "system").stdout
     assert launchctl(mac, "blame", "system/t.running").stdout == "speculative\n"
+
+
+def test_an_argument_with_line_breaks_is_printed_as_it_is(mac: Mac) -> None:
+    bootstrap(mac, "t.raw", "[ -x / ] || {\n  pid = 99\n}\nexec sleep 600\n", RunAtLoad=True)
+    text = launchctl(mac, "print", "system/t.raw").stdout
+    assert (
+        "\targuments = {\n\t\t/bin/sh\n\t\t-c\n\t\t[ -x / ] || {\n  pid = 99\n}\nexec sleep 600\n\n\t}\n\n"
+        in text
+    )
 
 
 def test_a_user_may_look_but_not_touch(mac: Mac) -> None:
@@ -396,6 +406,11 @@ def test_su_itself(mac: Mac) -> None:
     assert "usage: su [-] [-flm] [login [args]]" in linux.stderr
     assert mac.run(["su", "-", "alice", "-c", "exit 7"], check=False).returncode == 7
     assert mac.run(["su", "-", "alice", "-c", "kill -9 $$"], check=False).returncode == 0
+    assert (
+        mac.run(["dscl", ".", "-read", "/Users/quiet", "UserShell"]).stdout == "UserShell: /usr/bin/false\n"
+    )
+    nothing = mac.run(["su", "-", "quiet", "-c", "id -un"], check=False)
+    assert (nothing.returncode, nothing.stdout) == (1, ""), "its login shell runs nothing"
     unknown = mac.run(["su", "-", "nobody-here"], check=False)
     assert (unknown.returncode, unknown.stderr) == (1, "su: unknown login: nobody-here\n")
 
@@ -455,6 +470,19 @@ def test_ssh_and_sudo(mac: Mac) -> None:
     assert mac.ssh_connections() >= 1
     user = mac.run(["sudo", "-n", "true"], user="alice", check=False)
     assert (user.returncode, user.stderr) == (1, "sudo: a password is required\n")
+
+
+def test_a_login_reads_what_zsh_reads_for_a_command(mac: Mac) -> None:
+    """What comes first in an administrator's PATH is what `sudo` is, there and beyond it."""
+    file = mac.path("/Users/admin/.zshenv")
+    file.write_text("PATH=/Users/admin/bin:$PATH\n")
+    try:
+        done = subprocess.run(
+            mac.ssh_argv("echo $PATH; sudo -n sh -c 'echo $PATH'"), capture_output=True, text=True, timeout=20
+        )
+    finally:
+        file.unlink()
+    assert done.stdout == "/Users/admin/bin:/usr/bin:/bin:/usr/sbin:/sbin\n" * 2
 
 
 # Power: these come last, for they restart the machine

@@ -217,6 +217,7 @@ GNUISMS: list[tuple[list[str], int, str]] = [
     (["script", "-c", "true"], 1, "script: illegal option -- c"),
     (["awk", "BEGIN { print strftime() }"], 2, "awk: calling undefined function strftime"),
     (["awk", 'BEGIN { print gensub("a", "b", 1) }'], 2, "awk: calling undefined function gensub"),
+    (["awk", "{ print a == b ? 1 : 2 }"], 2, "awk: syntax error"),
 ]
 
 
@@ -238,6 +239,7 @@ FILTERS: list[tuple[list[str], str, str]] = [
     (["grep", "-oE", "P[0-9]+"], "P12\n", "P12\n"),
     (["grep", "-e", "-P"], "-P\n", "-P\n"),
     (["awk", "-F:", "{print $2}"], "a:b\n", "b\n"),
+    (["awk", "--version"], "", "awk version 20200816\n"),
     (["xargs", "-n", "1", "echo", "-"], "a b\n", "- a\n- b\n"),
     (["xargs", "-I{}", "echo", "<{}>"], "a\n", "<a>\n"),
     (["wc", "-l"], "a\nb\n", "       2\n"),

@@ -5,6 +5,7 @@ All of them are read before any is run, and every fault is named with its file a
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import shlex
@@ -345,6 +346,38 @@ class Installers:
         return ", ".join(described) or "none"
 
 
+# What is no file, by what stat has of it.
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _no_file(path: Path) -> str | None:
+    """Why a path is no file that can be read, and what to do; None: it is one. Nothing is opened for it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if not path.is_symlink():
+            return f"it cannot be read: {error.strerror}"
+        leads = "in a circle" if error.errno == errno.ELOOP else f"nowhere (to {path.readlink()})"
+        return f"a link that leads {leads}: set it right, or remove it"
+    if stat.S_ISREG(mode):
+        return None
+    return f"{KINDS.get(stat.S_IFMT(mode), 'no file')}, and no file: move it out of containers/"
+
+
+def _secrets(env: Path) -> tuple[dict[str, str], list[str]]:
+    """What containers/.env sets, and what to mind. Raises OSError when it cannot be read."""
+    values = dotenv_values(env, interpolate=False)
+    mode = stat.S_IMODE(env.stat().st_mode)
+    wide = [f"{env} can be read by others (mode {mode:o}): chmod 600 {env}"] if mode & 0o077 else []
+    return {key: value for key, value in values.items() if value is not None}, wide
+
+
 def read(directory: Path) -> Installers:
     """Read and check every installer in `directory`; `.env` there holds their secrets.
 
@@ -354,21 +387,25 @@ def read(directory: Path) -> Installers:
     faults: list[str] = []
     warnings: list[str] = []
     secrets: dict[str, str] = {}
-    env = directory / ".env"
-    if env.is_file():
-        secrets = {k: v for k, v in dotenv_values(env, interpolate=False).items() if v is not None}
-        mode = stat.S_IMODE(env.stat().st_mode)
-        if mode & 0o077:
-            warnings.append(f"{env} can be read by others (mode {mode:o}): chmod 600 {env}")
-    names = sorted(
-        path
-        for path in (directory.iterdir() if directory.is_dir() else ())
-        if path.is_file()
-        and not path.name.startswith((".", "example-", "template-"))
-        and path.suffix.lower() != ".md"
-    )
-    for path in names:
-        installer, wrong = parse(path.name, path.read_bytes(), secrets)
+    paths = directory.iterdir() if directory.is_dir() else ()
+    # The secrets first: what they are called is part of the check.
+    for path in sorted(paths, key=lambda path: (path.name != ".env", path)):
+        name = path.name
+        passed_over = name.startswith((".", "example-", "template-")) or path.suffix.lower() == ".md"
+        if passed_over and name != ".env":
+            continue
+        if why := _no_file(path):
+            faults.append(f"containers/{name}: {why}")
+            continue
+        try:
+            if name == ".env":
+                secrets, warnings = _secrets(path)
+                continue
+            raw = path.read_bytes()
+        except OSError as error:
+            faults.append(f"containers/{name}: it cannot be read: {error.strerror}")
+            continue
+        installer, wrong = parse(name, raw, secrets)
         faults += wrong
         if installer is None:
             continue

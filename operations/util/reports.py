@@ -186,6 +186,8 @@ def details(report: Report) -> list[str]:
             f"{boot.at}: Docker answered after {boot.seconds} s; console: {boot.console or 'nobody'}; "
             f"containers: {ran} of {total} ran"
         )
+        if boot.not_back:
+            said["Last boot"] += f"; not back: {', '.join(boot.not_back)}"
     if (pulse := report.pulse) is not None:
         said["Pulse"] = (pulse.state or "unreadable") if pulse.loaded else "not loaded"
         if pulse.reason:

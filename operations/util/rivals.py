@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from collections import ChainMap, deque
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from facts.launchd import Definition
@@ -40,61 +42,188 @@ def profile_of(name: str) -> str:
     return name.removeprefix("colima-")
 
 
-def _words(arguments: tuple[str, ...]) -> tuple[list[str], str | None]:
-    """The words that are run in the end, a shell's or su's command line taken apart, and su's user."""
-    user = None
-    words: list[str] = []
-    names = [PurePosixPath(word).name for word in arguments[:1]]
-    if names == ["su"]:
-        user = next((word for word in arguments[1:] if not word.startswith("-")), None)
-    if names == ["sudo"] and "-u" in arguments[:-1]:
-        user = arguments[arguments.index("-u") + 1]
-    for index, word in enumerate(arguments):
-        if index and re.fullmatch(r"-[a-z]*c", arguments[index - 1]):
-            try:
-                words += [part.rstrip(";") for part in shlex.split(word)]
-            except ValueError:
-                words += word.split()
-        else:
-            words.append(word)
-    return words, user
+# Nobody types a command line of more characters, and reading one takes its time.
+MOST = 1 << 16
+NAME = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 
 
-def start_of(arguments: tuple[str, ...], environment: dict[str, str], home: str) -> Start | None:
-    """What the command line starts; None when it does not start Colima, as far as it can be told."""
-    words, user = _words(arguments)
-    for index, word in enumerate(words[:-1]):
-        program = PurePosixPath(word).name
-        rest = words[index + 1 :]
-        if program == "colima" and (verb := _verb(rest)) is not None and rest[verb] in {"start", "restart"}:
-            return Start(_colima_profile(rest[:verb], rest[verb + 1 :], environment), user)
-        if program in {"limactl", "lima"} and "start" in rest:
-            lima_home = environment.get("LIMA_HOME", "")
-            instance = next((each for each in rest[rest.index("start") + 1 :] if each[:1] != "-"), "")
-            # Any other Lima home holds instances that are not Colima's, whatever they are called.
-            if lima_home == f"{home}/.colima/_lima" and instance.startswith("colima"):
-                return Start(profile_of(instance), user)
+@dataclass(frozen=True)
+class Program:
+    """What a program knows on its command line: flags, and whether each takes a value.
+
+    `root` are those of the program itself, before its verb and behind it; `names` are those that name what
+    a verb is for. What asks for help or for the version is none of them: it starts nothing, and neither does
+    what is not known.
+    """
+
+    names: frozenset[str]
+    root: dict[str, bool]
+    verbs: dict[str, dict[str, bool]]
+
+
+def _flags(values: str, switches: str) -> dict[str, bool]:
+    return dict.fromkeys(values.split(), True) | dict.fromkeys(switches.split(), False)
+
+
+# cmd/root/root.go, cmd/start.go and cmd/restart.go of Colima since 0.8.
+COLIMA = Program(
+    frozenset({"-p", "--profile"}),
+    _flags("-p --profile", "-v --verbose --very-verbose"),
+    {
+        "start": _flags(
+            "-a --arch -c --cpu --cpus --cpu-type -d --disk -i --disk-image -n --dns --dns-host --downloader "
+            "--editor --env --gateway-address --hostname --k3s-arg --k3s-listen-port --kubernetes-disable "
+            "--kubernetes-version -m --memory --model-runner -V --mount --mount-type --network-interface "
+            "--network-mode --port-forwarder --root-disk -r --runtime --ssh-port -t --vm-type",
+            "--activate --binfmt -e --edit -f --foreground --force-disk-image -k --kubernetes "
+            "--mount-inotify -z --nested-virtualization --network-address --network-host-addresses "
+            "--network-preferred-route --save-config -s --ssh-agent --ssh-config --template --vz-rosetta "
+            "--with-kubernetes",
+        ),
+        "restart": _flags("", "-f --force"),
+    },
+)
+# cmd/limactl/main.go and start.go of Lima.
+LIMACTL = Program(
+    frozenset({"--name"}),
+    _flags("--log-level --log-format", "--debug --tty -y --yes"),
+    {"start": _flags("--name --timeout", "--foreground --plain --progress")},
+)
+
+
+def _verb(words: Sequence[str], known: dict[str, bool]) -> int | None:
+    """Where cobra finds the verb: before it, a flag that it does not know takes a value."""
+    index = 0
+    while index < len(words) and (word := words[index]) != "--":
+        if word and not word.startswith("-"):
+            return index
+        whole = "=" not in word and (word.startswith("--") or len(word) == 2)
+        index += 2 if whole and known.get(word, True) else 1
     return None
 
 
-def _verb(words: list[str]) -> int | None:
-    """Where colima's verb is: behind its global flags, of which the profile's takes a value."""
-    index = 0
-    while index < len(words) and words[index].startswith("-"):
-        index += 2 if words[index] in {"-p", "--profile"} else 1
-    return index if index < len(words) else None
+def _pflag(words: Sequence[str], known: dict[str, bool]) -> tuple[list[tuple[str, str]], list[str]] | None:
+    """The flags with their values, and the words that are no flags, as pflag reads them; None: it refuses."""
+    given: list[tuple[str, str]] = []
+    others: list[str] = []
+    rest = deque(words)
+
+    def take(flag: str, value: str | None) -> bool:
+        if flag not in known or (known[flag] and value is None and not rest):
+            return False
+        if known[flag]:
+            given.append((flag, rest.popleft() if value is None else value))
+        return True
+
+    while rest:
+        word = rest.popleft()
+        if word == "--":
+            return given, [*others, *rest]
+        if word == "-" or not word.startswith("-"):
+            others.append(word)
+        elif word.startswith("--"):
+            flag, equals, text = word.partition("=")
+            if not take(flag, text if equals else None):
+                return None
+        else:
+            letters = word[1:]
+            while letters:
+                flag, letters, value = f"-{letters[0]}", letters[1:], None
+                if len(letters) > 1 and letters[0] == "=":
+                    value, letters = letters[1:], ""
+                elif letters and known.get(flag):
+                    value, letters = letters, ""
+                if not take(flag, value):
+                    return None
+    return given, others
 
 
-def _colima_profile(before: list[str], after: list[str], environment: dict[str, str]) -> str:
-    words = [*before, *after]
-    for index, word in enumerate(words):
-        if word in {"-p", "--profile"} and index + 1 < len(words):
-            return profile_of(words[index + 1])
-        if match := re.fullmatch(r"(?:-p|--profile=)(.+)", word):
-            return profile_of(match[1].removeprefix("="))
-    if after and not after[0].startswith("-"):
-        return profile_of(after[0])
-    return profile_of(environment.get("COLIMA_PROFILE", ""))
+def _named(program: Program, words: Sequence[str], otherwise: str) -> str | None:
+    """The name of what the words behind the program start; None: nothing, or it cannot be told."""
+    verb = _verb(words, program.root)
+    if verb is None or words[verb] not in program.verbs:
+        return None
+    read = _pflag([*words[:verb], *words[verb + 1 :]], program.root | program.verbs[words[verb]])
+    if read is None or len(read[1]) > 1:
+        return None
+    given, others = read
+    return [otherwise, *others, *(value for flag, value in given if flag in program.names)][-1]
+
+
+def _profile(program: str, words: Sequence[str], environment: Mapping[str, str], home: str) -> str | None:
+    """The profile that a program starts with these words behind it; None: none, or it cannot be told."""
+    if program == "colima":
+        name = _named(COLIMA, words, environment.get("COLIMA_PROFILE", ""))
+    else:
+        # Any other Lima home holds instances that are not Colima's, whatever they are called.
+        if environment.get("LIMA_HOME") != f"{home}/.colima/_lima":
+            return None
+        name = PurePosixPath(_named(LIMACTL, words, "") or "").name.removesuffix(".yaml")
+        if name != "colima" and not name.startswith("colima-"):
+            return None
+    profile = "" if name is None else profile_of(name)
+    return profile if NAME.fullmatch(profile) else None
+
+
+# The words of a shell's text, and what stands between them.
+SHELL = re.compile(
+    r"""(?P<redirection> \d* [<>] [<>&|]* [ \t]* )
+    | (?P<comment> \# .* )
+    | (?P<word> (?: [^\s;&|()<>'"\\] | \\[\s\S] | '[^']*' | "(?: [^"\\] | \\[\s\S] )*" )+ )
+    | (?P<operator> [\n;&|()] )""",
+    re.VERBOSE,
+)
+
+
+def _commands(text: str) -> list[list[str]]:
+    """The simple commands of a shell's text, each as its words without redirections."""
+    found: list[list[str]] = [[]]
+    redirected = False
+    for token in SHELL.finditer(text.replace("\\\n", "")):
+        if token["operator"]:
+            found.append([])
+        elif token["word"] and not redirected:
+            found[-1] += shlex.split(token["word"])
+        redirected = token["redirection"] is not None
+    return found
+
+
+def _assigned(words: Iterable[str]) -> dict[str, str]:
+    """The variables that words "NAME=value" set, be it behind env or export."""
+    pairs = (word.partition("=") for word in words)
+    return {name: value for name, equals, value in pairs if equals and name.isidentifier()}
+
+
+def _user(words: tuple[str, ...]) -> str | None:
+    """The user that su or sudo makes of who runs what is behind these words; None: nobody else."""
+    names = [PurePosixPath(word).name for word in words]
+    if "su" in names:
+        return next((word for word in words[names.index("su") + 1 :] if not word.startswith("-")), None)
+    if "sudo" in names and "-u" in words[:-1]:
+        return words[words.index("-u") + 1]
+    return None
+
+
+def start_of(arguments: tuple[str, ...], environment: MutableMapping[str, str], home: str) -> Start | None:
+    """What the command line starts; None when it does not start Colima, as far as it can be told."""
+    if sum(map(len, arguments)) > MOST:
+        return None
+    for index, word in enumerate(arguments):
+        program = PurePosixPath(word).name
+        is_text = index + 1 < len(arguments) and re.fullmatch(r"-[a-z]*c", word)
+        if program not in {"colima", "limactl"} and not is_text:
+            continue
+        before, behind = arguments[:index], arguments[index + 1 :]
+        known = ChainMap(_assigned(before), environment)
+        if not is_text:
+            profile = _profile(program, behind, known, home)
+            return None if profile is None else Start(profile, _user(before))
+        for command in _commands(behind[0]):
+            if start := start_of(tuple(command), known, home):
+                return replace(start, user=start.user or _user(before))
+            known |= _assigned(command)
+        return None
+    return None
 
 
 def judge(definition: Definition, label: str, user: str, home: str, profile: str) -> Rival | None:
@@ -104,7 +233,7 @@ def judge(definition: Definition, label: str, user: str, home: str, profile: str
         return None
 
     def mention(why: str) -> Rival:
-        return Rival(definition, False, why)
+        return Rival(definition, False, "".join(char if char.isprintable() else "?" for char in why))
 
     if definition.kind == "link":
         return mention("it is a symbolic link; see what it leads to")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.checkout import Checkout
-from tests.e2e.looking import Deployed, container, docker
+from tests.e2e.looking import Deployed, container, docker, ping, process, wait_for
 from tests.mac.machine import Mac
 
 # Of this run alone: it stands in no file, not even here.
@@ -206,6 +206,54 @@ def test_a_final_error_stops_the_run(deployed: Deployed, text: str, reason: str)
     assert reason in run.output
     assert "containers/final failed" in run.output
     assert "later" not in docker(deployed.mac, "ps", "-a", "--format", "{{.Names}}").split()
+
+
+def test_a_container_whose_start_failed_is_started_once_it_can(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    docker(mac, "rm", "-f", "taken", "final", check=False)
+    docker(mac, "run", "-d", "--name", "taken", "-p", "9999:80", "nginx")
+    checkout.installer("final", "docker run -d --restart always --name final -p 9999:80 nginx\n")
+    assert deployed.run("-y").status == 1
+    made = container(mac, "final", "Id")
+    assert container(mac, "final", "State.Status") == "created"
+
+    run = deployed.run("-y")
+    assert run.status == 1
+    assert "Start final: it is created, and never ran" in run.output
+    assert "port is already allocated" in run.output
+    assert "final could not be started, tried once" in run.output
+    drift = checkout.ssh("--dry", "-y", deploy="deploys/drift.py")
+    assert drift.status == 2
+    assert "Start final (it is created, and never ran)" in drift.output
+    assert "next: pyinfra .. deploy.py\n" in checkout.ssh(deploy="deploys/status.py").stdout
+
+    docker(mac, "rm", "-f", "taken")
+    run = deployed.run("-y")
+    assert run.status == 0, run.output
+    assert container(mac, "final", "State.Status") == "running"
+    assert container(mac, "final", "Id") == made, "it was started, and not made anew"
+    assert deployed.run("-y", "--json").changed == []
+    docker(mac, "rm", "-f", "final")
+
+
+def test_a_container_that_did_not_come_back_with_the_vm_is_started(deployed: Deployed) -> None:
+    """Killed right after an install, the VM may bring it back as never started, whatever its policy."""
+    mac, checkout = deployed.mac, deployed.checkout
+    checkout.installer("lost", LONG.format("lost").replace("--restart always ", ""))
+    checkout.installer("back", LONG.format("back"))
+    assert deployed.run("-y").status == 0
+    made = container(mac, "lost", "Id")
+    mac.run(["/bin/kill", "-9", str(process(mac, "qemu-system-").pid)])
+    wait_for(lambda: ping(mac) != "200")
+    assert checkout.ssh("-y", deploy="deploys/recover.py").status == 0
+    assert container(mac, "lost", "State.Status") in ("created", "exited")
+
+    run = deployed.run("-y")
+    assert run.status == 0, run.output
+    assert "Start lost: it is " in run.output
+    assert (container(mac, "lost", "Id"), container(mac, "lost", "State.Status")) == (made, "running")
+    assert container(mac, "back", "State.Status") == "running"
+    assert deployed.run("-y", "--json").changed == []
 
 
 def test_a_detached_container_that_exits_at_once_is_a_failure(deployed: Deployed) -> None:

@@ -314,7 +314,7 @@ def test_a_start_by_hand_that_is_under_way(by_hand: tuple[Mac, Checkout]) -> Non
     mac.run(["/bin/sh", "-c", line], user="alice", env=BY_HAND)
     wait_for(lambda: any(f"{VM}/qemu.pid" in each.command for each in mac.processes()))
     found = [each.pid for each in ours(mac) if each.pid not in before]
-    assert process(mac, "limactl start --tty=false colima").pid in found
+    assert process(mac, "limactl start colima").pid in found
     with Watch(mac) as watch:
         try:
             run = checkout.ssh("-y")

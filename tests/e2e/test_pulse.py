@@ -137,10 +137,12 @@ def test_a_log_that_is_too_large_is_cut_in_place(pulsing: Deployed) -> None:
 def test_a_boot_is_reported(pulsing: Deployed) -> None:
     mac, before = pulsing.mac, said(pulsing.mac).count(" s after boot; ")
     running = docker(mac, "ps", "-q").splitlines()
+    docker(mac, "create", "--name", "never", "--label", "colima-pulse.spec=x", "busybox")
     mac.reboot()
     wait_for(lambda: said(mac).count(" s after boot; ") == before + 1, 90)
     report = said(mac).splitlines()[-1]
     assert "; console: nobody; containers: " in report
+    assert '; not back: never"' in report
     assert ping(mac) == "200"
     wait_for(lambda: len(docker(mac, "ps", "-q").splitlines()) == len(running))
     assert said(mac).count(" s after boot; ") == before + 1, "once"

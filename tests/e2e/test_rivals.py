@@ -9,6 +9,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from files import text
 from tests.checkout import PYINFRA
 from tests.e2e.looking import LABEL, Deployed, is_loaded, job_pid, ping
 from tests.mac.machine import Mac
@@ -112,12 +113,94 @@ def test_what_is_not_ours_to_remove_is_mentioned(
 def test_a_link_and_an_unreadable_file_are_mentioned(deployed: Deployed) -> None:
     mac = deployed.mac
     target = define(mac, "/private/var/root", "com.example.linked", COLIMA, "start", UserName="alice")
-    mac.run(["/bin/ln", "-s", target, f"{DAEMONS}/com.example.linked.plist"])
+    mac.run(["/bin/ln", "-s", target, f"{DAEMONS}/com.example.colima.plist"])
     mac.path(f"{DAEMONS}/broken-colima.plist").write_text("<?xml version='1.0'?><plist><dict>colima")
     run = deployed.run("-y")
     assert "it is a symbolic link" in run.output
     assert "it cannot be read" in run.output
     assert mac.path(f"{DAEMONS}/broken-colima.plist").exists()
+
+
+SECRET = "/private/var/root/secret.plist"
+
+
+@pytest.fixture
+def secret(deployed: Deployed) -> bytes:
+    """A property list that root alone may read, of a daemon that would be a rival."""
+    mac = deployed.mac
+    define(mac, "/private/var/root", "secret", COLIMA, "start", UserName="alice")
+    mac.run(["/bin/chmod", "600", SECRET])
+    return mac.path(SECRET).read_bytes()
+
+
+def alices(mac: Mac) -> list[bytes]:
+    """What there is in the backup directory and among alice's agents, links left out."""
+    found = [*mac.path("/Users/alice/colima-pulse-backups").rglob("*"), *mac.path(AGENTS).iterdir()]
+    return [path.read_bytes() for path in found if path.is_file() and not path.is_symlink()]
+
+
+def test_what_a_user_can_put_among_the_agents_harms_nobody(deployed: Deployed, secret: bytes) -> None:
+    mac = deployed.mac
+    # A name is no path: where the deploy's commands run, such a name would be the administrator's.
+    admins = define(mac, "/Users/admin", "admins", COLIMA, "start")
+    service = mac.path(admins).read_bytes()
+    agents = mac.path(AGENTS)
+    for name in ("x\npath=admins.plist", "x\n[job]\npath=admins.plist\nkind=file\ndomain=system.plist"):
+        (agents / name).write_bytes(service.replace(b"admins", b"alices"))
+    mac.run(["/usr/bin/perl", "-MPOSIX=mkfifo", "-e", "mkfifo $ARGV[0], 0644", f"{AGENTS}/pipe-colima.plist"])
+    mac.run(["/bin/ln", "-s", "/dev/zero", f"{AGENTS}/endless-colima.plist"])
+    mac.run(["/bin/ln", "-s", SECRET, f"{AGENTS}/secret-colima.plist"])
+    run = deployed.run("-y", "--json")
+    assert (run.status, run.changed) == (0, []), run.output
+    assert run.output.count("it cannot be read") == 3
+    assert run.output.count("it is a symbolic link") == 2
+    assert mac.path(admins).read_bytes() == service
+    assert secret not in alices(mac)
+    mac.path(admins).unlink()
+
+
+def move_aside(mac: Mac, path: str) -> str:
+    """What a deploy does with a rival's file, after it has looked; with what it says of its failure."""
+    command = ["/bin/sh", "-c", text("move-aside"), "move-aside", path, "/Users/alice/colima-pulse-backups/x"]
+    done = mac.run([*command, "alice"], check=False)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def test_a_file_swapped_for_a_link_hands_nothing_over(deployed: Deployed, secret: bytes) -> None:
+    mac = deployed.mac
+    mac.run(["/bin/ln", "-s", SECRET, f"{AGENTS}/swapped.plist"], user="alice")
+    assert "not a regular file" in move_aside(mac, f"{AGENTS}/swapped.plist")
+    assert secret not in alices(mac)
+    assert mac.path(SECRET).read_bytes() == secret
+
+
+def test_a_directory_swapped_for_a_link_to_roots_removes_nothing_there(deployed: Deployed) -> None:
+    mac = deployed.mac
+    path = define(mac, DAEMONS, "com.example.admins", "/bin/sleep", "9")
+    mac.run(["/bin/mv", AGENTS, f"{AGENTS}.aside"], user="alice")
+    mac.run(["/bin/ln", "-s", DAEMONS, AGENTS], user="alice")
+    move_aside(mac, f"{AGENTS}/com.example.admins.plist")
+    run = deployed.run("-y")
+    mac.run(["/bin/rm", AGENTS], user="alice")
+    mac.run(["/bin/mv", f"{AGENTS}.aside", AGENTS], user="alice")
+    assert run.status == 0, run.output
+    assert f"left alone: a job ({AGENTS}): it cannot be read" in run.output
+    assert mac.path(path).exists()
+
+
+def test_a_rival_that_only_root_may_read_is_unloaded_and_left_to_a_person(deployed: Deployed) -> None:
+    mac = deployed.mac
+    path = define(mac, DAEMONS, "com.example.secret", COLIMA, "start", UserName="alice")
+    mac.run(["/bin/chmod", "600", path])
+    content = mac.path(path).read_bytes()
+    mac.run(["launchctl", "bootstrap", "system", path])
+    run = deployed.run("-y")
+    assert run.status != 0
+    assert f'Its job is unloaded; remove it: sudo rm "{path}"' in " ".join(run.output.split())
+    assert not is_loaded(mac, "com.example.secret")
+    assert mac.path(path).read_bytes() == content
+    assert content not in alices(mac)
 
 
 def test_false_leaves_them(deployed: Deployed) -> None:

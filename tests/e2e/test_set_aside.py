@@ -16,8 +16,8 @@ LOOK = (
 )
 
 
-def run(mac: Mac, name: str, *arguments: str) -> str:
-    done = mac.run(["/bin/sh", "-c", files.text(name), name, *arguments], check=False)
+def run(mac: Mac, name: str, *arguments: str, user: str = "root") -> str:
+    done = mac.run(["/bin/sh", "-c", files.text(name), name, *arguments], user=user, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -36,8 +36,13 @@ def test_set_aside_and_put_back(mac: Mac) -> None:
         assert mac.run(["/bin/sh", "-c", LOOK], user="alice").stdout == before
         units = run(mac, "observe-backups", "alice", place)
         assert "vm_type=qemu" in units
-    contents = run(mac, "observe-contents", "alice", "default", "/Users/alice/units")
-    assert contents.count("part=") == 4
-    assert "writable=yes" in contents
+    for place, writable in (
+        ("/Users/alice/units", "yes"),
+        ("/Users/Shared/units", "yes"),
+        ("/opt/units", "no"),
+    ):
+        contents = run(mac, "observe-contents", "alice", "default", place, user="alice")
+        assert contents.count("part=") == 4
+        assert f"writable={writable}" in contents
     assert "deleted" in run(mac, "set-aside", "alice", "default", "delete", "", "")
     assert run(mac, "set-aside", "alice", "default", "resume") == ""

@@ -156,6 +156,26 @@ def test_argument_that_looks_like_the_end_of_a_block() -> None:
     assert (found.state, found.pid) == ("running", 94358)
 
 
+MANY_LINES = """\
+set -e
+run() {
+  pid = 1
+}
+}
+run
+
+"""
+
+
+def test_argument_of_many_lines() -> None:
+    """It is printed raw, as macOS does: what is in the first column is neither the end nor a value."""
+    printed = RUNNING.replace("\t\t--config\n", f"\t\t{MANY_LINES}\n\t\t}}\n", 1)
+    found = job(printed)
+    assert found.arguments[1:3] == (MANY_LINES, "}")
+    assert (found.state, found.pid) == ("running", 94358)
+    assert job(f"\n{printed}\n\n") == found
+
+
 def test_absent() -> None:
     found = job(ABSENT, status=113)
     assert found == JobState(loaded=False, disabled=False)
@@ -174,6 +194,7 @@ def test_another_failure_is_unreadable_and_never_absent(status: int) -> None:
         "",
         "launchd had a bad day",
         RUNNING[: RUNNING.index("\tdomain")],  # cut off
+        RUNNING + "\nand more",
         RUNNING.replace("\tstate = running\n", ""),
         RUNNING.replace(f"system/{LABEL}", "system/another.job"),
         RUNNING.replace(f"system/{LABEL} = ", f"gui/501/{LABEL} = "),
@@ -273,6 +294,7 @@ def found_at(path: str, content: str, *, kind: str = "file", domain: str = "gui/
 
 
 RIVALS = [
+    "home=/Users/alice",
     *found_at(f"{AGENTS}/homebrew.mxcl.colima.plist", plistlib.dumps(SERVICE).decode()),
     *[
         "[job]",
@@ -298,21 +320,88 @@ def test_definitions() -> None:
     assert (loaded.kind, loaded.domain, loaded.path, loaded.label) == ("loaded", "system", None, LABEL)
     assert loaded.arguments[:2] == ("/usr/local/bin/ai.openclaw.gateway", "--config")
     assert loaded.environment["XPC_SERVICE_NAME"] == LABEL
-    assert Definitions().process(["end"]) == []
+    assert definitions() == []
+
+
+def definitions(*lines: str) -> list[Definition]:
+    return Definitions().process(["home=/Users/alice", *lines, "end"])
+
+
+def of_label(label: object) -> str:
+    """A property list of that label, of which all else is as it should be."""
+    return plistlib.dumps(SERVICE | {"Label": label}).decode()
 
 
 @pytest.mark.parametrize(
-    "content", ["", "not a plist", "<plist><array/></plist>", plistlib.dumps({"Label": 5}).decode()]
+    "content",
+    [
+        "",
+        "not a plist",
+        "<plist><array/></plist>",
+        of_label(5),
+        of_label(""),  # to launchctl that is the domain
+        of_label("a\nb"),
+        of_label("a\x9b2Jb"),
+    ],
 )
 def test_a_definition_that_cannot_be_read(content: str) -> None:
-    (found,) = Definitions().process([*found_at("/Library/LaunchDaemons/colima.plist", content), "end"])
-    assert (found.kind, found.label, found.arguments) == ("unreadable", None, ())
-    link = found_at("/Library/LaunchDaemons/colima.plist", content, kind="link")
-    assert Definitions().process([*link, "end"])[0].kind == "link"
+    path = f"{AGENTS}/colima.plist"
+    assert definitions(*found_at(path, content)) == [Definition("unreadable", "gui/502", path, None)]
+
+
+def test_a_link_is_one_whatever_it_leads_to() -> None:
+    path = f"{AGENTS}/colima.plist"
+    link = found_at(path, of_label("x"), kind="link")
+    assert definitions(*link) == [Definition("link", "gui/502", path, None)]
+
+
+@pytest.mark.parametrize("domain", ["system", "gui/502"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        AGENTS,
+        f"{AGENTS}/",
+        f"{AGENTS}/x/y.plist",
+        f"{AGENTS}/../LaunchDaemons/x.plist",
+        f"{AGENTS}//x.plist",
+        "/Library/LaunchDaemons/x",
+        "/Library/LaunchDaemons/../x.plist",
+        "/Users/bob/Library/LaunchAgents/x.plist",
+        "Library/LaunchAgents/x.plist",
+        "/etc/x.plist",
+        "x.plist",
+    ],
+)
+def test_a_path_out_of_place_is_unreadable(path: str, domain: str) -> None:
+    """So it is mentioned and nothing is done to it, and no user can void a deploy with one."""
+    assert definitions(*found_at(path, of_label("x"), domain=domain)) == [
+        Definition("unreadable", domain, path, None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("domain", "directory", "kind"),
+    [
+        ("system", "/Library/LaunchDaemons", "file"),
+        ("system", "/Library/LaunchAgents", "unreadable"),
+        ("system", AGENTS, "unreadable"),
+        ("gui/502", "/Library/LaunchDaemons", "unreadable"),
+        ("gui/502", "/Library/LaunchAgents", "file"),
+        ("gui/502", AGENTS, "file"),
+    ],
+)
+def test_each_domain_has_its_directories(domain: str, directory: str, kind: str) -> None:
+    (found,) = definitions(*found_at(f"{directory}/x.plist", of_label("x"), domain=domain))
+    assert found.kind == kind
+
+
+def test_a_loaded_job_of_an_odd_label_is_unreadable() -> None:
+    lines = ["[job]", "kind=loaded", "domain=gui/502", "label=a\rb", "|gui/502/a\rb = {", "|}"]
+    assert definitions(*lines) == [Definition("unreadable", "gui/502", None, None)]
 
 
 def test_program_takes_the_place_of_the_first_argument() -> None:
     plist = {"Label": "x", "Program": "/bin/colima", "ProgramArguments": ["c", "start"], "UserName": "bob"}
-    (found,) = Definitions().process([*found_at("/x.plist", plistlib.dumps(plist).decode()), "end"])
+    (found,) = definitions(*found_at(f"{AGENTS}/x.plist", plistlib.dumps(plist).decode()))
     assert found.arguments == ("/bin/colima", "start")
     assert found.username == "bob"

@@ -33,6 +33,14 @@ def answer(*log: str, noted: bool = True, **values: object) -> list[str]:
     ]
 
 
+def test_what_did_not_come_back() -> None:
+    line = SAID[0].replace("of 3 run", "of 9 run; not back: web, a?b, db.1, 2 more")
+    (report,) = Pulse().process(answer(line)).reports
+    assert (report.running, report.total, report.not_back) == (2, 9, ("web", "a?b", "db.1", "2 more"))
+    assert Pulse().process(answer(line, AGAIN)).answered_at == "2026-11-22T09:00:00Z"
+    assert Pulse().process(answer(line)).answered_at == report.at
+
+
 AGAIN = 'time="2026-11-22T09:00:00Z" level=info msg="Docker answers again after 90 s" context=pulse'
 SILENT = (
     'time="2026-11-22T10:00:00Z" level=warning msg="Docker answers again after 90 s, it says" context=pulse'

@@ -25,7 +25,7 @@ import pytest
 import files
 
 # The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
-SAME = "awk cat chmod date env head iconv kill mkdir mktemp mv perl readlink rm sed sleep tail tr".split()
+SAME = "cat chmod date env head iconv kill mkdir mktemp mv perl readlink rm sed sleep tail tr".split()
 PLACES = re.compile(
     r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/(?:ColimaPulse|Launch(?:Daemons|Agents))|/var/run/colima-pulse))"
 )
@@ -81,6 +81,8 @@ class Mac:
             (root / directory).mkdir(parents=True)
         for name in SAME:
             self.link(name)
+        # A Mac's is the one true awk, which refuses what mawk and gawk take.
+        self.link("awk", "original-awk")
         (root / "tools/sh").symlink_to(shell)
         self.table()
         ps = root / "tools/ps"
@@ -153,10 +155,10 @@ class Mac:
         """Put a stand-in where Homebrew installs `name`."""
         self.tool(f"/opt/homebrew/bin/{name}", body)
 
-    def link(self, name: str) -> None:
-        real = shutil.which(name)
-        assert real is not None, f"these tests need {name}"
-        (self.root / "tools" / name).symlink_to(real)
+    def link(self, name: str, real: str = "") -> None:
+        found = shutil.which(real or name)
+        assert found is not None, f"these tests need {real or name}: sh tests/mac/prepare"
+        (self.root / "tools" / name).symlink_to(found)
 
     def remove(self, *names: str) -> None:
         for name in names:
@@ -255,7 +257,7 @@ class Mac:
     @staticmethod
     def _finish(process: subprocess.Popen[str], stdin: str) -> subprocess.CompletedProcess[str]:
         try:
-            out, err = process.communicate(stdin, timeout=12)
+            out, err = process.communicate(stdin, timeout=60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             pytest.fail("it does not end", pytrace=False)

@@ -14,7 +14,7 @@ from tests.files.test_lint import SCRIPTS, shell
 LIBRARIES = [name for name in SCRIPTS if name.startswith("lib")]
 SENT = [name for name in SCRIPTS if name not in LIBRARIES]
 # What takes a function as an argument, and calls it.
-CALLS = re.compile(r"(?<![\w/.$-])(?:told|apart|gone \S+|signal_each \S+) (?P<function>[a-z]\w*)")
+CALLS = re.compile(r"(?<![\w/.$-])(?:told|gone \S+|signal_each \S+) (?P<function>[a-z]\w*)")
 
 
 @pytest.fixture
@@ -132,5 +132,5 @@ def test_nothing_but_comments_is_left_out(name: str) -> None:
 
 
 def test_a_small_script_is_sent_small() -> None:
-    assert len(files.text("observe-user")) < 2000
+    assert len(files.text("observe-user")) < 3000
     assert "colima_processes" not in files.text("observe-job")

@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.files.conftest import Mac, is_gone, until
@@ -83,3 +84,24 @@ def test_a_quick_command_is_not_kept_waiting(one_mac: Mac) -> None:
     start = time.monotonic()
     one_mac.call("bounded 60 /bin/sh -c :")
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("user", ["alice", "root"])
+def test_the_command_has_no_controlling_terminal(one_mac: Mac, user: str) -> None:
+    """What runs as the user could ask an administrator for a password there, and type into the shell."""
+    one_mac.become(user)
+    sh = one_mac.path("/bin/sh")
+    code = f"""{one_mac.text("lib")}
+        : </dev/tty && echo the shell has one
+        as_user alice '{one_mac.home}' 10 {sh} -c ': </dev/tty' 2>/dev/null || echo its child has none
+        bounded 10 {sh} -c ': </dev/tty' 2>/dev/null || echo nor this one"""
+    child = pexpect.spawn(str(one_mac.root / "tools/sh"), ["-c", code], encoding="utf-8", timeout=10)
+    child.expect(pexpect.EOF)
+    assert (child.before or "").splitlines() == ["the shell has one", "its child has none", "nor this one"]
+
+
+def test_a_user_who_stops_the_keeper_of_the_deadline_stops_nobody(one_mac: Mac) -> None:
+    one_mac.become("root")
+    code = f"as_user alice '{one_mac.home}' 0.5 /bin/sh -c 'PATH=/usr/bin:/bin; kill -STOP $PPID; sleep 300'"
+    done = one_mac.call(code, edits={"as_user_seconds + 15": "as_user_seconds + 1"})
+    assert done.returncode == 124

@@ -223,7 +223,6 @@ def test_program(mac: Mac) -> None:
     keg.mkdir(parents=True)
     (keg / "colima").touch()
     (mac.prefix / "bin/colima").symlink_to("../Cellar/colima/0.10.3/bin/colima")
-    mac.link("readlink")
     # Of the link itself: with -L it would be another's time.
     mac.tool("/usr/bin/stat", f"""[ "$*" = '-f %m {mac.prefix}/bin/colima' ] && echo 900""")
     mac.tool("/bin/ps", "echo '   01:05'")
@@ -235,7 +234,6 @@ def test_program(mac: Mac) -> None:
 
 
 def test_no_program_and_no_process(mac: Mac) -> None:
-    mac.link("readlink")
     mac.tool("/usr/bin/stat", "exit 1")
     mac.tool("/bin/ps", "echo 'ps: Invalid process id' >&2; exit 1")
     done = mac.run("observe-program", 0)

@@ -1,4 +1,4 @@
-"""stop-instance, sweep-profile, delete-instance and container-log: the small ones, each with its deadline."""
+"""The small ones, each with its deadline: stop-instance, sweep-profile, container-log, start-container ..."""
 
 from __future__ import annotations
 
@@ -90,9 +90,39 @@ def test_container_log(mac: Mac, caller: str) -> None:
     assert mac.calls("docker") == [["--host", host, "logs", "--tail", "20", "a-name"]]
 
 
+@CALLERS
+def test_a_start(mac: Mac, caller: str) -> None:
+    mac.become(caller)
+    mac.brewed("docker", "cat; echo a-name")
+    done = mac.run("start-container", "alice", "web", "a-name", stdin="y\n", env=HOSTILE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    host = f"unix://{mac.home}/.colima/web/docker.sock"
+    assert mac.calls("docker") == [["--host", host, "container", "start", "a-name"]]
+    assert "DOCKER_HOST" not in mac.env("docker")
+    mac.brewed("docker", "echo 'Error: port is already allocated' >&2; exit 1")
+    done = mac.run("start-container", "alice", "web", "a-name")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "Error: port is already allocated\n", "")
+
+
+@pytest.mark.parametrize("name, lines", [("start-container", []), ("container-log", [20])])
+def test_what_a_terminal_would_obey_is_shown_as_text(mac: Mac, name: str, lines: list[int]) -> None:
+    mac.brewed("docker", r"printf 'a\tb\033]52;c;x\007\302\233\303\244\344\r\n%s\n' 'c\nd'; exit 1")
+    done = mac.run(name, "alice", "default", "web", *lines)
+    assert done.stdout == "a\tb?]52;c;x??ä?\nc\\nd\n"
+
+
+def test_a_container_that_has_written_nothing(mac: Mac) -> None:
+    mac.brewed("docker", "")
+    assert mac.run("container-log", "alice", "default", "web", 20).stdout == "(it has written nothing)\n"
+
+
 @pytest.mark.parametrize(
     "name, arguments, seconds",
-    [("delete-instance", ["default"], 60), ("container-log", ["default", "web", "9"], 20)],
+    [
+        ("delete-instance", ["default"], 60),
+        ("container-log", ["default", "web", "9"], 20),
+        ("start-container", ["default", "web"], 120),
+    ],
 )
 def test_what_hangs_has_a_deadline(mac: Mac, name: str, arguments: list[str], seconds: int) -> None:
     mac.brewed("colima", "exec sleep 300")

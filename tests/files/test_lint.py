@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,12 @@ BASH = [
 ]
 
 
+# A Mac's awk is the one true awk; elsewhere it has a name of its own.
+AWK = "/usr/bin/awk" if sys.platform == "darwin" else "original-awk"
+BLANK, WORD = r"(?:\s|\\\n)+", r"""(?:'[^']*'|"[^"]*"|[^\s'"])+"""
+AWK_CALL = re.compile(rf"/usr/bin/awk(?:{BLANK}-[Fv] *{WORD})*{BLANK}'([^']*)'(?=[\s;|)]|$)")
+
+
 def program(name: str) -> str:
     """The script as it is sent, without comments and continued lines."""
     return re.sub(r"(?m)(^|(?<=\s))#.*$", "", files.text(name)).replace("\\\n", " ")
@@ -128,6 +135,17 @@ def test_nothing_foreign_to_a_mac(name: str) -> None:
     if name not in ASKS_THE_GUEST:
         found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", program(name))]
     assert found == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_awk_program_is_one_word_that_a_macs_awk_can_read(name: str) -> None:
+    assert shutil.which(AWK), f"this test needs {AWK}: sh tests/mac/prepare"
+    text = files.text(name)
+    programs = AWK_CALL.findall(text)
+    assert len(programs) == text.count("/usr/bin/awk"), "write it as one single-quoted word"
+    for each in programs:
+        read = subprocess.run([AWK, each], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert read.stderr == "", each
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -212,3 +230,22 @@ def test_the_check_of_foreign_things_sees_them(line: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(files, "text", lambda name: f"set -u\n{line}\n")
     with pytest.raises(AssertionError):
         test_nothing_foreign_to_a_mac("any")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/usr/bin/awk '{ print a == b ? 1 : 2 }' f",
+        "/usr/bin/awk \\\n    '{ print a == b ? 1 : 2 }'",
+        """x="$(y | /usr/bin/awk -F '\t' -v a="$1 $2" '\n    END {\n        print n > 1 ? 1 : 2 }')\"""",
+        "/usr/bin/awk '{ print '\"$1\"' }'",
+        """/usr/bin/awk "{ print $1 }\"""",
+        """/usr/bin/awk '{ print }'"$more" f""",
+        "/usr/bin/awk $program f",
+        "/usr/bin/awk -f program f",
+    ],
+)
+def test_the_check_of_awk_programs_sees_them(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "text", lambda name: f"set -u\n{line}\n")
+    with pytest.raises(AssertionError):
+        test_an_awk_program_is_one_word_that_a_macs_awk_can_read("any")

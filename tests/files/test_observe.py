@@ -18,6 +18,7 @@ from facts.launchd import JobState, LaunchdJob
 from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
 from facts.mac import Mac as MacFact
 from facts.power import Power, PowerState
+from facts.util import plain
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
 
@@ -342,27 +343,26 @@ def test_two_state_directories_and_what_each_holds(mac: Mac) -> None:
     assert (state.profiles, state.other_dir, state.other_profiles) == (("default", "web"), other, ("a-b",))
 
 
-@pytest.mark.parametrize("caller", ["root", "alice"])
-def test_the_login_shell_says_where_else(mac: Mac, caller: str) -> None:
+def test_the_login_shell_says_where_else(mac: Mac) -> None:
     inodes(mac)
-    mac.become(caller)
     other = made(mac.root / "elsewhere/colima", "colima")
+    shell = mac.root / "login shell"
+    shell.write_text(
+        f"#!/bin/sh\n[ \"$*\" = '-c {mac.path('/usr/bin/printenv')} XDG_CONFIG_HOME' ] || exit 1\n"
+    )
+    with shell.open("a") as more:
+        more.write(f"echo Hello\necho '{mac.root}/elsewhere'\n")
+    shell.chmod(0o755)
     mac.tool(
-        "/usr/bin/printenv", f"[ \"$*\" = XDG_CONFIG_HOME ] && echo Hello && echo '{mac.root}/elsewhere'"
+        "/usr/bin/dscl",
+        f"""case "$3 $4" in
+        *NFSHomeDirectory) printf 'NFSHomeDirectory:\\n %s\\n' '{mac.home}' ;;
+        '/Users/alice UserShell') echo 'UserShell: {shell}' ;;
+        esac""",
     )
     state = profile(mac)
     assert state is not None
     assert (state.other_dir, state.other_profiles) == (other, ("default",))
-    if caller == "root":
-        assert mac.calls("sudo")[0] == [
-            "-n",
-            "-H",
-            "-i",
-            "-u",
-            "alice",
-            mac.path("/usr/bin/printenv"),
-            "XDG_CONFIG_HOME",
-        ]
 
 
 def test_the_login_shell_is_asked_only_before_a_first_start(mac: Mac) -> None:
@@ -407,7 +407,7 @@ def test_an_instance(mac: Mac, caller: str) -> None:
     assert profile(mac, "web") == ProfileState(
         home=str(mac.home), instance="colima-web", state_dir=True, other_dir=None, data_disk=False,
         provisioned=True, status="Running", vm_type="qemu", runtime="docker", cpus=2, memory=4294967296,
-        disk=60, host_agent_pid=12, driver_pid=13, errors=(error,),
+        disk=60, host_agent_pid=12, driver_pid=13, errors=(plain(error),),
     )  # fmt: skip
     assert mac.env("limactl")["LIMA_HOME"] == f"{mac.home}/.colima/_lima"
     assert "XDG_CONFIG_HOME" not in mac.env("limactl")

@@ -68,13 +68,6 @@ def test_an_empty_home(mac: Mac) -> None:
     assert (found.writable, found.same_volume) == (True, True), "of the home, which is there"
 
 
-def test_a_directory_that_the_user_may_not_write_in(mac: Mac) -> None:
-    home = Home(mac)
-    mac.become("root")
-    mac.tool("/usr/bin/sudo", "exit 1")
-    assert not contents(mac, home).writable
-
-
 def test_what_is_unfinished(mac: Mac) -> None:
     home = Home(mac)
     home.direct = True

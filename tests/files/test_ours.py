@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.files.conftest import Mac, hostagent, qemu
+from tests.starts import STARTS
 
 ALICE = 501
 HOMES = ["/Users/alice", "/Users/al ice", "/Volumes/Big (1) [x]+/al.ice"]
@@ -33,6 +34,8 @@ def beneath(profile: str, name: str) -> list[str]:
     return [
         f"/opt/homebrew/bin/colima daemon start {profile} --inotify --inotify-dir /Users",
         f"colima daemon start {profile}",
+        f"limactl start {name}",
+        f"/opt/homebrew/bin/limactl --debug start {name}",
         f"limactl start --tty=false {name}",
         f"/opt/homebrew/bin/limactl start --tty=false /Users/al ice/Library/Caches/colima-pulse/{name}.yaml",
     ]
@@ -60,6 +63,13 @@ def starts(profile: str) -> list[str]:
 
 UNNAMED_STARTS = [
     "colima start",
+    "colima restart",
+    "colima -v start",
+    "colima start -kf",
+    "colima start -f=false",
+    "colima start -m8 -c4 -tqemu",
+    "colima start --profile colima",
+    "colima start --mount /data --mount /more:w --env A=b",
     "/opt/homebrew/bin/colima start --foreground",
     "/usr/local/bin/colima start --cpu 4 --memory 8 --vm-type qemu -f",
 ]
@@ -93,9 +103,12 @@ def innocent(home: str, name: str, profile: str) -> list[str]:
         f"colima daemon stop {profile}",
         f"colima daemon status {profile}",
         f"vim colima daemon start {profile}",
-        f"limactl start {name}",
         f"limactl stop {name}",
+        f"limactl restart {name}",
         f"limactl start --tty=false my-{name}",
+        f"limactl start my-{name}",
+        f"limactl start {name} {name}",
+        f"limactl --debug stop start {name}",
         f"vim limactl start --tty=false {name}",
         f"vim colima start --profile={profile}",
         f"man colima start --profile={profile}",
@@ -138,6 +151,70 @@ def test_a_colima_start_is_ours_however_it_names_the_profile(one_mac: Mac, form:
 def test_a_colima_start_that_names_no_profile_is_the_defaults(mac: Mac) -> None:
     assert listed(mac, "/Users/alice", "default", UNNAMED_STARTS) == UNNAMED_STARTS
     assert listed(mac, "/Users/alice", "web", UNNAMED_STARTS) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "colima start --cpu 4 web",
+        "colima start -f web",
+        "colima start -fp web",
+        "colima start -fpweb",
+        "colima start -kfp=web",
+        "colima start -m8 web -c4",
+        "colima start -tqemu -m 8 web",
+        "colima start -- web",
+        "colima start --cpu=4 -- web",
+        "colima start colima-web",
+        "colima start --profile other --profile web",
+        "colima start --profile=web other",
+        "colima -v --profile web start",
+        "colima -pweb start --foreground",
+        "colima -c 4 start web",
+        "colima restart web",
+        "colima restart -f web",
+        "colima restart --force --profile web",
+        "colima start --foreground=true web",
+        "colima start --mount /My Disk:w --profile web",
+        "colima start --profile=web --mount=/My Disk:w:x y",
+        "colima start --profile=web --of-a-later-version value --foreground",
+    ],
+)
+def test_a_colima_start_is_read_as_cobra_reads_it(one_mac: Mac, line: str) -> None:
+    assert listed(one_mac, "/Users/alice", "web", [line]) == [line]
+    assert listed(one_mac, "/Users/alice", "default", [line]) == []
+    assert listed(one_mac, "/Users/alice", "other", [line]) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "colima start --mount /My web",  # one value with a blank, or a profile
+        "colima start -V/My web",
+        "colima start default web",
+        "colima start -- default web",
+        "colima start --of-a-later-version web",
+        "colima start --of-a-later-version --profile web",
+        "colima start --profile=web --of-a-later-version --profile=default",
+        "colima start --profile",
+        "colima start -p",
+        "colima start --foreground true web",
+        "colima start -h",
+        "colima start -kh web",
+        "colima start --help",
+        "colima --help start",
+        "colima --of-a-later-version value start web",
+        "colima -vp web start",
+        "colima start web/../default",
+        "colima start _web",
+        "colima restart --cpu 4 web",
+        "colima restarted web",
+        "colima start-foo web",
+    ],
+)
+def test_what_cannot_be_read_for_certain_is_nobodys(one_mac: Mac, line: str) -> None:
+    for profile in ("default", "web"):
+        assert listed(one_mac, "/Users/alice", profile, [line]) == []
 
 
 @pytest.mark.parametrize(
@@ -277,3 +354,15 @@ def test_colima_stop_is_for_an_instance_that_lima_calls_running(
         (mac.home / ".colima/_lima/colima").mkdir(parents=True)
         (mac.home / ".colima/_lima/colima/vz.pid").write_text("7\n")
     assert mac.call('can_stop 501 "$1" default', mac.home).returncode == answer
+
+
+def test_a_line_of_ps_is_read_as_a_jobs_words_are(mac: Mac) -> None:
+    """By the table that operations/util/rivals.py is held against."""
+    starts = list(STARTS.items())
+    mac.table(*((1000 + number, ALICE, " ".join(words)) for number, (words, _) in enumerate(starts)))
+    found = mac.call('colima_processes 501 "$1"', "/Users/alice").stdout.splitlines()
+    fields = (line.split() for line in found)
+    read = {int(pid) - 1000: name for pid, name, role, *_ in fields if role == "start"}
+    for number, (words, profile) in enumerate(starts):
+        instance = {None: None, "default": "colima"}.get(profile, f"colima-{profile}")
+        assert (words, read.get(number)) == (words, instance)

@@ -171,12 +171,25 @@ def test_an_empty_engine(mac: Mac, mode: str, action: str) -> None:
         assert not [call for call in changes(mac) if call[1] == "rm"]
 
 
-def test_a_container_that_goes_between_two_questions(mac: Mac) -> None:
-    gone = f"'{mac.root}/gone'"
-    once = f"echo 'No such container' >&2; : >{gone}; exit 1"
-    mac.brewed("docker", f'if [ "$4" = inspect ] && [ ! -e {gone} ]; then {once}; fi\n{DOCKER}')
+GOES = "Error response from daemon: No such container: "
+
+
+def test_containers_that_come_and_go(mac: Mac) -> None:
+    """As `docker run --rm` in a loop makes them: one is always gone when it is asked about."""
+    inspect = f"if [ \"$4\" = inspect ]; then {{ {DOCKER} }}; echo '{GOES}{OURS}' >&2; exit 1; fi"
+    mac.brewed("docker", f"echo 'WARNING: Error loading config file' >&2\n{inspect}\n{DOCKER}")
     done = prune(mac, "images", "look")
     assert (done.returncode, done.stdout.splitlines()) == (0, LOOKS["images"])
+
+
+def test_a_container_that_does_not_answer_for_itself_has_not_gone(mac: Mac) -> None:
+    mac.brewed(
+        "docker",
+        f"if [ \"$4\" = inspect ]; then printf '%s\n' '{GOES}a' 'Cannot connect' >&2; exit 1; fi\n{DOCKER}",
+    )
+    done = prune(mac, "images", "do")
+    assert (done.returncode, changes(mac)) == (1, [])
+    assert "Cannot connect" in done.stdout
 
 
 ASKED = ["container ls", "container inspect", "image ls", "network ls", "volume ls"]

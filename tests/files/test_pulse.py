@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from facts.pulse import Pulse as PulseFact
 from facts.pulse import PulseState
 from tests.files.conftest import Mac, hostagent, lines, qemu, until
+from tests.files.test_observe_docker import VERSION, container, go
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 LABEL = "com.example.colima"
@@ -28,11 +30,8 @@ FATAL = (RECORDINGS / "colima/docker-fails.log").read_text()
 LINE = re.compile(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" level=(\w+) msg="(.*)" context=pulse')
 BOOT = 1_750_000_000
 RUNNING = '{"name":"colima-foo","status":"Stopped"}\n{"name":"colima","status":"Running","dir":"/x"}'
-LISTED = (
-    '[{"Id":"0a","Names":["/a"],"Labels":{"State":"running"},"State":"running","Status":"Up 2 s"},'
-    '{"Id":"0b","Names":["/b"],"Labels":{},"State":"running","Status":"Up 2 s"},'
-    '{"Id":"0c","Names":["/c"],"Labels":{},"State":"exited","Status":"Exited (0)"}]'
-)
+TRIO = (container(1, "a"), container(2, "b"), container(3, "c", Status="exited", ExitCode=1))
+SPEC = "5" * 64
 
 
 class Pulse:
@@ -43,7 +42,6 @@ class Pulse:
         self.world = mac.root / "world"
         self.log = mac.root / "log/colima.log"
         self.own_log = mac.root / f"log/{LABEL}.log"
-        self.user_log = mac.home / "colima.log"
         self.directory = mac.root / "var/run/colima-pulse" / LABEL
         self.provisioned = mac.home / ".colima/_lima/colima/colima.yaml"
         for directory in (
@@ -85,6 +83,7 @@ class Pulse:
                     size=$(stat -c %s "$path") || exit 1
                     echo "$type $size" ;;
                 '%Su') cat {world}/console ;;
+                '%HT %l %Su') [ -f "$path" ] && echo "Regular File $(stat -c %h "$path") alice" ;;
                 '%HT:%u:%Su:%Lp')
                     case $path in '{mac.home}') echo Directory:501:alice:700 ;; *) cat {world}/mode ;; esac ;;
                 esac
@@ -93,8 +92,9 @@ class Pulse:
         mac.tool(
             "/usr/bin/curl",
             f"""case "$*" in
+            *all=1*) cat {world}/listed ;;
             *_ping*) . {world}/ping ;;
-            *all=1*) cat {world}/containers ;;
+            */containers/*) cat {world}/inspected ;;
             esac""",
         )
         mac.tool(
@@ -112,13 +112,13 @@ class Pulse:
             boottime=f"{{ sec = {BOOT}, usec = 42 }} Sun Jun 15 15:06:40 2025",
             mode="Directory:0:root:755",
             console="root",
-            containers=LISTED,
             disabled=(RECORDINGS / "launchctl/print-disabled-macos13.txt").read_text(),
             kill="",
             kickstart="",
         )
         self.put(**{"disabled-status": "0"})
         self.silent()
+        self.docker(*TRIO)
         self.job(pid=312)
         self.lima(RUNNING)
         self.guest()
@@ -134,6 +134,15 @@ class Pulse:
     @uptime.setter
     def uptime(self, seconds: int) -> None:
         (self.world / "now").write_text(f"{BOOT + seconds}\n")
+
+    def docker(self, *containers: dict[str, Any]) -> None:
+        """What Docker's API says of these containers."""
+        listed = [{"Id": each["Id"], "Names": [each["Name"]]} for each in containers]
+        asked = ("OK", go(VERSION), go(listed))
+        self.put(
+            listed="".join(f"{each}\n200\n" for each in asked),
+            inspected="".join(f"{go(each)}\n200\n" for each in containers),
+        )
 
     def answers(self) -> None:
         self.put(ping="printf 200")
@@ -236,7 +245,7 @@ def well(pulse: Pulse) -> Pulse:
 # All is well
 
 
-def test_while_all_is_well_a_tick_is_one_curl_and_one_stat(pulse: Pulse) -> None:
+def test_while_all_is_well_a_tick_is_one_curl_as_the_user_and_one_stat(pulse: Pulse) -> None:
     pulse.answers()
     pulse.tick()
     before = (pulse.directory / "state").stat().st_mtime_ns
@@ -245,10 +254,14 @@ def test_while_all_is_well_a_tick_is_one_curl_and_one_stat(pulse: Pulse) -> None
     assert sorted(path.name for path in (pulse.mac.root / "calls").iterdir() if not path.suffix) == [
         "curl",
         "stat",
+        "sudo",
     ]
     socket = f"{pulse.mac.home}/.colima/default/docker.sock"
-    ask = ["-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", socket]
+    ask = ["-q", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", socket]
     assert pulse.mac.calls("curl") == [[*ask, "http://localhost/_ping"]] * 2
+    assert [call[:5] for call in pulse.mac.calls("sudo")] == [
+        ["-n", "-H", "-u", "alice", pulse.mac.path("/usr/bin/curl")]
+    ] * 2
     assert len(pulse.mac.calls("stat")) == 2
     assert (pulse.directory / "state").stat().st_mtime_ns == before
 
@@ -804,11 +817,54 @@ def test_a_boot_is_reported_once(pulse: Pulse) -> None:
 
 def test_who_is_at_the_console_and_containers_that_docker_does_not_tell(one_pulse: Pulse) -> None:
     booted(one_pulse)
-    one_pulse.put(console="alice", containers="")
+    one_pulse.put(console="alice", inspected="")
     one_pulse.ticks(3)
     one_pulse.answers()
     said = one_pulse.tick()
     assert said == ["info ready 200 s after boot; console: alice; containers: ? of ? run"]
+
+
+def test_what_did_not_come_back_is_named(pulse: Pulse) -> None:
+    """Of what installers made, but for what was to end and did well."""
+    booted(pulse)
+    ended: dict[str, Any] = {"Status": "exited", "ExitCode": 0}
+    pulse.docker(
+        container(1, "web", SPEC),
+        container(2, "db", SPEC, **ended),
+        container(3, "job", SPEC, attached=True, **ended),
+        container(4, "failed", SPEC, attached=True, Status="exited", ExitCode=1),
+        container(5, "never", SPEC, attached=True, Status="created"),
+        container(6, "again", SPEC, Status="restarting", ExitCode=1),
+        container(7, "by-hand", **ended),
+    )
+    pulse.answers()
+    said = "containers: 1 of 7 run; not back: db, failed, never, again"
+    assert pulse.tick(14) == [f"info ready 94 s after boot; console: nobody; {said}"]
+
+
+def test_names_that_are_none_reach_no_log(one_pulse: Pulse) -> None:
+    """Behind the user's socket may be anything."""
+    booted(one_pulse)
+    odd = container(1, "a\\x1b]52;c\x07; not back: b", SPEC, Status="exited")
+    long = [container(number, f"{number}" * 500, SPEC, Status="dead") for number in range(2, 30)]
+    one_pulse.docker(odd, *long)
+    inspected = one_pulse.world / "inspected"
+    inspected.write_text(inspected.read_text().replace("\\u0007", "\x07"))
+    one_pulse.answers()
+    (said,) = one_pulse.tick(14)
+    assert said.startswith(
+        "info ready 94 s after boot; console: nobody; containers: 0 of 29 run; not back: a?"
+    )
+    assert said.endswith(", 19 more")
+    assert set(said.partition("not back: ")[2]) <= {*ascii_letters, *digits, *"?, -"}
+    assert len(said) < 900
+
+
+def test_what_it_says_is_text(one_pulse: Pulse) -> None:
+    well(one_pulse)
+    one_pulse.silent(r"printf '\033]52;c;x\007b\344d\n000'; exit 7")
+    said = one_pulse.ticks(3)[0]
+    assert "(?]52;c;x?b?d 000)" in said
 
 
 def test_a_boot_that_did_not_empty_var_run_is_a_boot(one_pulse: Pulse) -> None:
@@ -847,7 +903,7 @@ def test_a_log_that_is_too_large_is_cut_in_place(pulse: Pulse) -> None:
     assert old(pulse.log, 2) == "after\n" + "1\n" * 600_000
     kept = sorted(path.name for path in pulse.log.parent.iterdir())
     assert kept == ["colima.log", "colima.log.1.gz", "colima.log.2.gz", pulse.own_log.name]
-    assert pulse.mac.calls("sudo") == []
+    assert {call[4] for call in pulse.mac.calls("sudo")} == {pulse.mac.path("/usr/bin/curl")}
 
 
 def test_its_own_log_is_cut_too(one_pulse: Pulse) -> None:
@@ -888,20 +944,18 @@ def test_a_log_that_is_a_link_is_left_alone(one_pulse: Pulse) -> None:
 
 
 @pytest.mark.parametrize("mode", ["501 755", "0 775", "0 1777", "0 757", ""])
-def test_where_another_than_root_can_write_it_is_done_as_the_user(one_pulse: Pulse, mode: str) -> None:
+def test_where_another_than_root_can_write_it_is_left_alone(one_pulse: Pulse, mode: str) -> None:
+    """Who can swap a directory has root write, and give away, whatever the name leads to then."""
     one_pulse.put(mode=mode)
     one_pulse.log.write_text("x" * 1_000_001)
-    one_pulse.tick()
-    assert one_pulse.log.read_text() == ""
-    (call,) = [call for call in one_pulse.mac.calls("sudo") if "cut-log" in call]
-    assert call[:4] == ["-n", "-H", "-u", "alice"]
-
-
-def test_a_log_in_the_users_home_is_the_users(one_pulse: Pulse) -> None:
-    one_pulse.user_log.write_text("x" * 1_000_001)
-    one_pulse.tick(log=one_pulse.user_log)
-    assert one_pulse.user_log.read_text() == ""
-    assert any("cut-log" in call for call in one_pulse.mac.calls("sudo"))
+    one_pulse.answers()
+    why = f"{one_pulse.log} cannot be kept below 1 MB: others than root can write in {one_pulse.log.parent}"
+    assert [line for line in one_pulse.ticks(3) if "error" in line] == [f"error {why}"]
+    assert one_pulse.log.stat().st_size == 1_000_001
+    one_pulse.log.unlink()
+    one_pulse.ticks(2)
+    assert not one_pulse.log.exists()
+    assert one_pulse.mac.calls("chown") == []
 
 
 def test_a_log_that_was_deleted_is_made_again(pulse: Pulse) -> None:
@@ -910,9 +964,9 @@ def test_a_log_that_was_deleted_is_made_again(pulse: Pulse) -> None:
     pulse.log.unlink()
     assert pulse.tick() == []
     assert (pulse.log.read_text(), oct(pulse.log.stat().st_mode)[-3:]) == ("", "644")
-    assert pulse.mac.calls("chown") == [["alice", str(pulse.log)]]
-    pulse.tick(log=pulse.user_log)
-    assert not pulse.user_log.exists(), "in the user's directory launchd makes it"
+    (call,) = pulse.mac.calls("chown")
+    assert call[:2] == ["-h", "alice"]
+    assert sorted(path.name for path in pulse.log.parent.iterdir()) == ["colima.log", pulse.own_log.name]
 
 
 # The end

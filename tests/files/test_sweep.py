@@ -84,3 +84,16 @@ def test_gone_has_a_deadline(mac: Mac) -> None:
     mac.start(hostagent(mac))
     assert mac.call('gone 0 ours 501 "$1" default', mac.home).returncode == 1
     assert mac.call('gone 0 ours 501 "$1" web', mac.home).returncode == 0
+
+
+def test_root_signals_as_the_user_whose_processes_they_are(one_mac: Mac) -> None:
+    """A pid may be another user's by the time of the signal."""
+    one_mac.become("root")
+    one_mac.tool("/bin/kill", 'exec /bin/kill "$@"')
+    agent = one_mac.start(hostagent(one_mac), ignores_term=True)
+    done = sweep(one_mac)
+    assert (done.returncode, end_of(agent)) == (0, signal.SIGKILL)
+    signals = [call for call in one_mac.calls("sudo") if one_mac.path("/bin/kill") in call]
+    assert [call[-2:] for call in signals] == [["-TERM", str(agent.pid)], ["-KILL", str(agent.pid)]]
+    assert all("alice" in call[: call.index(one_mac.path("/usr/bin/env"))] for call in signals)
+    assert len(one_mac.calls("kill")) == len(signals)

@@ -78,10 +78,14 @@ def test_all_of_it_and_then_nothing(left: Left) -> None:
 
 def test_root_touches_nothing_where_the_user_writes(left: Left) -> None:
     log = left.mac.home / "colima.log"
-    log.write_text("")
+    forged = left.mac.root / "forged.gz"
+    forged.write_text("")
+    for path in (log, Path(f"{log}.1.gz"), Path(f"{log}.1\nroot {forged.name}")):
+        path.write_text("")
     assert left.run("remove-traces", log).returncode == 0
     removed = [words[words.index("-rf") + 1] for words in left.mac.calls("sudo") if "-rf" in words]
-    assert removed == [str(left.caches), str(log)]
+    assert removed == [str(left.caches), str(log), f"{log}.1.gz"]
+    assert forged.exists(), "a name with a line break forged a line of root's"
     assert not log.exists()
     assert left.log.exists(), "another log than the one that was meant"
 

@@ -68,6 +68,8 @@ Subsystem sftp /usr/libexec/sftp-server
 SSH_COMMAND = """\
 #!/bin/sh
 # sshd runs this for each command (ForceCommand): it records the command and becomes it.
+# A zsh that has a command reads this one of a login's files.
+[ ! -r "$HOME/.zshenv" ] || . "$HOME/.zshenv"
 command=$SSH_ORIGINAL_COMMAND
 unset SSH_ORIGINAL_COMMAND
 printf '%s\\0' "$command" >> /private/var/db/standin/ssh.log
@@ -174,9 +176,9 @@ def _absent() -> Iterator[Path]:
 
 
 def _accounts(config: dict[str, Any]) -> None:
-    users, shell = config["users"], "/bin/sh"
+    users = config["users"]
     passwd = ["root:x:0:0:System Administrator:/var/root:/bin/sh"]
-    passwd += [f"{u['name']}:x:{u['uid']}:{STAFF}:{u['real_name']}:{u['home']}:{shell}" for u in users]
+    passwd += [f"{u['name']}:x:{u['uid']}:{STAFF}:{u['real_name']}:{u['home']}:{u['shell']}" for u in users]
     passwd += ["daemon:x:1:1:System Services:/var/root:/usr/bin/false"]
     passwd += ["sshd:x:75:75:sshd Privilege separation:/var/empty:/usr/bin/false"]
     passwd += ["nobody:x:4294967294:4294967294:Unprivileged User:/var/empty:/usr/bin/false"]

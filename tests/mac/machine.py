@@ -43,6 +43,7 @@ NEEDED = {
     "ip": "iproute2",
     "busybox": "busybox-static",
     "perl": "perl-base",
+    "original-awk": "original-awk",
 }
 
 
@@ -55,6 +56,7 @@ class User:
     home: str = ""
     real_name: str = ""
     admin: bool = False
+    shell: str = "/bin/sh"
 
 
 ADMIN = User("admin", 501, real_name="Administrator", admin=True)
@@ -186,7 +188,8 @@ class Mac:
             "python": str(Path(getattr(sys, "_base_executable", sys.executable)).resolve()),
             "binds": _outermost([CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)]),
         }
-        self._make((ADMIN, ALICE, *users), sudo_password)
+        # One of these names takes its place: an Alice whose login shell runs nothing, say.
+        self._make({user.name: user for user in (ADMIN, ALICE, *users)}.values(), sudo_password)
 
     @classmethod
     def attach(cls, directory: str | os.PathLike[str]) -> Mac:
@@ -354,7 +357,8 @@ class Mac:
             return User("root", 0, "/var/root", "System Administrator", True)
         for user in self._config["users"]:
             if user["name"] == name:
-                return User(name, user["uid"], user["home"], user["real_name"], user["admin"])
+                fields = ("name", "uid", "home", "real_name", "admin", "shell")
+                return User(*(user[field] for field in fields))
         raise KeyError(name)
 
     def command(
@@ -369,7 +373,7 @@ class Mac:
             "HOME": who.home,
             "USER": user,
             "LOGNAME": user,
-            "SHELL": "/bin/sh",
+            "SHELL": who.shell,
             "PATH": LOGIN_PATH,
             **(env or {}),
         }

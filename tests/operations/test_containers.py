@@ -16,6 +16,7 @@ from facts.launchd import Milestones, milestones_path
 from operations import recovery
 from operations.containers import (
     Choices,
+    Due,
     Pulled,
     choice_faults,
     describe,
@@ -26,6 +27,7 @@ from operations.containers import (
     pull,
     remove,
     smoke_note,
+    start,
     unowned,
 )
 from operations.recovery import Service
@@ -75,7 +77,7 @@ def installers(*each: Installer, **secrets: str) -> Installers:
     ("engine", "notes", "why"),
     [
         (holding(web=container()), {smoke_note("hello"): HELLO.digest}, {}),
-        # What stopped is Docker's to restart, by its policy.
+        # It was to end, and did well.
         (holding(web=container(state="exited")), {smoke_note("hello"): HELLO.digest}, {}),
         (holding(), {smoke_note("hello"): HELLO.digest}, {"web": "not there"}),
         (holding(web=container(spec="old")), {smoke_note("hello"): HELLO.digest}, {"web": "changed"}),
@@ -88,12 +90,60 @@ def installers(*each: Installer, **secrets: str) -> Installers:
 )
 def test_pending(engine: EngineState | None, notes: dict[str, str] | None, why: dict[str, str]) -> None:
     both = installers(WEB, HELLO)
-    found = {each.container: reason for each, reason in pending(both, engine, notes)}
+    found = {due.installer.container: due.why for due in pending(both, engine, notes)}
     assert set(found) == set(why)
     assert all(why[name] in found[name] for name in why)
     described = describe(both, engine, notes)
     assert all(f"{name} (" in str(described) for name in why)
     assert (described is None) is (not why)
+
+
+EXITED = {"state": "exited", "exit_code": 137}
+NEVER = {"state": "created", "exit_code": 128}
+
+
+@pytest.mark.parametrize(
+    ("each", "changes", "due"),
+    [
+        (DETACHED, EXITED, Due(DETACHED, "it is exited, exit code 137", starts=True)),
+        (DETACHED, {"state": "exited"}, Due(DETACHED, "it is exited, exit code 0", starts=True)),
+        (DETACHED, NEVER, Due(DETACHED, "it is created, and never ran", starts=True)),
+        # Docker starts no such one.
+        (DETACHED, {"state": "dead", "exit_code": 1}, Due(DETACHED, "it is dead, exit code 1")),
+        # Docker's to restart, and somebody's to go on with.
+        (DETACHED, {"state": "restarting", "exit_code": 1}, None),
+        (DETACHED, {"state": "paused"}, None),
+        (DETACHED, {"state": "removing"}, None),
+        (DETACHED, {"spec": "old", **EXITED}, Due(DETACHED, "its text changed")),
+        (WEB, {"state": "exited"}, None),
+        (WEB, EXITED, Due(WEB, "it is exited, exit code 137")),
+        (WEB, NEVER, Due(WEB, "it is created, and never ran")),
+        (WEB, {"state": "dead"}, Due(WEB, "it is dead, exit code 0")),
+        # A smoke test's is nobody's.
+        (replace(HELLO, container="web"), EXITED, None),
+    ],
+)
+def test_what_is_there_and_does_not_run(each: Installer, changes: dict[str, Any], due: Due | None) -> None:
+    engine = holding(web=container(**{"spec": each.digest, **changes}))
+    notes = {smoke_note("web"): each.digest}
+    assert pending(installers(each), engine, notes) == ([] if due is None else [due])
+    described = describe(installers(each), engine, notes)
+    verb = "Start" if due is not None and due.starts else "Install"
+    assert described == (f"{verb} web ({due.why})" if due is not None else None)
+
+
+def test_what_is_asked_for_or_newer_is_made_anew_and_not_started() -> None:
+    engine = holding(web=container(spec=DETACHED.digest, image="nginx", image_id="sha256:1", **EXITED))
+    newer = {Image("nginx"): Pulled("sha256:1", "sha256:2")}
+    (due,) = pending(installers(DETACHED), engine, {}, Choices(reinstall=True))
+    assert not due.starts
+    assert pending(installers(DETACHED), engine, {}, Choices(pull=True), newer) == [
+        Due(DETACHED, "a newer image")
+    ]
+    # What cannot be pulled is still there to be started.
+    failed = {Image("nginx"): Pulled("sha256:1", "sha256:1", "dial tcp: timeout")}
+    (due,) = pending(installers(DETACHED), engine, {}, Choices(pull=True, reinstall=True), failed)
+    assert due.starts
 
 
 def test_unowned() -> None:
@@ -118,7 +168,7 @@ def reasons(
     choices: Choices, pulled: dict[str, Pulled] | None = None, engine: Any = CONVERGED
 ) -> dict[str, str]:
     outcomes = {Image(name): outcome for name, outcome in (pulled or {}).items()}
-    return {each.container: why for each, why in pending(THREE, engine, PASSED, choices, outcomes)}
+    return {due.installer.container: due.why for due in pending(THREE, engine, PASSED, choices, outcomes)}
 
 
 def test_only() -> None:
@@ -271,7 +321,9 @@ def test_what_has_no_installer_goes_first(commands: RunOperation) -> None:
 def test_only_mentions_nothing_else(commands: RunOperation) -> None:
     facts = {DockerEngine: replace(CONVERGED, containers={"old": container()}), Milestones: {}}
     got, host = commands(installed, facts, installers=THREE, choices=Choices(only=("db",)), **ARGUMENTS)
-    assert [each.args[0].container for each in got[:-1] if isinstance(each, FunctionCommand)] == ["db"]
+    assert [each.args[0].installer.container for each in got[:-1] if isinstance(each, FunctionCommand)] == [
+        "db"
+    ]
     assert "old" not in host.said
 
 
@@ -415,7 +467,7 @@ def test_in_name_order(commands: RunOperation) -> None:
         tries=7,
     )
     *installs, report = [each for each in got if isinstance(each, FunctionCommand)]
-    assert [each.args[0].container for each in installs] == ["hello", "web"]
+    assert [each.args[0].installer.container for each in installs] == ["hello", "web"]
     assert report.function is not install
     assert "hunter2" not in repr(got)
 
@@ -433,6 +485,21 @@ def test_unknown_is_not_absent(
     assert got[0].function is not install
     host: Any = FakeHost()
     assert got[0].execute(fake_state(), host, {}) is False
+
+
+def test_installed_and_started_in_their_order(commands: RunOperation) -> None:
+    """One may need another."""
+    other = replace(installer("docker run -d --name db postgres\n"), file="10-db")
+    facts = {DockerEngine: holding(web=container(spec=DETACHED.digest, **EXITED)), Milestones: {}}
+    three = installers(other, DETACHED, replace(WEB, container="last"))
+    got, host = commands(installed, facts, installers=three, tries=7, **ARGUMENTS)
+    assert functions(got) == ["install", "start", "install", "_report"]
+    assert "Start web: it is exited, exit code 137" in host.said
+    assert isinstance(got[1], FunctionCommand)
+    assert got[1].args == (Due(DETACHED, "it is exited, exit code 137", starts=True), SERVICE, 7)
+    assert describe(three, facts[DockerEngine], {}) == (  # type: ignore[arg-type]
+        "Install db (it is not there), last (it is not there); start web (it is exited, exit code 137)"
+    )
 
 
 def test_the_forecast_needs_no_docker(commands: RunOperation) -> None:
@@ -466,7 +533,7 @@ def run_install(clock: Clock) -> Install:
         given = installers(each, **(secrets or {}))
         try:
             with ctx_host.use(host):
-                done = install(fake_state(), host, each, given, SERVICE, tries, debug)
+                done = install(fake_state(), host, Due(each, "changed"), given, SERVICE, tries, debug)
         finally:
             ctx_host.reset()
         return done, host
@@ -593,3 +660,66 @@ def test_debug_shows_the_cleaned_text(run_install: Install) -> None:
     assert "docker run --name web nginx" in " ".join(host.said.split())
     _, host = run_install(WEB)
     assert "docker run" not in host.said
+
+
+# One start
+
+
+@pytest.fixture
+def run_start(clock: Clock) -> Install:
+    def run(*answers: Answer, engine: Any = None, tries: int = 3) -> tuple[bool, Any]:
+        left = list(answers)
+
+        def answer(told: list[str]) -> Answer:
+            return left.pop(0) if told[0] == "start-container" and left else (True, [])
+
+        host: Any = FakeHost({DockerEngine: engine or holding(web=container())}, answer)
+        try:
+            with ctx_host.use(host):
+                due = Due(DETACHED, "it is exited, exit code 137", starts=True)
+                return start(fake_state(), host, due, SERVICE, tries), host
+        finally:
+            ctx_host.reset()
+
+    return run
+
+
+TAKEN = ["Error response from daemon: .. port is already allocated", "Error: failed to start containers: web"]
+
+
+def test_start(run_start: Install, clock: Clock) -> None:
+    done, host = run_start()
+    assert done
+    assert host.told == [["start-container", "alice", "default", "web"]]
+    assert host.ran[0].live
+    assert clock.now >= 1003, "it is seen to stay up"
+
+
+def test_a_start_that_fails(run_start: Install) -> None:
+    done, host = run_start((False, TAKEN))
+    assert not done
+    assert [each[0] for each in host.told] == ["start-container", "container-log", "diagnose"]
+    assert "web could not be started, tried once" in host.logged[-1]
+    assert "--data reinstall=web makes it anew" in host.logged[-1]
+
+
+def test_a_start_after_a_transient_error(run_start: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    recovered: list[Service] = []
+
+    def recover(_state: Any, _host: Any, service: Service) -> bool:
+        recovered.append(service)
+        return True
+
+    monkeypatch.setattr(recovery, "recover", recover)
+    done, host = run_start((False, EOF))
+    assert done
+    assert recovered == [SERVICE]
+    assert [each[0] for each in host.told] == ["start-container"] * 2
+    assert not run_start(*[(False, EOF)] * 9, tries=2)[0]
+
+
+def test_a_container_that_ends_right_after_its_start(run_start: Install) -> None:
+    done, host = run_start(engine=holding(web=container(state="exited", exit_code=3)))
+    assert not done
+    assert [each[0] for each in host.told] == ["start-container", "container-log", "diagnose"]
+    assert "web is exited (exit code 3) right after its start" in host.logged[-1]

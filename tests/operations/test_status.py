@@ -264,23 +264,35 @@ def test_a_pulse_that_is_not_wanted_is_not_missed() -> None:
 
 # Containers
 
+REINSTALL = "deploy.py --data reinstall=web"
+
 
 @pytest.mark.parametrize(
-    ("text", "container", "why"),
+    ("text", "container", "why", "next_"),
     [
-        (DETACHED, None, "is not there"),
-        (DETACHED, replace(RUNS, state="exited", exit_code=137), "is exited (exit code 137)"),
-        (DETACHED, replace(RUNS, state="exited"), "is exited (exit code 0)"),
-        (DETACHED, replace(RUNS, state="restarting", exit_code=1), "is restarting"),
-        ("docker run --name web nginx", replace(RUNS, state="exited"), None),
-        ("docker run --name web nginx", replace(RUNS, state="exited", exit_code=1), "(exit code 1)"),
-        ("docker run --rm --name web nginx", None, None),
+        (DETACHED, None, "is not there", "deploy.py"),
+        (DETACHED, replace(RUNS, state="exited", exit_code=137), "is exited (exit code 137)", "deploy.py"),
+        (DETACHED, replace(RUNS, state="exited"), "is exited (exit code 0)", "deploy.py"),
+        (DETACHED, replace(RUNS, state="created"), "is created (exit code 0)", "deploy.py"),
+        (DETACHED, replace(RUNS, state="dead"), "is dead", "deploy.py"),
+        # What a deploy leaves alone is made anew on request.
+        (DETACHED, replace(RUNS, state="restarting", exit_code=1), "is restarting", REINSTALL),
+        (DETACHED, replace(RUNS, state="paused"), "is paused", REINSTALL),
+        (DETACHED, replace(RUNS, state="restarting", spec="abc"), "is restarting", "deploy.py"),
+        ("docker run --name web nginx", replace(RUNS, state="exited"), None, None),
+        ("docker run --name web nginx", replace(RUNS, state="exited", exit_code=1), "code 1", "deploy.py"),
+        ("docker run --rm --name web nginx", None, None, None),
     ],
 )  # fmt: skip
-def test_containers(text: str, container: Container | None, why: str | None) -> None:
+def test_containers(text: str, container: Container | None, why: str | None, next_: str | None) -> None:
+    declared = installers(web=text)
+    if container is not None and container.spec == INSTALLER.digest:
+        container = replace(container, spec=declared.all[0].digest)
     engine = of_engine(**({} if container is None else {"web": container}))
-    report = judged(replace(SEEN, engine=engine), installers(web=text))
+    report = judged(replace(SEEN, engine=engine), declared)
     assert report.state == (HEALTHY if why is None else DEGRADED)
+    # What is wrong with one is said once.
+    assert not [each for each in report.warnings if "not as containers/" in each.text]
     assert report.containers is not None
     if why is None:
         assert report.containers.failed == {}
@@ -288,8 +300,22 @@ def test_containers(text: str, container: Container | None, why: str | None) -> 
     assert why in report.containers.failed["web"]
     assert report.containers.well == ()
     (fault,) = report.faults
-    assert fault.text == f"container web {report.containers.failed['web']}"
-    assert fault.next == ("deploy.py" if container is None else "deploy.py --data reinstall=web")
+    assert fault == Finding(f"container web {report.containers.failed['web']}", next_)
+
+
+def test_what_did_not_come_back_after_the_boot_is_said_while_it_is_so() -> None:
+    boot = replace(BOOT, not_back=("web", "job", "gone", "2 more"))
+    booted = replace(SEEN, pulse=replace(PULSE, reports=(boot,)))
+    down = of_engine(web=RUNS, job=replace(RUNS, state="created"))
+
+    def said(engine: EngineState | None) -> tuple[str, ...]:
+        report = judged(replace(booted, engine=engine))
+        assert report.last_boot is not None
+        return report.last_boot.not_back
+
+    assert said(down) == ("job",)
+    assert said(ENGINE) == ()
+    assert said(SILENT) == boot.not_back
 
 
 def test_containers_that_no_file_describes() -> None:
@@ -483,6 +509,7 @@ def test_json() -> None:
     assert found["vm"]["disk"] == {"size": 60 * GIB, "used": 12 * GIB, "free": 46 * GIB}
     assert found["last_boot"] == {
         **{"at": BOOT.at, "seconds": 74, "console": None, "running": 2, "total": 3},
+        "not_back": [],
         "ago": 3 * DAY - 74,
     }
     assert warned(judged(SEEN)) == ""

@@ -472,7 +472,8 @@ def start_vm(profile: Profile, content: dict[str, Any]) -> None:
             path.unlink(missing_ok=True)
     else:
         (profile.instance_dir / "lima.yaml").write_text(miniyaml.dump(wanted))
-        code = limactl("start", "--tty=false", profile.id)
+        # As colima's resume has it (environment/vm/lima/lima.go): not a word more.
+        code = limactl("start", profile.id)
     if code != 0:
         raise fail(f"exit status {code}")
     profile.record.parent.mkdir(exist_ok=True)

@@ -154,6 +154,7 @@ def main() -> int:
     """`mux ssh.sock SHARE {"listening socket": "target"}`, started by the host agent."""
     control, share, forwards = sys.argv[1:4]
     master = Master(control, share, json.loads(forwards))
-    retitle([f"ssh: {control} [mux]"])
+    # OpenSSH fills its title with blanks.
+    retitle([f"ssh: {control} [mux]{' ' * 35}"])
     master.run()
     return 0

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
+import os
 import shlex
+import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -286,8 +293,11 @@ def test_read_in_name_order(tmp_path: Path) -> None:
         (tmp_path / name).write_text(run(f"from-{name}"))
     for name in ("README.md", "NOTES.MD", ".env", ".DS_Store", "example-web", "template-db"):
         (tmp_path / name).write_text("")
-    (tmp_path / "data").mkdir()
-    assert [each.file for each in read(tmp_path).all] == ["10-x", "C", "a.sh", "b"]
+    (tmp_path / "example-data").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "elsewhere.md").write_text(run("linked"))
+    (tmp_path / "d").symlink_to("elsewhere.md")
+    assert [each.file for each in read(tmp_path).all] == ["10-x", "C", "a.sh", "b", "d"]
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
@@ -301,6 +311,48 @@ def test_every_fault_of_every_file(tmp_path: Path) -> None:
     assert "containers/b:1" in found.faults[0]
     assert all(each in found.faults[1] for each in ("containers/c", "containers/a", "web"))
     assert "containers/d:1" in found.faults[2]
+
+
+@pytest.mark.parametrize("name", ["web", ".env"])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (Path.mkdir, "a directory"),
+        (os.mkfifo, "a FIFO"),
+        (lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "a socket"),
+        (lambda path: path.symlink_to("/dev/null"), "a device"),
+        (lambda path: path.symlink_to("away"), "a link that leads nowhere (to away)"),
+        (lambda path: path.symlink_to(path.name), "a link that leads in a circle"),
+        (lambda path: path.symlink_to("example-data"), "a directory"),
+    ],
+)
+def test_what_is_no_file(tmp_path: Path, name: str, make: Callable[[Path], None], says: str) -> None:
+    (tmp_path / "example-data").mkdir()
+    (tmp_path / "other").write_text(run("other"))
+    make(tmp_path / name)
+    found = read(tmp_path)
+    (fault,) = found.faults
+    assert fault.startswith(f"containers/{name}: ")
+    assert says in fault
+    assert "remove it" in fault or "out of containers/" in fault
+    assert (found.secrets, found.warnings) == ({}, ())
+
+
+@pytest.mark.parametrize("name", ["web", ".env"])
+def test_what_cannot_be_read(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).write_text("TOKEN=1\n")
+    (tmp_path / name).chmod(0o600)
+    opened = io.open
+
+    def refuse(file: Any, *arguments: Any, **options: Any) -> Any:
+        if Path(file).name == name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(file, *arguments, **options)
+
+    monkeypatch.setattr(io, "open", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
+    (fault,) = read(tmp_path).faults
+    assert fault == f"containers/{name}: it cannot be read: Permission denied"
 
 
 def test_secrets_that_others_can_read(tmp_path: Path) -> None:

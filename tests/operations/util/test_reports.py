@@ -34,7 +34,7 @@ from operations.util.reports import in_order, show, span, table, text
 GIB = 1024**3
 DAY = 86400
 VM = Vm("colima", "Running", "qemu", 4, 8 * GIB, Disk(59 * GIB, 12 * GIB, 44 * GIB))
-BOOT = Boot("2026-11-19T12:21:14Z", 74, None, 2, 3, 3 * DAY)
+BOOT = Boot("2026-11-19T12:21:14Z", 74, None, 2, 3, (), ago=3 * DAY)
 WELL = Report(
     host="mini",
     state=HEALTHY,
