@@ -163,10 +163,7 @@ def test_whose_sudo_a_login_shell_finds(make_mac: MakeMac, make_checkout: MakeCh
         path = mac.path(f"/opt/homebrew/bin/{name}")
         path.write_text(f"#!/bin/bash\necho {name} >>/private/tmp/ran\n")
         path.chmod(0o755)
-    shell = mac.path("/usr/libexec/standin/ssh-command")
-    shell.write_text(
-        shell.read_text().replace("#!/bin/sh\n", "#!/bin/sh\nPATH=/opt/homebrew/bin:$PATH\nexport PATH\n")
-    )
+    mac.path("/Users/admin/.zshenv").write_text("PATH=/opt/homebrew/bin:$PATH\n")
     checkout = make_checkout(mac)
     run = checkout.ssh("-y", "-vv")
     assert run.status == 0, run.output
