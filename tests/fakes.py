@@ -17,7 +17,7 @@ Answer = tuple[bool, list[str]]
 
 def words(command: PyinfraCommand | str) -> list[str]:
     """A command's words as the Mac's shell would have them; of a script in files/ its name and arguments,
-    behind "as USER" where it runs wholly as a user.
+    also where files/as-user runs it.
 
     Of a FunctionCommand the function's name.
     """
@@ -27,7 +27,7 @@ def words(command: PyinfraCommand | str) -> list[str]:
     found = shlex.split(raw)
     if found[:2] != ["/bin/sh", "-c"]:
         return found
-    return ["as", found[4], *found[7:]] if found[3:4] == ["as-user"] else found[3:]
+    return found[7:] if found[3:4] == ["as-user"] else found[3:]
 
 
 @dataclass(frozen=True)

@@ -61,19 +61,19 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
     [
         (User, {"user": NASTY}, ["observe-user", NASTY]),
         (Definitions, {"user": NASTY}, ["observe-rivals", NASTY]),
-        (ColimaProfile, {"user": NASTY, "profile": NASTY}, ["as", NASTY, "observe-profile", NASTY, NASTY]),
+        (ColimaProfile, {"user": NASTY, "profile": NASTY}, ["observe-profile", NASTY, NASTY]),
         (
             Strays,
             {"user": NASTY, "profile": NASTY, "label": NASTY},
             ["observe-strays", NASTY, NASTY, NASTY],
         ),
-        (DockerEngine, {"user": NASTY, "profile": NASTY}, ["as", NASTY, "observe-docker", NASTY, NASTY]),
+        (DockerEngine, {"user": NASTY, "profile": NASTY}, ["observe-docker", NASTY, NASTY]),
         (
             ProfileContents,
             {"user": NASTY, "profile": NASTY, "backup": NASTY, "other": NASTY},
-            ["as", NASTY, "observe-contents", NASTY, NASTY, NASTY, NASTY],
+            ["observe-contents", NASTY, NASTY, NASTY, NASTY],
         ),
-        (Backups, {"user": NASTY, "backup": NASTY}, ["as", NASTY, "observe-backups", NASTY, NASTY]),
+        (Backups, {"user": NASTY, "backup": NASTY}, ["observe-backups", NASTY, NASTY]),
         (Guest, {"user": NASTY, "profile": NASTY}, ["observe-guest", NASTY, NASTY]),
         (ProcessAge, {"pid": 312}, ["observe-process", "312"]),
         (Program, {"pid": 312}, ["observe-program", "312"]),

@@ -283,7 +283,7 @@ def test_a_slow_ps_and_a_hanging_one(one_mac: Mac) -> None:
     one_mac.tool("/bin/ps", "sleep 0.5")
     assert finish(launch(one_mac))[0] == 0
     one_mac.tool("/bin/ps", "exec sleep 300")
-    status, _, err = finish(launch(one_mac, edits={"bounded 20 /bin/ps": "bounded 0.3 /bin/ps"}))
+    status, _, err = finish(launch(one_mac, edits={"bounded 20 /usr/bin/env": "bounded 0.3 /usr/bin/env"}))
     assert status == 75
     assert "cannot be read" in err
 

@@ -754,7 +754,7 @@ def test_without_ps_nothing_but_the_job_is_signalled(one_pulse: Pulse) -> None:
     state.write_text(state.read_text().replace("step=", "step=kill"))
     respawns(one_pulse)
     mac.tool("/bin/ps", "trap '' TERM; sleep 300")
-    edits = {"bounded 20 /bin/ps -axww": "bounded 0.2 /bin/ps -axww", "alarm 5": "alarm 0.2"}
+    edits = {"bounded 20 /usr/bin/env": "bounded 0.2 /usr/bin/env", "alarm 5": "alarm 0.2"}
     assert one_pulse.ticks(MISSES, edits=edits)[-1].startswith(
         "error the processes of this Mac cannot be read"
     )

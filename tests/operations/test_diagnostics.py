@@ -32,7 +32,7 @@ from tests.fakes import Answer, FakeHost, fake_state
 
 LABEL = "homebrew.mrcee.colima-pulse"
 LOG = "/var/log/colima.log"
-TOLD = ["as", "alice", "diagnose", "alice", "default", LABEL, LOG]
+TOLD = ["diagnose", "alice", "default", LABEL, LOG]
 OUTPUT = ["== launchd: x ==", "|\tstate = running", "|== no title ==", "== log: y ==", "|one", "end"]
 
 
