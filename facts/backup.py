@@ -97,7 +97,7 @@ class ProfileContents(FactBase["Contents | None"]):
 
     @override
     def command(self, user: str, profile: str, backup: str, other: str = "") -> StringCommand:
-        return script_as(user, 900, "observe-contents", user, profile, backup, other)
+        return script_as(user, 900, "facts/contents", user, profile, backup, other)
 
     @override
     @staticmethod
@@ -146,7 +146,7 @@ class Backups(FactBase["list[Unit] | None"]):
 
     @override
     def command(self, user: str, backup: str) -> StringCommand:
-        return script_as(user, 900, "observe-backups", user, backup)
+        return script_as(user, 900, "facts/backups", user, backup)
 
     @override
     @staticmethod

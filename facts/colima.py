@@ -72,7 +72,7 @@ class ColimaProfile(FactBase["ProfileState | None"]):
 
     @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
-        return script_as(user, 60, "observe-profile", user, profile)
+        return script_as(user, 60, "facts/profile", user, profile)
 
     @override
     @staticmethod
@@ -162,7 +162,7 @@ class Guest(FactBase["GuestState | None"]):
 
     @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
-        return script("observe-guest", user, profile)
+        return script("facts/guest", user, profile)
 
     @override
     @staticmethod
@@ -218,7 +218,7 @@ class Program(FactBase["ProgramState | None"]):
 
     @override
     def command(self, pid: int = 0) -> StringCommand:
-        return script("observe-program", pid)
+        return script("facts/program", pid)
 
     @override
     @staticmethod
@@ -263,7 +263,7 @@ class Log(FactBase["LogPart | None"]):
 
     @override
     def command(self, path: str, offset: int = 0) -> StringCommand:
-        return script("observe-log", path, offset)
+        return script("facts/log", path, offset)
 
     @override
     @staticmethod
@@ -309,7 +309,7 @@ class Strays(FactBase["StraysState | None"]):
 
     @override
     def command(self, user: str, profile: str, label: str) -> StringCommand:
-        return script("observe-strays", user, profile, label)
+        return script("facts/strays", user, profile, label)
 
     @override
     @staticmethod

@@ -66,7 +66,7 @@ class DockerEngine(FactBase["EngineState | None"]):
 
     @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
-        return script_as(user, 60, "observe-docker", user, profile)
+        return script_as(user, 60, "facts/docker", user, profile)
 
     @override
     @staticmethod

@@ -206,7 +206,7 @@ class LaunchdJob(FactBase["JobState | None"]):
 
     @override
     def command(self, label: str, runs: str = "launch") -> StringCommand:
-        return script("observe-job", label, plist_path(label), script_path(runs))
+        return script("facts/job", label, plist_path(label), script_path(runs))
 
     @override
     @staticmethod
@@ -280,7 +280,7 @@ class Milestones(FactBase["dict[str, str] | None"]):
 
     @override
     def command(self, label: str) -> StringCommand:
-        return script("observe-milestones", milestones_path(label))
+        return script("facts/milestones", milestones_path(label))
 
     @override
     @staticmethod
@@ -374,7 +374,7 @@ class Definitions(FactBase["list[Definition] | None"]):
 
     @override
     def command(self, user: str) -> StringCommand:
-        return script("observe-rivals", user)
+        return script("facts/rivals", user)
 
     @override
     @staticmethod

@@ -42,7 +42,7 @@ class Homebrew(FactBase["HomebrewState | None"]):
 
     @override
     def command(self) -> StringCommand:
-        return script("observe-homebrew")
+        return script("facts/homebrew")
 
     @override
     @staticmethod
@@ -92,7 +92,7 @@ class Mac(FactBase["MacState | None"]):
 
     @override
     def command(self) -> StringCommand:
-        return script("observe-mac")
+        return script("facts/mac")
 
     @override
     @staticmethod
@@ -162,7 +162,7 @@ class User(FactBase["UserState | NoUser | None"]):
 
     @override
     def command(self, user: str) -> StringCommand:
-        return script("observe-user", user)
+        return script("facts/user", user)
 
     @override
     @staticmethod
@@ -218,7 +218,7 @@ class ProcessAge(FactBase["int | None"]):
 
     @override
     def command(self, pid: int) -> StringCommand:
-        return script("observe-process", pid)
+        return script("facts/process", pid)
 
     @override
     @staticmethod

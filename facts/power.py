@@ -38,7 +38,7 @@ class Power(FactBase["PowerState | None"]):
 
     @override
     def command(self) -> StringCommand:
-        return script("observe-power")
+        return script("facts/power")
 
     @override
     @staticmethod

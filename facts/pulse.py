@@ -123,7 +123,7 @@ class Pulse(FactBase["PulseState | None"]):
 
     @override
     def command(self, label: str) -> StringCommand:
-        return script("observe-pulse", label)
+        return script("facts/pulse", label)
 
     @override
     @staticmethod

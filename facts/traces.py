@@ -38,7 +38,7 @@ class Traces(FactBase["TracesState | None"]):
 
     @override
     def command(self, user: str, label: str, log_path: str) -> StringCommand:
-        return script("observe-traces", user, label, log_path)
+        return script("facts/traces", user, label, log_path)
 
     @override
     @staticmethod

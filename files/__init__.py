@@ -1,93 +1,73 @@
-"""The shell that runs on the Mac, as files of POSIX sh, and the way Python hands it over.
+"""The shell that runs on the Mac: POSIX sh, one thing a file.
 
-Each script becomes one self-contained text there: the installed ones lie in a directory that root alone can
-write, and the others are never a file on the Mac at all. Where a script says `# lib` (or `# lib-reset`), that
-file's functions and variables come in, as far as the script needs them.
+    bin/      commands for operations, and for people; each takes the label first and explains itself with -h
+    daemons/  what launchd runs
+    facts/    what facts send; they need nothing on the Mac
+    lib/      what these share, by subject
+
+A script names each library that it needs on a line "# lib/NAME", and the library is put there, whole. So what runs
+on the Mac is always one text that needs no other file: whoever runs a command while it is replaced has the old
+one or the new one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from pyinfra.api import QuoteString, StringCommand
 
 HERE = Path(__file__).parent
 
-# A line "# lib" of a script, where that library comes in.
-NAMED = re.compile(r"(?m)^# (lib(?:-\w+)?)\n")
-
-# What a library consists of, at the beginning of a line: a function, to the next "}" there or on one line, or
-# a variable, whose quoted text may have many lines. What shellcheck is told of one goes with it.
-DEFINITION = re.compile(
-    r"(?m)^(?:# shellcheck disable=.*\n)?"
-    r"(?:(?P<function>\w+)\(\) \{(?:\n(?:.*\n)*?\}|.* \})|(?P<variable>\w+)=(?:'[^']*'|[\w/.]*))\n",
-)
-COMMENT = re.compile(r"(?m)^[ \t]*#.*\n")
+LIBRARY = re.compile(r"(?m)^# (lib/\w+)\n")
+COMMENT = re.compile(r"(?m)^[ \t]*#(?!!).*\n")
 
 
 @cache
-def definitions(library: str) -> Mapping[str, str]:
-    """The functions and variables of a library, in order; a variable's name begins with "$".
-
-    Raises ValueError when it holds anything else but comments, which would not reach the Mac.
-    """
-    found, rest = {}, (HERE / library).read_text()
-    for match in DEFINITION.finditer(rest):
-        found[match["function"] or f"${match['variable']}"] = match[0]
-    if foreign := COMMENT.sub("", DEFINITION.sub("", rest)).strip():
-        raise ValueError(f"files/{library}: neither a function nor a variable: {foreign.splitlines()[0]!r}")
-    return found
-
-
-def names_in(code: str, known: Mapping[str, str]) -> set[str]:
-    """Which of the `known` functions and variables a piece of shell names, be it as a word of something else:
-    a function may be another one's argument, and one too many does no harm."""
-    code = COMMENT.sub("", code)
-    words = set(re.findall(r"(?<![\w/.$-])\w+(?![\w=/])", code))
-    words |= {f"${name}" for name in re.findall(r"\$\{?(\w+)", code)}
-    return words & known.keys()
+def text(path: str) -> str:
+    """The script at `path`, such as bin/gate, with its libraries."""
+    return LIBRARY.sub(lambda named: (HERE / named[1]).read_text(), (HERE / path).read_text())
 
 
 @cache
-def assembled(name: str) -> str:
-    """The script `name` with what it needs of the libraries that it names, comments included."""
-    script = (HERE / name).read_text()
-    libraries = {library: definitions(library) for library in NAMED.findall(script)}
-    known = {each: code for defined in libraries.values() for each, code in defined.items()}
-    needed: set[str] = set()
-    new = names_in(script, known)
-    while new:
-        needed |= new
-        new = {other for each in new for other in names_in(known[each], known)} - needed
-
-    def wanted(named: re.Match[str]) -> str:
-        return "".join(code for each, code in libraries[named[1]].items() if each in needed)
-
-    return NAMED.sub(wanted, script)
+def sent(path: str) -> str:
+    """The script at `path` as it is sent, which is often: without comments."""
+    return COMMENT.sub("", text(path))
 
 
 @cache
-def text(name: str) -> str:
-    """The script `name` as it reaches the Mac: assembled, and without comments but for what it says it is."""
-    script = assembled(name)
-    head = re.match(r"(?:#.*\n)*", script)
-    code = script[head.end() if head else 0 :]
-    return (head[0] if head else "") + re.sub(r"\n\n+", "\n", COMMENT.sub("", code)).lstrip("\n")
+def toolkit() -> dict[str, str]:
+    """What is installed on the Mac, all in one directory: the commands and the daemons' programs, by name."""
+    paths = sorted([*(HERE / "bin").iterdir(), *(HERE / "daemons").iterdir()], key=lambda path: path.name)
+    return {path.name: text(str(path.relative_to(HERE))) for path in paths}
 
 
-def script(name: str, *args: object) -> StringCommand:
-    """A command that runs the script `name` with `args`, each quoted, without a file on the Mac."""
-    return StringCommand(
-        "/bin/sh", "-c", QuoteString(text(name)), name, *(QuoteString(str(arg)) for arg in args)
+@cache
+def archive() -> str:
+    """The toolkit as one text: a line "=NAME" for each file, and its lines behind a "|"."""
+    return "".join(
+        f"={name}\n" + "".join(f"|{line}\n" for line in each.splitlines()) for name, each in toolkit().items()
     )
 
 
-def script_as(user: str, seconds: int, name: str, *args: object) -> StringCommand:
-    """A command that runs the script `name` as `user`, without a terminal, for at most `seconds`.
+@cache
+def digest() -> str:
+    """What tells this toolkit from any other one: files/lib/archive makes the same of what is installed."""
+    return sha256(archive().encode()).hexdigest()
+
+
+def script(path: str, *args: object) -> StringCommand:
+    """A command that runs the script at `path` with `args`, each quoted, without a file on the Mac."""
+    name = path.rpartition("/")[2]
+    words = (QuoteString(str(arg)) for arg in args)
+    return StringCommand("/bin/sh", "-c", QuoteString(sent(path)), name, *words)
+
+
+def script_as(user: str, seconds: int, path: str, *args: object) -> StringCommand:
+    """A command that runs the script at `path` as `user`, without a terminal, for at most `seconds`.
 
     It prints nothing when the script fails or takes longer, and always exits 0.
     """
-    return script("as-user", user, seconds, text(name), name, *args)
+    return script("facts/as-user", user, seconds, sent(path), path.rpartition("/")[2], *args)

@@ -10,11 +10,11 @@ sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 # What pyinfra has loaded stays to the end: each search through it for garbage would take 30 ms.
 gc.freeze()
 
-from operations.util import terminal, transport  # noqa: E402
+from operations.util import internals, terminal  # noqa: E402
 from settings import defaults, read_env  # noqa: E402
 
 terminal.guard()
-transport.keep_to_the_system()
+internals.keep_to_the_system()
 
 # Facts and operations run as root; what must be the Homebrew user's says so itself.
 _sudo = True

@@ -38,12 +38,12 @@ STOP_SECONDS = 240
 
 def stop_command(user: str, profile: str) -> StringCommand:
     """A command that stops the profile's instance in order, or gives up after STOP_SECONDS."""
-    return script("stop-instance", user, profile, STOP_SECONDS)
+    return script("bin/stop-instance", user, profile, STOP_SECONDS)
 
 
 def sweep_command(user: str, profile: str) -> StringCommand:
     """A command that ends, by verified pid, what still runs of the profile."""
-    return script("sweep-profile", user, profile)
+    return script("bin/sweep-profile", user, profile)
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _undo(state: State, host: Host, user: str, profile: str, label: str, *, dele
     if not run(state, host, sweep_command(user, profile), live=True)[0]:
         return False
     if delete:
-        run(state, host, script("delete-instance", user, profile), live=True)
+        run(state, host, script("bin/delete-instance", user, profile), live=True)
     files = [QuoteString(plist_path(label)), QuoteString(milestones_path(label))]
     return run(state, host, StringCommand("/bin/rm", "-rf", *files))[0]
 

@@ -272,7 +272,7 @@ def _settled(host: Host, user: str, profile: str, name: str) -> str | None:
 
 def _show_last_lines(state: State, host: Host, installer: Installer, service: Service) -> None:
     host.log(f"{installer.container}'s last lines:")
-    command = script("container-log", service.user, service.profile, installer.container, 20)
+    command = script("bin/container-log", service.user, service.profile, installer.container, 20)
     run(state, host, command, live=True)
 
 
@@ -322,7 +322,7 @@ def _stays_up(state: State, host: Host, installer: Installer, service: Service) 
 
 def start(state: State, host: Host, due: Due, service: Service, tries: int) -> bool:
     """Start a detached container that is there and does not run, and see it stay up."""
-    command = script("start-container", service.user, service.profile, due.installer.container)
+    command = script("bin/start-container", service.user, service.profile, due.installer.container)
     return _tried(state, host, due, service, tries, command) and _stays_up(
         state, host, due.installer, service
     )
@@ -348,14 +348,14 @@ def install(
         for line in installer.text.splitlines():
             host.log(f"  {line}")
     text = installer.script(SPEC_LABEL, installers.secrets)
-    command = script("run-installer", service.user, service.profile, installer.container, INSTALL_SECONDS)
+    command = script("bin/run-installer", service.user, service.profile, installer.container, INSTALL_SECONDS)
     if not _tried(state, host, due, service, tries, command, stdin=text):
         return False
     if installer.detached and not _stays_up(state, host, installer, service):
         return False
     if installer.smoke_test:
         note = script(
-            "note", milestones_path(service.label), smoke_note(installer.container), installer.digest
+            "bin/note", milestones_path(service.label), smoke_note(installer.container), installer.digest
         )
         return run(state, host, note)[0]
     return True
@@ -364,12 +364,12 @@ def install(
 def remove(state: State, host: Host, name: str, was: str, service: Service) -> bool:
     """Remove a container that no installer describes any more; `was` is its state, to be said first."""
     host.log(f"Remove {name}, which is {was}: no installer describes it. Its image and its volumes stay")
-    ok, said = run(state, host, script("remove-container", service.user, service.profile, name))
+    ok, said = run(state, host, script("bin/remove-container", service.user, service.profile, name))
     return ok or fail(host, f"Container {name} cannot be removed:", *said)
 
 
 def _pull(state: State, host: Host, image: Image, service: Service) -> Pulled:
-    command = script("pull-image", service.user, service.profile, PULL_SECONDS, *image)
+    command = script("bin/pull-image", service.user, service.profile, PULL_SECONDS, *image)
     try:
         ok, output = run(state, host, command)
     except (OSError, EOFError, SSHException) as error:

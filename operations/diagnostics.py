@@ -193,7 +193,7 @@ def collect(
     """
     try:
         host.log("Collecting diagnostics")
-        command = script_as(user, 90, "diagnose", user, profile, label, log_path)
+        command = script_as(user, 90, "bin/diagnose", user, profile, label, log_path)
         try:
             _, output = run(state, host, command, hidden=True, _timeout=SECONDS)
         except Exception as error:

@@ -123,7 +123,7 @@ def see_ready(
         f"Docker {seen.version if seen else ''} is ready: "
         f"{required} good answers in a row on {seen.socket if seen else ''}"
     )
-    ok, said = run(state, host, script("note", milestones_path(label), VERIFIED, str(required)))
+    ok, said = run(state, host, script("bin/note", milestones_path(label), VERIFIED, str(required)))
     return [] if ok else ["That Docker is ready cannot be noted:", *said]
 
 

@@ -50,4 +50,4 @@ def formulae(user: str) -> Commands:
     if not names:
         host.noop("colima, docker and qemu are installed")
         return
-    yield LiveCommand(*script("install-formulae", user, *names).bits)
+    yield LiveCommand(*script("bin/install-formulae", user, *names).bits)

@@ -160,7 +160,7 @@ def describe(job: JobState, label: str, decision: Convergence, what: str = "Coli
 
 def launchctl(state: State, host: Host, *arguments: str) -> tuple[int, str]:
     """Run one launchctl verb, within a minute: its exit status and what it said."""
-    _, lines = run(state, host, script("launchctl", *arguments))
+    _, lines = run(state, host, script("bin/launchctl", *arguments))
     if not lines or not lines[-1].startswith("rc="):
         return -1, " ".join(lines)
     return int(lines[-1].removeprefix("rc=")), " ".join(line for line in lines[:-1] if line.strip())
@@ -168,7 +168,7 @@ def launchctl(state: State, host: Host, *arguments: str) -> tuple[int, str]:
 
 def hold(label: str, seconds: int) -> StringCommand:
     """A command that has the pulse leave a job alone for so many seconds, or, with 0, no longer."""
-    return script("hold", label, seconds, "deploy")
+    return script("bin/hold", label, seconds, "deploy")
 
 
 def unload_job(state: State, host: Host, label: str, seconds: int) -> bool:
@@ -338,7 +338,7 @@ def absent(
         if after_unload is not None:
             yield LiveCommand(*after_unload.bits)
     if job.disabled:
-        yield script("launchctl", "enable", f"system/{label}")
+        yield script("bin/launchctl", "enable", f"system/{label}")
     yield StringCommand("/bin/rm", "-rf", QuoteString(plist_path(label)), QuoteString(milestones_path(label)))
 
 
@@ -410,7 +410,7 @@ def stopped(
     if job.loaded:
         yield FunctionCommand(_stop, (label, _drain(job), before_unload, after_unload), {})
     else:
-        yield script("launchctl", "disable", f"system/{label}")
+        yield script("bin/launchctl", "disable", f"system/{label}")
 
 
 def unstartable(job: JobState) -> str | None:
@@ -468,7 +468,7 @@ def started(label: str, what: str = "Colima") -> Commands:
     if not job.running:
         plist = job.plist or {}
         log, owner = plist.get("StandardOutPath", ""), plist.get("UserName", "root")
-        yield script("begin", milestones_path(label), log, owner)
+        yield script("bin/begin", milestones_path(label), log, owner)
     yield FunctionCommand(load_job, (label,), {})
 
 
@@ -528,7 +528,7 @@ def daemon(
     if decision.write_plist and state.config.DIFF:
         _show_diff(path, job.plist, plist)
     if decision.write_launch:
-        yield StringCommand(*script("install-file", script_path(runs), "0755").bits, _stdin=launch)
+        yield StringCommand(*script("bin/install-file", script_path(runs), "0755").bits, _stdin=launch)
     if decision.unload:
         drain = (job.exit_timeout or plist.get("ExitTimeOut", 20)) + 15
         yield hold(label, 2 * drain)
@@ -538,13 +538,13 @@ def daemon(
         if after_unload is not None:
             yield LiveCommand(*after_unload.bits)
     if decision.write_plist:
-        yield StringCommand(*script("install-file", path, "0644").bits, _stdin=xml)
+        yield StringCommand(*script("bin/install-file", path, "0644").bits, _stdin=xml)
     if decision.load:
         log = plist.get("StandardOutPath", "")
         owner = plist.get("UserName", "root")
-        yield script("begin", milestones_path(label), log, owner, *milestones)
+        yield script("bin/begin", milestones_path(label), log, owner, *milestones)
         yield FunctionCommand(load_job, (label,), {})
         if decision.unload:
             yield hold(label, 0)
     elif decision.enable:
-        yield script("launchctl", "enable", f"system/{label}")
+        yield script("bin/launchctl", "enable", f"system/{label}")

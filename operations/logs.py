@@ -70,7 +70,7 @@ class Logs:
         """
         places = [part.place for part in after]
         command = script(
-            "read-logs", self.user, self.profile, self.label, self.log_path, count, seconds, *places
+            "facts/logs", self.user, self.profile, self.label, self.log_path, count, seconds, *places
         )
         try:
             # Not even with -vvv is shown what has not been masked.

@@ -80,7 +80,7 @@ def prune(
         return True
 
     def docker(action: str) -> tuple[bool, list[str]]:
-        return run(state, host, script("prune", user, profile, mode, action, *networks))
+        return run(state, host, script("bin/prune", user, profile, mode, action, *networks))
 
     def failed(said: list[str]) -> bool:
         return fail(

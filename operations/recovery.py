@@ -270,7 +270,7 @@ def _take(step: str, state: State, host: Host, service: Service) -> bool:
         host.log(f"{service.label} is not loaded and enabled any more, or cannot be read: it is left alone")
         return False
     if step == DOCKER:
-        command = script("restart-docker", service.user, service.profile, DOCKER_RESTART_SECONDS)
+        command = script("bin/restart-docker", service.user, service.profile, DOCKER_RESTART_SECONDS)
         return run(state, host, command, live=True)[0]
     if step == KICK:
         return load_job(state, host, service.label)

@@ -259,7 +259,7 @@ def _start_again(state: State, host: Host, place: Place, was_loaded: bool) -> No
 def _move(state: State, host: Host, place: Place, mode: str) -> bool:
     """Set aside what is in place of the profile, or delete it; or finish what an earlier run began."""
     command = script(
-        "set-aside",
+        "bin/set-aside",
         place.user,
         place.profile,
         {DELETE: "delete"}.get(mode, mode),
@@ -354,12 +354,12 @@ def _restore(state: State, host: Host, place: Place, backup: str) -> bool:
         return fail(host, f"what {place.name} consists of cannot be read.")
     if anything(contents) and not _move(state, host, place, MOVE):
         return fail(host, f"{place.name} stays as it was; {backup} was not put back.")
-    if run(state, host, script("restore-backup", place.user, place.profile, backup), live=True)[0]:
+    if run(state, host, script("bin/restore-backup", place.user, place.profile, backup), live=True)[0]:
         return True
     fail(host, f"{backup} cannot be put back.")
     if (
         contents.parts
-        and run(state, host, script("restore-backup", place.user, place.profile, place.unit), live=True)[0]
+        and run(state, host, script("bin/restore-backup", place.user, place.profile, place.unit), live=True)[0]
     ):
         host.log("What was there before is in its place again.")
     _start_again(state, host, place, job.loaded)

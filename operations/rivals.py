@@ -65,7 +65,7 @@ def remove(state: State, host: Host, rival: Rival, user: str, backup: str, asks:
         host.log(f"{rival.name} is unloaded")
         return True
     kept = f"{backup}/launchd-{time.strftime('%Y%m%d-%H%M%S')}"
-    ok, said_lines = run(state, host, script("move-aside", definition.path, kept, user))
+    ok, said_lines = run(state, host, script("bin/move-aside", definition.path, kept, user))
     if not ok:
         return fail(host, f"{definition.path} cannot be moved to {kept}:", *said_lines)
     host.log(f"{rival.name} is unloaded, and its file moved to {kept}")

@@ -82,4 +82,4 @@ def removed(user: str, profile: str, label: str) -> Commands:
     elif not found.processes and not found.stale:
         host.noop(f"nothing runs of profile {profile}, and no crash has left anything")
     else:
-        yield LiveCommand(*script("settle-profile", user, profile, STOP_SECONDS).bits)
+        yield LiveCommand(*script("bin/settle-profile", user, profile, STOP_SECONDS).bits)

@@ -163,4 +163,4 @@ def untraced(user: str, label: str, log_path: str) -> Commands:
     elif not found.paths:
         host.noop("there is nothing of it")
     else:
-        yield LiveCommand(*script("remove-traces", user, label, log_path).bits)
+        yield LiveCommand(*script("bin/remove-traces", user, label, log_path).bits)
