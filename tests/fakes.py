@@ -19,8 +19,8 @@ Answer = tuple[bool, list[str]]
 
 
 def words(command: PyinfraCommand | str) -> list[str]:
-    """A command's words as the Mac's shell would have them: of one of the toolkit its name, the
-    label and its other arguments; of a script that is sent its name and arguments, also where as-user runs it.
+    """A command's words as the Mac's shell would have them: of the toolkit's its name and
+    arguments; of a script that is sent likewise, also where as-user runs it.
     """
     if isinstance(command, FunctionCommand):
         return [command.function.__name__]
