@@ -70,6 +70,7 @@ class FakeHost:
     ran: list[Ran] = field(default_factory=list)
 
     def get_fact(self, fact: Any, **arguments: Any) -> Any:
+        arguments.pop("_ignore_errors", None)
         if together := getattr(fact, "asked", ()):  # of operations.util.ahead.joined()
             return [self.get_fact(each, **given) for each, given in together]
         value = self.facts[fact]
