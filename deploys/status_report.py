@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from facts.diagnosis import Diagnosis, DiagnosisState
 from pyinfra.api import Host
 
 from deploys import preflight
@@ -24,6 +23,7 @@ from facts.colima import (
     Program,
     ProgramState,
 )
+from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Mac, MacState
