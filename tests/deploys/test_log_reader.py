@@ -12,17 +12,23 @@ from typing import Any
 
 import gevent
 import pytest
-from paramiko import SSHException
-from pyinfra.context import ctx_state
+from pyinfra.context import ctx_config, ctx_state
 
-from operations.logs import ABSENT, NAMES, WAIT_SECONDS, Logs, Part, Reading, parse, prefixes, rows
-from tests.fakes import Answer, FakeHost
+from deploys import log_reader
+from deploys.log_reader import WAIT_SECONDS, Reader, prefixes, rows
+from facts.logs import ABSENT, NAMES, LogLines, Logs
+from operations.util import internals
+from settings import Settings
+from tests.fakes import FakeHost
 
-LABEL = "homebrew.mrcee.colima-pulse"
-OUTPUT = ["[7:20]", "|one", "|two", "[absent]", "[unreadable] Permission denied", "[8:0]", "end"]
-SEEN = (Part("7:20", ("one", "two")), Part(ABSENT), Part("unreadable", why="Permission denied"), Part("8:0"))
-WELL = ["[7:20]", "|one", "[8:1]", "[9:1]", "[10:4]", "|tick", "end"]
-NEWS = ["[7:30]", "|news", "[8:1]", "[9:1]", "[10:4]", "end"]
+SEEN = (
+    LogLines("7:20", ("one", "two")),
+    LogLines(ABSENT),
+    LogLines("unreadable", why="Permission denied"),
+    LogLines("8:0"),
+)
+WELL = (LogLines("7:20", ("one",)), LogLines("8:1"), LogLines("9:1"), LogLines("10:4", ("tick",)))
+NEWS = (LogLines("7:30", ("news",)), *WELL[1:3], LogLines("10:4"))
 
 
 class Host(FakeHost):
@@ -31,114 +37,75 @@ class Host(FakeHost):
     __hash__ = object.__hash__
 
 
+def host_of(name: str, answer: Any) -> Any:
+    return Host({Logs: answer}, name=name)
+
+
 @pytest.fixture
-def run_of() -> Iterator[Callable[..., Any]]:
-    """A function that makes these hosts the run's: run_of(host, ...)."""
+def run_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """A function that makes these hosts the run's, and all but the last reached: run_of(host, ..., lost)."""
+    monkeypatch.setattr(internals, "_failures", {})
+    monkeypatch.setattr(internals, "_refusals", {})
+    monkeypatch.setattr(log_reader, "_read", {})
 
-    def make(*hosts: Any) -> Any:
-        state = SimpleNamespace(inventory=hosts, failed_hosts=set(), print_output=False, print_input=False)
-        ctx_state.set(state)
-        return state
+    def make(*hosts: Any) -> None:
+        ctx_state.set(
+            SimpleNamespace(
+                inventory=hosts,
+                failed_hosts=set(),
+                activated_hosts=set(hosts),
+                ops={host: {} for host in hosts},
+                is_host_in_limit=lambda _: True,
+            )
+        )
 
-    yield make
+    with ctx_config.use(SimpleNamespace()):
+        yield make
     ctx_state.reset()
 
 
-def host_of(name: str, answer: Callable[[list[str]], Answer]) -> Any:
-    arguments = dict.fromkeys(("_sudo", "_sudo_user", "_timeout"))
-    return Host(answer=answer, name=name, current_op_global_arguments=arguments)
-
-
-def of(host: Any, secrets: tuple[str, ...] = ()) -> Logs:
-    return Logs(host, "alice", "default", LABEL, "/var/log/colima.log", secrets)
-
-
-def answering(output: list[str]) -> Callable[[list[str]], Answer]:
-    return lambda _: (True, output)
+def settings(**changed: Any) -> Settings:
+    return Settings(homebrew_user="alice", **changed)
 
 
 # What is read
 
 
-def test_an_answer() -> None:
-    assert parse(OUTPUT) == list(SEEN)
-    assert [part.wrong for part in SEEN] == [False, False, True, False]
+def test_what_is_asked_and_masked(run_of: Callable[..., None]) -> None:
+    asked: list[dict[str, Any]] = []
 
+    def answer(**arguments: Any) -> Any:
+        asked.append(arguments)
+        return (LogLines("7:1", ("a hunter2 b", "TOKEN=x")), *SEEN[1:])
 
-def test_an_answer_cut_off_is_none() -> None:
-    for end in range(len(OUTPUT)):
-        with pytest.raises(ValueError, match="incomplete"):
-            parse(OUTPUT[:end])
-
-
-def test_what_sudo_says_is_no_part_of_it() -> None:
-    said = "sudo: unable to resolve host mini"
-    assert parse([said, "|no part", *OUTPUT[:3], said, *OUTPUT[3:], said]) == list(SEEN)
-
-
-def test_what_is_asked(run_of: Callable[..., Any]) -> None:
-    host = host_of("mini", answering(WELL))
+    host = host_of("mini", answer)
     run_of(host)
-    of(host).read(50)
-    of(host).read(1, WAIT_SECONDS, SEEN)
-    words = ["read-logs", "alice", "default", LABEL, "/var/log/colima.log"]
-    places = [part.place for part in SEEN]
-    assert host.told == [[*words, "50", "0"], [*words, "1", str(WAIT_SECONDS), *places]]
-    # Output that is not masked yet is shown nowhere, and no question is without an end.
-    assert [each.live for each in host.ran] == [False, False]
-    assert all(each.arguments["_timeout"] > WAIT_SECONDS + 20 for each in host.ran)
-
-
-def test_secrets_are_masked(run_of: Callable[..., Any]) -> None:
-    host = host_of("mini", answering(["[7:1]", "|a hunter2 b", "|TOKEN=x", *WELL[2:]]))
-    run_of(host)
-    assert of(host, ("hunter2",)).read(5)[0].lines == ("a *** b", "TOKEN=***")
-
-
-@pytest.mark.parametrize(
-    ("error", "why"),
-    [
-        (TimeoutError(), "no answer: TimeoutError"),
-        (SSHException("gone"), "no answer: gone"),
-        (OSError("reset"), "no answer: reset"),
-        (EOFError(), "sudo wants a password"),
-    ],
-)
-def test_a_wire_that_breaks(run_of: Callable[..., Any], error: Exception, why: str) -> None:
-    def breaks(_: list[str]) -> Answer:
-        raise error
-
-    host = host_of("mini", breaks)
-    run_of(host)
-    with pytest.raises(ValueError, match=why):
-        of(host).read(5)
+    reader = Reader(host, settings(colima_extra_args=("--env=A=hunter2",)))
+    found = reader.read(50)
+    assert found and found[0].lines == ("a *** b", "TOKEN=***")
+    reader.read(1, WAIT_SECONDS, found)
+    assert asked[0].items() >= {"user": "alice", "count": 50, "seconds": 0, "places": ()}.items()
+    assert asked[1]["places"] == ("7:1", ABSENT, "unreadable", "8:0")
+    # No question is without an end.
+    assert all(each["_timeout"] > WAIT_SECONDS + 20 for each in asked)
 
 
 # What is shown
 
 
 def test_a_terminal_obeys_no_log() -> None:
-    assert rows(Part("1:1", ("a\tb \x1b[2J\r\x07é",)), "colima") == ["colima | a\tb ?[2J??é"]
-
-
-def test_prefixes() -> None:
-    one = prefixes(["mini"])
-    assert one["mini", "colima"] == "colima   "
-    assert {len(each) for each in one.values()} == {9}
-    many = prefixes(["a", "long-name"])
-    assert many["a", "pulse"] == "a         pulse    "
-    assert {len(each) for each in many.values()} == {19}
+    parts = (LogLines("1:1", ("a\tb \x1b[2J\r\x07é",)), *WELL[1:3], LogLines("1:1"))
+    assert rows("mini", parts, prefixes(["mini"])) == ["colima    | a\tb ?[2J??é"]
 
 
 def shown(*hosts: Any, follow: bool = False) -> int:
-    reading = Reading()
     for host in hosts:
-        reading.read(of(host), 50)
-    return reading.show(follow=follow)
+        log_reader.read(Reader(host, settings(follow=follow)))
+    return log_reader.show()
 
 
-def test_one_host(run_of: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
-    host = host_of("mini", answering(WELL))
+def test_one_host(run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    host = host_of("mini", WELL)
     run_of(host)
     assert shown(host) == 0
     assert capsys.readouterr().out == "colima    | one\npulse     | tick\n"
@@ -146,46 +113,42 @@ def test_one_host(run_of: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 
 
 def test_many_hosts_in_the_inventorys_order(
-    run_of: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    a, b = host_of("a", answering(WELL)), host_of("b", answering(WELL))
+    a, b = host_of("a", WELL), host_of("long-name", WELL)
     run_of(a, b)
     assert shown(b, a) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "a colima    | one",
-        "a pulse     | tick",
-        "b colima    | one",
-        "b pulse     | tick",
+        "a         colima    | one",
+        "a         pulse     | tick",
+        "long-name colima    | one",
+        "long-name pulse     | tick",
     ]
 
 
-def test_what_cannot_be_read_is_said(run_of: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
-    half, none = (
-        host_of("half", answering(OUTPUT)),
-        host_of("none", lambda _: (False, ["there is no user alice"])),
-    )
+def test_what_cannot_be_read_is_said(run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    half, none = host_of("half", SEEN), host_of("none", None)
     run_of(half, none)
     assert shown(half, none) == 1
     assert "half colima    | two" in capsys.readouterr().out
-    assert half.logged == [
-        "There is no log ha.stderr",
-        "The log ha.stdout cannot be read: Permission denied",
-    ]
-    assert none.logged == ["The logs cannot be read: there is no user alice"]
+    assert half.logged == ["There is no log ha.stderr", "The log ha.stdout cannot be read: Permission denied"]
 
 
-def test_a_host_that_was_not_reached_is_a_failure(run_of: Callable[..., Any]) -> None:
-    host = host_of("mini", answering(WELL))
-    state = run_of(host)
-    state.failed_hosts.add("another")
-    assert shown(host) == 1
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_host_without_logs_is_a_failure(run_of: Callable[..., None], refused: bool) -> None:
+    mini, other = host_of("mini", WELL), host_of("other", WELL)
+    run_of(mini, other)
+    if refused:
+        internals.note_refusal(other, ("LINES: many",))
+    assert shown(mini) == 1
+    assert other.logged == (["LINES: many"] if refused else [])
 
 
 def test_json(
-    run_of: Callable[..., Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run_of: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["pyinfra", "--json"])
-    half, none = host_of("half", answering(OUTPUT)), host_of("none", lambda _: (False, []))
+    half, none = host_of("half", SEEN), host_of("none", None)
     run_of(half, none)
     assert shown(half, none) == 1
     lines = dict(zip(NAMES, (["one", "two"], [], None, []), strict=True))
@@ -195,15 +158,15 @@ def test_json(
 # What comes
 
 
-def test_followed_until_ctrl_c(run_of: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
-    asked: list[list[str]] = []
+def test_followed_until_ctrl_c(run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[Any] = []
 
-    def answer(words: list[str]) -> Answer:
-        asked.append(words)
+    def answer(places: Any, **_: Any) -> Any:
+        asked.append(places)
         if len(asked) == 3:
             os.kill(os.getpid(), signal.SIGINT)
             gevent.sleep(30)
-        return True, WELL if len(asked) == 1 else NEWS
+        return WELL if len(asked) == 1 else NEWS
 
     host = host_of("mini", answer)
     run_of(host)
@@ -211,24 +174,19 @@ def test_followed_until_ctrl_c(run_of: Callable[..., Any], capsys: pytest.Captur
     assert shown(host, follow=True) == 0
     assert capsys.readouterr().out.splitlines() == ["colima    | one", "pulse     | tick", "colima    | news"]
     # Each question goes on from where the answer before had come to.
-    assert [words[7:] for words in asked] == [
-        [],
-        ["7:20", "8:1", "9:1", "10:4"],
-        ["7:30", "8:1", "9:1", "10:4"],
-    ]
+    assert asked == [(), ("7:20", "8:1", "9:1", "10:4"), ("7:30", "8:1", "9:1", "10:4")]
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_one_that_is_lost_is_said_and_the_others_go_on(
-    run_of: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers = {"a": iter([WELL, NEWS, NEWS]), "b": iter([WELL])}
 
-    def answer(name: str) -> Callable[[list[str]], Answer]:
-        def say(_: list[str]) -> Answer:
+    def answer(name: str) -> Any:
+        def say(**_: Any) -> Any:
             gevent.sleep(0)
-            output = next(answers[name], None)
-            return output is not None, output or ["the wire is cut"]
+            return next(answers[name], None)
 
         return say
 
@@ -236,14 +194,14 @@ def test_one_that_is_lost_is_said_and_the_others_go_on(
     run_of(a, b)
     assert shown(a, b, follow=True) == 1
     assert capsys.readouterr().out.count("a colima    | news") == 2
-    assert b.logged == ["The logs cannot be followed any more: the wire is cut"]
+    assert b.logged == ["The logs cannot be followed any more"]
 
 
-def test_whoever_read_has_seen_enough(run_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_read_has_seen_enough(run_of: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """As with `| head`."""
     reading, writing = os.pipe()
     os.close(reading)
-    host = host_of("mini", answering(WELL))
+    host = host_of("mini", WELL)
     run_of(host)
     with os.fdopen(writing, "w", buffering=1) as broken:
         monkeypatch.setattr(sys, "stdout", broken)
