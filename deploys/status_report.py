@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from deploys.diagnostics import mask, secrets_of
 from pyinfra.api import Host
 
 from deploys import preflight
@@ -30,7 +31,6 @@ from facts.mac import Mac, MacState
 from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, BootReport, Pulse, PulseState
 from facts.util import Record, plain
 from operations import containers
-from operations.diagnostics import mask, secrets_of
 from operations.util import internals
 from operations.util.ahead import together
 from operations.util.installer import Installer, Installers
