@@ -184,7 +184,7 @@ def test_a_connection_that_breaks_leaves_nothing_to_be_read() -> None:
     report = judged(Seen())
     assert report.state == UNKNOWN
     (fault,) = report.faults
-    assert "the Mac, launchd's job, Lima's instance, Docker, the guest" in fault.text
+    assert "the Mac, launchd's job, Lima's instance, Docker, what is wrong, the guest" in fault.text
 
 
 def test_why_a_start_fails_is_one_line() -> None:
