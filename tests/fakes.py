@@ -12,21 +12,21 @@ from pyinfra.api import FunctionCommand, StringCommand
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
+from operations.util.commands import BIN
+
 Answer = tuple[bool, list[str]]
 
 
 def words(command: PyinfraCommand | str) -> list[str]:
-    """A command's words as the Mac's shell would have them; of a script in files/ its name and arguments,
-    also where files/as-user runs it.
-
-    Of a FunctionCommand the function's name.
+    """A command's words as the Mac's shell would have them: of the toolkit's its name and
+    arguments; of a script that is sent likewise, also where as-user runs it.
     """
     if isinstance(command, FunctionCommand):
         return [command.function.__name__]
     raw = command.get_raw_value() if isinstance(command, StringCommand) else str(command)
     found = shlex.split(raw)
     if found[:2] != ["/bin/sh", "-c"]:
-        return found
+        return [found[0].removeprefix(f"{BIN}/"), *found[1:]]
     return found[7:] if found[3:4] == ["as-user"] else found[3:]
 
 

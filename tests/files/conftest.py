@@ -270,6 +270,7 @@ class Mac:
             "places",
             "lock",
             "launchd",
+            "colima",
             "processes",
             "ending",
             "leftovers",
