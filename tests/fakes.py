@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -69,7 +70,8 @@ class FakeHost:
     ran: list[Ran] = field(default_factory=list)
 
     def get_fact(self, fact: Any, **arguments: Any) -> Any:
-        if together := getattr(fact, "asked", ()):  # of operations.util.remote.joined()
+        arguments.pop("_ignore_errors", None)
+        if together := getattr(fact, "asked", ()):  # of operations.util.ahead.joined()
             return [self.get_fact(each, **given) for each, given in together]
         value = self.facts[fact]
         return value(**arguments) if callable(value) else value
@@ -112,6 +114,7 @@ def fake_state(*, executing: bool = True, diff: bool = False, reads: bool = Fals
         active_hosts=set(),
         failed_hosts=set(),
         should_check_for_changes=lambda: reads,
+        ops=defaultdict(dict),
         limit_hosts=range(hosts),
     )
 
