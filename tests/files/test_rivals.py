@@ -243,7 +243,9 @@ def test_the_user_alone_looks_into_the_home(mac: Mac, directories: list[Path]) -
 
 
 def test_the_user_cannot_forge_a_place(mac: Mac, directories: list[Path]) -> None:
-    as_the_user(mac, before=r"printf '[system /Library/LaunchDaemons]\nfile\tx.plist\tx\tdefault\talice\n'; exit 0")
+    as_the_user(
+        mac, before=r"printf '[system /Library/LaunchDaemons]\nfile\tx.plist\tx\tdefault\talice\n'; exit 0"
+    )
     assert seen(mac) == [
         ("unreadable", PLACES[2], None),
         ("file", f"{PLACES[2]}/x.plist", "x"),
