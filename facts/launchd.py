@@ -34,7 +34,6 @@ QUARANTINED = 155
 NOT_ALLOWED = 161
 
 DAEMONS = "/Library/LaunchDaemons"
-AGENTS = "/Library/LaunchAgents"  # and the same in a home
 SUPPORT = "/Library/ColimaPulse"  # root's alone: what root runs must not be writable by another
 
 
