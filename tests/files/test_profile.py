@@ -1,177 +1,21 @@
-"""observe-mac, -homebrew, -user, -job, -profile and -log, read by the facts they are for."""
+"""facts/job, profile and log, run for real and read by the facts they are for."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-import files
 from facts.colima import ColimaProfile, Log, LogPart, ProfileState
 from facts.launchd import JobState, LaunchdJob
-from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
-from facts.mac import Mac as MacFact
-from facts.power import Power, PowerState
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
 
-
-def record(mac: Mac, home: str, code: int = 0, text: str | None = None) -> None:
-    """Let dscl know alice, with this home."""
-    where = f"NFSHomeDirectory:\n {home}" if " " in home else f"NFSHomeDirectory: {home}"
-    shown = text if text is not None else f"{where}\nPrimaryGroupID: 20\nUniqueID: 501\nUserShell: /bin/zsh"
-    (mac.root / "record").write_text(shown + "\n")
-    (mac.root / "home").write_text(where + "\n")
-    mac.tool(
-        "/usr/bin/dscl", f"[ $# = 4 ] && exec cat '{mac.root}/home'; cat '{mac.root}/record'; exit {code}"
-    )
-
-
-# --- the Mac
-
-
-def on_a_mac(mac: Mac, done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The output as a Mac would print it: the places where they belong."""
-    return [line.replace(str(mac.root), "") for line in lines(done)]
-
-
-def test_a_mac_on_which_nothing_works_is_still_a_whole_answer(mac: Mac) -> None:
-    for name in ("sysctl", "dscl", "id", "sudo"):
-        mac.remove(name)
-    done = mac.run("observe-mac")
-    state = MacFact().process(on_a_mac(mac, done))
-    assert state == MacState(
-        kernel="", macos=None, arch="", rosetta=False, cpus=None, memory=None, volume_size=None,
-        volume_free=None, homebrew=HomebrewState("/usr/local", None, None, ()), filevault=None,
-        sleep_minutes=None, auto_restart=None, boot_time=None, console_user=None,
-    )  # fmt: skip
-    assert done.returncode == 0
-
-
-def test_a_mac(mac: Mac) -> None:
-    mac.tool("/usr/bin/uname", "case $1 in -s) echo Darwin ;; -m) echo x86_64 ;; esac")
-    mac.tool(
-        "/usr/sbin/sysctl",
-        """names=yes; if [ "$1" = -n ]; then names=; shift; fi
-        for name; do
-            case $name in
-            hw.optional.arm64 | sysctl.proc_translated) value=1 ;;
-            hw.ncpu) value=8 ;;
-            hw.memsize) value=17179869184 ;;
-            kern.boottime) value='{ sec = 1750000000, usec = 42 } Sun Jun 15 15:06:40 2025' ;;
-            *) echo "sysctl: unknown oid '$name'" >&2; continue ;;
-            esac
-            echo "${names:+$name: }$value"
-        done""",
-    )
-    mac.tool("/usr/bin/sw_vers", '[ "$*" = -productVersion ] && echo 15.5')
-    mac.tool(
-        "/usr/bin/stat",
-        """case "$*" in
-        '-f %Su /dev/console') echo root ;;
-        "-L -f %Su "*/bin/brew) echo 'al=ice' ;;
-        *) exit 1 ;;
-        esac""",
-    )
-    mac.tool("/usr/bin/fdesetup", "printf 'FileVault is On.\\nEncryption in progress: Percent = 5\\nend\\n'")
-    mac.tool(
-        "/bin/df",
-        """[ "$*" = '-k /Users' ] && printf '%s\\n' \
-        'Filesystem   1024-blocks      Used Available Capacity iused ifree %iused  Mounted on' \
-        '//al@nas/My Homes  482797652 123456789 340000000    27%  1000000  3400000    0%  /System/Volumes'""",
-    )
-    mac.tool(
-        "/usr/bin/pmset",
-        """printf '%s\\n' 'System-wide power settings:' ' SleepDisabled\t\t0' 'Currently in use:' \
-        ' standby              1' \
-        ' Sleep On Power Button 1' ' autorestart          1' ' disksleep            10' \
-        ' sleep                0 (sleep prevented by caffeinate, powerd)' ' displaysleep         5'""",
-    )
-    for tool in ("brew", "colima", "docker", "wget"):
-        mac.brewed(tool, "echo called")
-    (mac.prefix / "bin/limactl").write_text("not a program")
-    done = mac.run("observe-mac")
-    assert done.stderr == ""
-    assert MacFact().process(on_a_mac(mac, done)) == MacState(
-        kernel="Darwin", macos="15.5", arch="arm64", rosetta=True, cpus=8, memory=17179869184,
-        volume_size=482797652 * 1024, volume_free=340000000 * 1024,
-        homebrew=HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "al=ice", ("colima", "docker")),
-        filevault=True, sleep_minutes=0, auto_restart=True, boot_time=1750000000, console_user=None,
-        disk_sleep_minutes=10,
-    )  # fmt: skip
-    assert [mac.calls(tool) for tool in ("brew", "colima", "docker")] == [[], [], []], "only looked at"
-
-
-def test_power(mac: Mac) -> None:
-    mac.tool(
-        "/usr/bin/pmset",
-        """case "$*" in
-        '-g custom') printf '%s\\n' 'Battery Power:' ' sleep                1' 'AC Power:' \
-            ' Sleep On Power Button 1' ' sleep                0 (sleep prevented by caffeinate, powerd)' ;;
-        '-g cap') printf '%s\\n' 'Capabilities for AC Power:' ' sleep' ' displaysleep' ;;
-        *) exit 64 ;;
-        esac""",
-    )
-    done = mac.run("observe-power")
-    assert done.stderr == ""
-    found = Power().process(on_a_mac(mac, done))
-    assert found == PowerState({"Battery Power": {"sleep": 1}, "AC Power": {"sleep": 0}})
-    mac.remove("pmset")
-    assert Power().process(on_a_mac(mac, mac.run("observe-power"))) is None
-
-
-def test_homebrew_of_an_intel_mac_on_apple_silicon_is_found(mac: Mac) -> None:
-    mac.tool("/usr/bin/stat", "echo bob")
-    (mac.root / "usr/local/bin").mkdir(parents=True)
-    mac.tool("/usr/local/bin/brew", ":")
-    done = mac.run("observe-homebrew")
-    found = HomebrewState("/opt/homebrew", "/usr/local/bin/brew", "bob", ())
-    assert Homebrew().process(on_a_mac(mac, done)) == found
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-# --- a user
-
-
-@pytest.mark.parametrize("home", ["Users/al ice", "Users/bob", "Users/a=b|c [end]"])
-def test_a_user(mac: Mac, home: str) -> None:
-    directory = mac.root / home
-    record(mac, str(directory))
-    for present in (directory.is_dir(), True):
-        done = mac.run("observe-user", "alice")
-        assert User().process(lines(done)) == UserState(501, 20, "staff", str(directory), present, "/bin/zsh")
-        directory.mkdir(exist_ok=True)
-    assert done.stderr == ""
-
-
-def test_a_user_who_is_not_there(mac: Mac) -> None:
-    assert User().process(lines(mac.run("observe-user", "nobody"))) == NoUser()
-
-
-@pytest.mark.parametrize("name", ["", "al ice", "$(touch x)", "-n", "a'b\"c", "end\nend"])
-def test_any_name_is_one_word_and_gives_a_whole_answer(mac: Mac, name: str) -> None:
-    assert isinstance(User().process(lines(mac.run("observe-user", name))), NoUser)
-    assert mac.calls("dscl")[0][:3] == [".", "-read", f"/Users/{name}"]
-
-
-@pytest.mark.parametrize("code, text", [(185, "eDSUnknownNodeName"), (0, "No such key: UniqueID")])
-def test_a_directory_service_that_fails_is_unknown(mac: Mac, code: int, text: str) -> None:
-    record(mac, "/Users/alice", code, text)
-    assert User().process(lines(mac.run("observe-user", "alice"))) is None
-
-
-def test_without_a_directory_service_a_user_is_unknown(mac: Mac) -> None:
-    mac.remove("dscl", "id")
-    assert User().process(lines(mac.run("observe-user", "alice"))) is None
-
-
-# --- a job
 
 LABEL = "a b.label"
 PRINT = """system/a b.label = {
@@ -226,40 +70,36 @@ def launchctl(mac: Mac) -> Mac:
     return mac
 
 
-def job(mac: Mac, plist: Path, launch: Path) -> JobState | None:
-    done = mac.run("observe-job", LABEL, plist, launch)
+def job(mac: Mac) -> JobState | None:
+    done = mac.run("facts/job", LABEL)
     assert (done.returncode, done.stderr) == (0, "")
     return LaunchdJob().process(lines(done))
 
 
-def test_a_job_and_its_files(launchctl: Mac) -> None:
-    plist, launch = launchctl.root / "a b.plist", launchctl.root / "launch"
-    plist.write_text("<plist>\n<!--\n[end 0]\n|\n=-->\n\n<dict/></plist>\n")
+def plist_of(mac: Mac) -> Path:
+    """Where the job's property list is."""
+    directory = mac.root / "Library/LaunchDaemons"
+    directory.mkdir()
+    return directory / f"{LABEL}.plist"
+
+
+def test_a_job_and_its_plist(launchctl: Mac) -> None:
+    plist = plist_of(launchctl)
+    plist.write_text("<?xml version='1.0'?><plist>\n<!--\n[end 0]\n|\n=-->\n\n<dict/></plist>\n")
     plist.chmod(0o644)
-    launch.write_text(files.text("launch"))
-    launch.chmod(0o755)
-    state = job(launchctl, plist, launch)
+    state = job(launchctl)
     assert state is not None
     assert (state.loaded, state.disabled, state.state, state.pid) == (True, True, "running", 77)
     assert state.arguments == ("/bin/echo", "}", "|state = forged", "[print 113]", "[end 0]", "end")
     assert state.environment == {"A": "b=c"}
     assert state.plist_file is not None
-    assert state.launch_file is not None
     assert (state.plist_file.kind, state.plist_file.mode, state.plist) == ("Regular File", "644", {})
-    assert (state.launch_file.mode, state.launch_file.text) == ("755", files.text("launch"))
-
-
-def test_a_job_without_files(launchctl: Mac) -> None:
-    state = job(launchctl, launchctl.root / "absent", launchctl.root / "absent too")
-    assert state is not None
-    assert (state.plist_file, state.launch_file) == (None, None)
 
 
 @pytest.mark.parametrize("target", ["absent", "tools"])
 def test_a_plist_that_is_no_file_is_seen_as_what_it_is(launchctl: Mac, target: str) -> None:
-    plist = launchctl.root / "job.plist"
-    plist.symlink_to(launchctl.root / target)
-    state = job(launchctl, plist, launchctl.root / "absent")
+    plist_of(launchctl).symlink_to(launchctl.root / target)
+    state = job(launchctl)
     assert state is not None
     assert state.plist_file is not None
     assert (state.plist_file.kind, state.plist_file.text) == ("Symbolic Link", None)
@@ -268,21 +108,13 @@ def test_a_plist_that_is_no_file_is_seen_as_what_it_is(launchctl: Mac, target: s
 def test_a_job_that_launchd_does_not_know(launchctl: Mac) -> None:
     text = f'Bad request.\\nCould not find service "{LABEL}" in domain for system\\n'
     launchctl.tool("/bin/launchctl", f"[ $1 = print-disabled ] || {{ printf '{text}' >&2; exit 113; }}")
-    state = job(launchctl, launchctl.root / "absent", launchctl.root / "absent")
-    assert state == JobState(loaded=False, disabled=False)
+    assert job(launchctl) == JobState(loaded=False, disabled=False)
 
 
 @pytest.mark.parametrize("code", [1, 5, 127])
 def test_a_launchctl_that_fails_otherwise_is_unknown_and_not_absent(launchctl: Mac, code: int) -> None:
     launchctl.tool("/bin/launchctl", f"[ $1 = print-disabled ] || exit {code}")
-    assert job(launchctl, launchctl.root / "absent", launchctl.root / "absent") is None
-
-
-def test_without_a_launchctl_a_job_is_unknown(mac: Mac) -> None:
-    assert job(mac, mac.root / "absent", mac.root / "absent") is None
-
-
-# --- a profile
+    assert job(launchctl) is None
 
 
 def instance(mac: Mac, name: str = "colima") -> Path:
@@ -292,7 +124,7 @@ def instance(mac: Mac, name: str = "colima") -> Path:
 
 
 def profile(mac: Mac, name: str = "default", edits: dict[str, str] | None = None) -> ProfileState | None:
-    done = mac.run("observe-profile", "alice", name, env=HOSTILE, edits=edits, stdin="input\n")
+    done = mac.run("facts/profile", "alice", name, env=HOSTILE, edits=edits, stdin="input\n")
     assert (done.returncode, done.stderr) == (0, "")
     return ColimaProfile().process(lines(done))
 
@@ -421,26 +253,6 @@ def test_a_limactl_that_fails_or_hangs_is_unknown_and_not_absent(mac: Mac, body:
     assert time.monotonic() - start < 5
 
 
-def test_without_a_limactl_an_instance_is_unknown(mac: Mac) -> None:
-    instance(mac)
-    assert profile(mac) is None
-
-
-def test_a_half_made_instance_that_lima_does_not_list_is_none(mac: Mac) -> None:
-    instance(mac)
-    mac.brewed("limactl", ":")
-    state = profile(mac)
-    assert state is not None
-    assert not state.exists
-
-
-def test_the_profile_of_nobody_is_unknown(mac: Mac) -> None:
-    assert ColimaProfile().process(lines(mac.run("observe-profile", "nobody", "default"))) is None
-
-
-# --- a log
-
-
 @pytest.fixture
 def log(mac: Mac) -> Path:
     mac.stat()
@@ -448,7 +260,7 @@ def log(mac: Mac) -> Path:
 
 
 def part(mac: Mac, log: Path, offset: int = 0, env: dict[str, str] | None = None) -> LogPart:
-    done = mac.run("observe-log", log, offset, env=env)
+    done = mac.run("facts/log", log, offset, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     return Log().process(lines(done))
 
@@ -461,10 +273,6 @@ def test_a_log_in_a_place_of_somebody_elses_is_not_read(mac: Mac, log: Path) -> 
     assert part(mac, log) == LogPart(
         0, (), exposed=f"{mac.root} is alice's, who could put something else in its place"
     )
-
-
-def test_a_log_that_is_not_there(mac: Mac, log: Path) -> None:
-    assert part(mac, log) == LogPart(0, ())
 
 
 @pytest.mark.parametrize("text", ["", "one\n", "one\n\ntwo", "end\n|end\nsize=7\n[end 0]\n a=b\n"])
@@ -513,8 +321,3 @@ sys.exit(subprocess.run(["{gnu}", *sys.argv[1:]], input=text).returncode)' "$@" 
     assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1] == "last"
     log.write_bytes("ü".encode() * 40_001 + b"last\n")
     assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1].endswith("ülast")
-
-
-def test_a_log_that_is_not_text_is_still_an_answer(mac: Mac, log: Path) -> None:
-    log.write_bytes(b"\xff\xfe\nlast\n")
-    assert part(mac, log).lines[-1] == "last"
