@@ -12,7 +12,14 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host
 
 from files import script
-from operations.util.internals import LOST, Command, hosts_of_run, is_connected, mention_password, note_failure
+from operations.util.internals import (
+    LOST,
+    Command,
+    hosts_of_run,
+    is_connected,
+    mention_password,
+    note_failure,
+)
 
 T = TypeVar("T")
 Commands = Generator[PyinfraCommand, None, None]
