@@ -444,18 +444,15 @@ def look_ahead(target: Target) -> None:
     settings = target.settings
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
     ahead.look(
-        (
-            (Toolkit, {"label": label}),
-            (Homebrew, {}),
-            (LaunchdJob, {"label": label}),
-            (LaunchdJob, {"label": pulse_label(label)}),
-            (Milestones, {"label": label}),
-        ),
-        (
-            (ColimaProfile, {"user": user, "profile": profile}),
-            (DockerEngine, {"user": user, "profile": profile}),
-        ),
-        ((Definitions, {"user": user}), (Strays, {"user": user, "profile": profile, "label": label})),
+        (Toolkit, {"label": label}),
+        (Homebrew, {}),
+        (LaunchdJob, {"label": label}),
+        (LaunchdJob, {"label": pulse_label(label)}),
+        (Milestones, {"label": label}),
+        (ColimaProfile, {"user": user, "profile": profile}),
+        (DockerEngine, {"user": user, "profile": profile}),
+        (Definitions, {"user": user}),
+        (Strays, {"user": user, "profile": profile, "label": label}),
     )
 
 
