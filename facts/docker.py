@@ -142,8 +142,8 @@ class PulledImage(FactBase["Pulled | None"]):
     """
     Returns what an image is here once it was pulled, and what it was before; None when unreadable.
 
-    The one fact that fetches something. Nothing that runs changes by it, and so a pull that finds nothing newer
-    is no change.
+    The one fact that fetches something. Nothing that runs changes by it, and so a pull that finds nothing
+    newer is no change.
 
     + user: who runs Colima
     + profile: the profile's short name

@@ -20,8 +20,8 @@ from settings import Fault
 # The state of a container that Docker has failed to remove, and does not start any more.
 DEAD = "dead"
 
-# What happens to a container: it is made, unless another run has made it meanwhile; it is made anew whatever is
-# there; or what is there is started.
+# What happens to a container: it is made, unless another run has made it meanwhile; it is made anew whatever
+# is there; or what is there is started.
 MAKE, ANEW, START = "make", "anew", "start"
 
 # By name of a container or a file, or True for all.

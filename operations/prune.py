@@ -89,15 +89,15 @@ def pruned(
         found = ask(Prunable, user=user, profile=profile, mode=mode, networks=networks)
         if found is None or found.trouble is not None:
             yield from refuse(
-                f"Docker cannot be pruned ({mode}): {found.trouble if found else 'no answer'}. Run this again, "
-                "which prunes first; or, to go on without, with --data prune_mode=none"
+                f"Docker cannot be pruned ({mode}): {found.trouble if found else 'no answer'}. "
+                "Run this again, which prunes first; or, to go on without, with --data prune_mode=none"
             )
             return
         for each in found.goes:
             host.log(f"prune ({mode}) takes {each}")
         if not found.goes:
             host.log(f"Docker holds nothing that a prune ({mode}) would take")
-        # -y answers for the deploy, and force_yes where nobody can be asked: neither for someone who is there.
+        # -y answers for the deploy, and force_yes where nobody can be asked; neither for one who is there.
         question = f"[{host.name}] Prune Docker of that?"
         if mode == AGGRESSIVE and terminal.is_there() and not terminal.ask(question, default=False):
             host.log("Docker is not pruned, as you say", logger.warning)
