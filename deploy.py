@@ -78,14 +78,14 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
     if settings.full_reset:
         reset.set_aside(name="Set the profile aside", place=place, mode=settings.backup)
     elif settings.restore:
-        reset.restored(name="Restore the backup", place=place, backup=f"{target.backup_dir}/{settings.restore}")
+        reset.restored(
+            name="Restore the backup", place=place, backup=f"{target.backup_dir}/{settings.restore}"
+        )
     elif target.profile.unfinished is not None:
         reset.resumed(name="Finish the interrupted reset", place=place)
 
     # 5  Process hygiene: what runs without launchd ends, in order where that can work.
-    strays.removed(
-        name="Stop what runs of Colima without launchd", user=user, profile=profile, label=label
-    )
+    strays.removed(name="Stop what runs of Colima without launchd", user=user, profile=profile, label=label)
 
     # 6  Supervision: launchd owns Colima.
     launchd.daemon(
@@ -117,7 +117,7 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
             what="the pulse",
         )
     else:
-        launchd.absent(name="Remove the pulse", label=pulse_label(label), what="the pulse")
+        launchd.absent(name="Remove the pulse", label=label, target=pulse_label(label), what="the pulse")
 
     # 10  Prune: after a start only.
     if (mode := prune.mode_in_force(settings)) != prune.NONE:

@@ -19,11 +19,12 @@ from pyinfra.context import ctx_host
 from facts.backup import Backups, Unit
 from facts.colima import ColimaProfile, Log, LogPart, ProfileState, Strays
 from facts.docker import DockerEngine
-from facts.launchd import Definitions, LaunchdJob, Milestones
+from facts.launchd import FIRST_START, PRUNE_DUE, Definitions, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, MacState, NoUser, User, UserState
 from facts.toolkit import Toolkit
 from facts.util import plain
-from operations import colima, containers, prune, reset
+from operations import containers, prune, reset
+from operations.launchd import unreadable, unstartable
 from operations.util import ahead, terminal
 from operations.util.ahead import Question, together
 from operations.util.commands import Commands, ask, refuse
@@ -69,8 +70,8 @@ class Target:
     def milestones(self) -> tuple[str, ...]:
         """What is still to be done after a start that this run makes."""
         due = {
-            colima.FIRST_START: self.first_start,
-            prune.DUE: prune.mode_in_force(self.settings) != prune.NONE,
+            FIRST_START: self.first_start,
+            PRUNE_DUE: prune.mode_in_force(self.settings) != prune.NONE,
         }
         return tuple(name for name, is_due in due.items() if is_due)
 
@@ -117,7 +118,9 @@ def leave(faults: Sequence[str]) -> None:
     host = ctx_host.get()
     note_refusal(host, tuple(faults))
     if hosts_of_run() == 1:
-        raise DeployError("\n".join([f"{host.name}: nothing was touched.", *(f"  - {each}" for each in faults)]))
+        raise DeployError(
+            "\n".join([f"{host.name}: nothing was touched.", *(f"  - {each}" for each in faults)])
+        )
     untouched(name="Preflight", faults=list(faults))
 
 
@@ -405,7 +408,9 @@ def _check(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], instal
         faults += reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
     who = settings.homebrew_user
     # What needs no root is asked without sudo, so that one of them alone can ask for its password.
-    mac, user = together((Mac, {}), (User, {"user": who}), _sudo=False) if who else (ask(Mac, _sudo=False), None)
+    mac, user = (
+        together((Mac, {}), (User, {"user": who}), _sudo=False) if who else (ask(Mac, _sudo=False), None)
+    )
     if mac is None:
         raise Refused([*faults, "what this Mac is cannot be read"])
     faults += mac_faults(settings, mac)
@@ -439,13 +444,34 @@ def look_ahead(target: Target) -> None:
     settings = target.settings
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
     ahead.look(
-        (
-            (Toolkit, {"label": label}),
-            (Homebrew, {}),
-            (LaunchdJob, {"label": label}),
-            (LaunchdJob, {"label": pulse_label(label)}),
-            (Milestones, {"label": label}),
-        ),
-        ((ColimaProfile, {"user": user, "profile": profile}), (DockerEngine, {"user": user, "profile": profile})),
-        ((Definitions, {"user": user}), (Strays, {"user": user, "profile": profile, "label": label})),
+        (Toolkit, {"label": label}),
+        (Homebrew, {}),
+        (LaunchdJob, {"label": label}),
+        (LaunchdJob, {"label": pulse_label(label)}),
+        (Milestones, {"label": label}),
+        (ColimaProfile, {"user": user, "profile": profile}),
+        (DockerEngine, {"user": user, "profile": profile}),
+        (Definitions, {"user": user}),
+        (Strays, {"user": user, "profile": profile, "label": label}),
     )
+
+
+def start_faults(settings: Settings) -> list[str]:
+    """Why Colima cannot be started as it was deployed."""
+    label, profile = settings.label, settings.colima_profile
+    job, found, log = ahead.together(
+        (LaunchdJob, {"label": label}),
+        (ColimaProfile, {"user": settings.homebrew_user, "profile": profile}),
+        place_of_log(settings),
+    )
+    if job is None:
+        return [unreadable(label)]
+    if found is None:
+        return [f"Lima's answer about profile {profile} cannot be read"]
+    if why := unstartable(job):
+        return [f"{label} cannot be started: {why}. Run deploy.py"]
+    if found.unfinished is not None:
+        return [f"a reset of profile {profile} was interrupted. Run deploy.py, which ends it"]
+    if not found.provisioned:
+        return [f"profile {profile} has never come up. Run deploy.py, which makes it"]
+    return log_faults(settings, log)

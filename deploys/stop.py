@@ -6,29 +6,22 @@ The pulse goes on, and leaves it alone.
 """
 
 from pyinfra import host, inventory
+from pyinfra.context import ctx_host
 
-from facts.colima import Strays
-from facts.launchd import LaunchdJob
-from operations import colima, launchd, strays, summary, switch
-from operations.forecast import told
-from operations.preflight import settings_of
-from operations.util.remote import is_read, together
+from deploys.preflight import settings_of
+from operations import launchd, strays, toolkit
+from operations.util import summary
 
 summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
-user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
-
-names = {"daemon": "Keep Colima stopped", "strays": f"Keep profile {profile} from running otherwise"}
-if is_read():
-    job, running = together(
-        (LaunchdJob, {"label": label}), (Strays, {"user": user, "profile": profile, "label": label})
+if settings:
+    label = settings.label
+    toolkit.current(name="Update Colima Pulse's commands", label=label)
+    launchd.stopped(name="Stop Colima", label=label)
+    strays.removed(
+        name="Stop what runs of Colima without launchd",
+        user=settings.homebrew_user,
+        profile=settings.colima_profile,
+        label=label,
     )
-    names |= told(switch.stop_names(settings, job, running))
-
-launchd.stopped(
-    name=names["daemon"],
-    label=label,
-    before_unload=colima.stop_command(user, profile),
-    after_unload=colima.sweep_command(user, profile),
-)
-strays.removed(name=names["strays"], user=user, profile=profile, label=label)
+summary.prepared(ctx_host.get().name)

@@ -18,9 +18,17 @@ from facts.util import Record, read_lines
 from files import script, script_as
 
 RUNNING = "Running"
+QEMU = "qemu"
 BROKEN = "Broken"
 
 HELD_BY = "held by "  # of a disk lock: files/lib
+
+
+def profile_of(name: str) -> str:
+    """A profile's short name, whichever way it is written (colima config/profile.go)."""
+    if name in {"", "default", "colima"}:
+        return "default"
+    return name.removeprefix("colima-")
 
 
 @dataclass(frozen=True)

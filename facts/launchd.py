@@ -38,12 +38,9 @@ AGENTS = "/Library/LaunchAgents"  # and the same in a home
 SUPPORT = "/Library/ColimaPulse"  # root's alone: what root runs must not be writable by another
 
 
-def script_path(name: str) -> str:
-    """Where the script `name` of files/ is installed, for a daemon to run."""
-    return f"{SUPPORT}/{name}"
-
-
-LAUNCH = script_path("launch")
+# What the two daemons run, of the toolkit.
+LAUNCH = f"{SUPPORT}/bin/launch"
+PULSE = f"{SUPPORT}/bin/pulse"
 
 
 def plist_path(label: str) -> str:
@@ -95,7 +92,6 @@ class JobState(Record):
     spawn_type: str | None = None
     properties: tuple[str, ...] = ()
     plist_file: FileState | None = None
-    launch_file: FileState | None = None
 
     @property
     def running(self) -> bool:
@@ -197,7 +193,6 @@ class LaunchdJob(FactBase["JobState | None"]):
     not the same as `loaded=False`.
 
     + label: the job's label
-    + runs: the script of ours that it runs: launch, or pulse
 
     .. code:: python
 
@@ -205,8 +200,8 @@ class LaunchdJob(FactBase["JobState | None"]):
     """
 
     @override
-    def command(self, label: str, runs: str = "launch") -> StringCommand:
-        return script("facts/job", label, plist_path(label), script_path(runs))
+    def command(self, label: str) -> StringCommand:
+        return script("facts/job", label)
 
     @override
     @staticmethod
@@ -221,13 +216,10 @@ class LaunchdJob(FactBase["JobState | None"]):
         disabled_status, disabled_lines = sections["disabled"]
         if disabled_status != OK:
             return None
-        found: dict[str, Any] = {
-            "plist_file": _file(sections, "owner", "plist"),
-            "launch_file": _file(sections, "owner-launch", "launch"),
-        }
+        plist_file = _file(sections, "owner", "plist")
         disabled = parse_disabled(disabled_lines, label)
         if status == NOT_FOUND:
-            return JobState(loaded=False, disabled=disabled, **found)
+            return JobState(loaded=False, disabled=disabled, plist_file=plist_file)
         job = parse_print(f"system/{label}", lines) if status == OK else None
         if job is None or "state" not in job:
             return None
@@ -257,13 +249,15 @@ class LaunchdJob(FactBase["JobState | None"]):
             stdout_path=job.get("stdout path"),
             spawn_type=job.get("spawn type"),
             properties=tuple(str(job.get("properties", "")).split(" | ")),
-            **found,
+            plist_file=plist_file,
         )
 
 
-def milestones_path(label: str) -> str:
-    """Where deploys note what they have seen of the daemon `label`."""
-    return f"{SUPPORT}/state/{label}"
+# Milestones: a start that makes the profile, until it has come up; a prune that is due after a start; and
+# that Docker has passed the gate since.
+FIRST_START = "first-start"
+PRUNE_DUE = "prune"
+VERIFIED = "verified"
 
 
 class Milestones(FactBase["dict[str, str] | None"]):
@@ -280,7 +274,7 @@ class Milestones(FactBase["dict[str, str] | None"]):
 
     @override
     def command(self, label: str) -> StringCommand:
-        return script("facts/milestones", milestones_path(label))
+        return script("facts/milestones", label)
 
     @override
     @staticmethod

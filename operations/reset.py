@@ -359,7 +359,9 @@ def _restore(state: State, host: Host, place: Place, backup: str) -> bool:
     fail(host, f"{backup} cannot be put back.")
     if (
         contents.parts
-        and run(state, host, script("bin/restore-backup", place.user, place.profile, place.unit), live=True)[0]
+        and run(state, host, script("bin/restore-backup", place.user, place.profile, place.unit), live=True)[
+            0
+        ]
     ):
         host.log("What was there before is in its place again.")
     _start_again(state, host, place, job.loaded)

@@ -10,12 +10,9 @@ from pathlib import PurePosixPath
 from pyinfra import host
 from pyinfra.api import operation
 
-from facts.colima import Strays, StraysState
-from files import script
-from operations.colima import STOP_SECONDS
+from facts.colima import Strays, StraysState, profile_of
 from operations.util import ahead
-from operations.util.remote import Commands, LiveCommand, refuse
-from operations.util.rivals import profile_of
+from operations.util.commands import Commands, explain, live, refuse
 
 
 def short(command: str) -> str:
@@ -26,15 +23,13 @@ def short(command: str) -> str:
     return f"{name} {verb[0]}" if verb else name
 
 
-def describe(strays: StraysState) -> str | None:
-    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
+def describe(strays: StraysState) -> str:
+    """What is to go, and why."""
     if strays.processes:
         named = ", ".join(f"{short(command)} (pid {pid})" for pid, command in strays.processes)
         return f"Stop what runs of the profile without launchd: {named}"
-    if strays.stale:
-        named = ", ".join(f"{PurePosixPath(path).name} ({why})" for path, why in strays.stale)
-        return f"Remove what a crash has left of the profile: {named}"
-    return None
+    named = ", ".join(f"{PurePosixPath(path).name} ({why})" for path, why in strays.stale)
+    return f"Remove what a crash has left of the profile: {named}"
 
 
 def stop_of(instance: str, user: str) -> str:
@@ -62,7 +57,7 @@ def removed(user: str, profile: str, label: str) -> Commands:
     .. code:: python
 
         strays.removed(
-            name="Stop what runs without launchd", user="alice", profile="default",
+            name="Stop what runs of Colima without launchd", user="alice", profile="default",
             label="homebrew.mrcee.colima-pulse",
         )
     """
@@ -82,4 +77,5 @@ def removed(user: str, profile: str, label: str) -> Commands:
     elif not found.processes and not found.stale:
         host.noop(f"nothing runs of profile {profile}, and no crash has left anything")
     else:
-        yield LiveCommand(*script("bin/settle-profile", user, profile, STOP_SECONDS).bits)
+        explain(describe(found))
+        yield live("remove-strays", label)

@@ -12,7 +12,7 @@ from pyinfra.api import operation
 from facts.toolkit import Toolkit
 from files import archive, digest, script
 from operations.util import ahead
-from operations.util.commands import Commands, command, explain, refuse
+from operations.util.commands import Commands, ask, command, explain, refuse
 from operations.util.internals import Command
 from settings import Settings
 
@@ -39,6 +39,10 @@ def configuration(settings: Settings, home: str, prefix: str) -> dict[str, str]:
         "log_keep": settings.log_keep,
     }
     return {key: str(value) for key, value in values.items()}
+
+
+def _install() -> Command:
+    return Command(*script("install", digest()).bits, _stdin=archive())
 
 
 @operation()
@@ -70,14 +74,43 @@ def installed(label: str, settings: Mapping[str, str]) -> Commands:
         host.noop("the toolkit and its settings are as they should be")
         return
     if replaces:
-        explain("Install Colima Pulse's commands" if found.digest is None else "Update Colima Pulse's commands")
+        explain(
+            "Install Colima Pulse's commands" if found.digest is None else "Update Colima Pulse's commands"
+        )
     if configures:
         changed = [key for key, value in settings.items() if found.settings.get(key) != value]
         which = f": {', '.join(changed)}" if found.settings and changed else ""
         explain(f"Write down the settings of {label}{which}")
     if replaces:
-        yield Command(*script("install", digest()).bits, _stdin=archive())
+        yield _install()
     if configures:
         yield command(
             "configure", label, stdin="".join(f"{key}={value}\n" for key, value in settings.items())
         )
+
+
+@operation()
+def current(label: str) -> Commands:
+    """
+    Keep the toolkit of this version where a deploy has installed one; its settings stay as they are.
+
+    + label: the LaunchDaemon's label
+
+    Refuses where none is installed for this label: only a deploy knows what it needs.
+
+    **Example:**
+
+    .. code:: python
+
+        toolkit.current(name="Update Colima Pulse's commands", label="homebrew.mrcee.colima-pulse")
+    """
+    found = ask(Toolkit, label=label)
+    if found is None:
+        yield from refuse("what is installed in /Library/ColimaPulse cannot be read")
+    elif not found.safe or found.digest is None:
+        yield from refuse(f"{label} has never been deployed to this Mac, or was uninstalled. Run deploy.py")
+    elif found.digest == digest():
+        host.noop("the toolkit is of this version")
+    else:
+        explain("Update Colima Pulse's commands")
+        yield _install()

@@ -10,6 +10,7 @@ import pytest
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host, ctx_state
 
+from operations.util import commands as said
 from tests.fakes import FakeHost, fake_state
 
 
@@ -38,6 +39,7 @@ def commands() -> Iterator[RunOperation]:
         **arguments: Any,
     ) -> tuple[list[PyinfraCommand | str], FakeHost]:
         host = FakeHost(facts)
+        said._explained.clear()
         with ctx_state.use(fake_state(executing=executing, diff=diff)), ctx_host.use(host):
             return list(operation._inner(**arguments)), host
 

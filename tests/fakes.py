@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -12,21 +13,21 @@ from pyinfra.api import FunctionCommand, StringCommand
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
+from operations.util.commands import BIN
+
 Answer = tuple[bool, list[str]]
 
 
 def words(command: PyinfraCommand | str) -> list[str]:
-    """A command's words as the Mac's shell would have them; of a script in files/ its name and arguments,
-    also where files/as-user runs it.
-
-    Of a FunctionCommand the function's name.
+    """A command's words as the Mac's shell would have them: of the toolkit's its name and
+    arguments; of a script that is sent likewise, also where as-user runs it.
     """
     if isinstance(command, FunctionCommand):
         return [command.function.__name__]
     raw = command.get_raw_value() if isinstance(command, StringCommand) else str(command)
     found = shlex.split(raw)
     if found[:2] != ["/bin/sh", "-c"]:
-        return found
+        return [found[0].removeprefix(f"{BIN}/"), *found[1:]]
     return found[7:] if found[3:4] == ["as-user"] else found[3:]
 
 
@@ -69,7 +70,8 @@ class FakeHost:
     ran: list[Ran] = field(default_factory=list)
 
     def get_fact(self, fact: Any, **arguments: Any) -> Any:
-        if together := getattr(fact, "asked", ()):  # of operations.util.remote.joined()
+        arguments.pop("_ignore_errors", None)
+        if together := getattr(fact, "asked", ()):  # of operations.util.ahead.joined()
             return [self.get_fact(each, **given) for each, given in together]
         value = self.facts[fact]
         return value(**arguments) if callable(value) else value
@@ -112,6 +114,7 @@ def fake_state(*, executing: bool = True, diff: bool = False, reads: bool = Fals
         active_hosts=set(),
         failed_hosts=set(),
         should_check_for_changes=lambda: reads,
+        ops=defaultdict(dict),
         limit_hosts=range(hosts),
     )
 

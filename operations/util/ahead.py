@@ -1,7 +1,7 @@
 """What operations ask first, asked before the first of them: on a converged Mac that is all there is to do.
 
-An answer counts while this run has changed nothing on its host, and for a few seconds: an operation decides from
-what its own question would have been answered, and never from a world that one before it has left.
+An answer counts for a few seconds, and while this run has changed nothing on its host: no operation decides from
+what an earlier one has made untrue.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pyinfra import state
+from pyinfra import host, logger, state
 from pyinfra.api import FactBase, FactProcessError, QuoteString, StringCommand
 from pyinfra.context import ctx_host
 from typing_extensions import override
@@ -31,14 +31,9 @@ _answers: dict[str, tuple[float, list[tuple[Question, Any]]]] = {}
 
 
 def joined(*asked: Question) -> type[FactBase[list[Any]]]:
-    """One fact that asks several in one command, each given as its class and its arguments.
-
-    Its value is theirs, in order; one that says nothing has its default.
-    """
+    """One fact that asks several in one command: their values in order, None for what cannot be read."""
 
     class Joined(FactBase[list[Any]]):
-        asked: tuple[Question, ...]
-
         @override
         def command(self) -> StringCommand:
             bits: list[Any] = []
@@ -49,7 +44,7 @@ def joined(*asked: Question) -> type[FactBase[list[Any]]]:
         @override
         @staticmethod
         def default() -> list[Any]:
-            return [fact.default() for fact, _ in asked]
+            return [None for _ in asked]
 
         @override
         def process(self, output: list[str]) -> list[Any]:
@@ -61,14 +56,19 @@ def joined(*asked: Question) -> type[FactBase[list[Any]]]:
                     answers[-1].append(line)
             if len(answers) != len(asked) + 1 or answers.pop():
                 raise FactProcessError("the answer is incomplete")
-            return [
-                fact().process(lines) if lines else fact.default()
-                for (fact, _), lines in zip(asked, answers, strict=True)
-            ]
+            return [_value(fact, lines) for (fact, _), lines in zip(asked, answers, strict=True)]
 
     Joined.name = ", ".join(fact.name for fact, _ in asked)
-    Joined.asked = asked
+    Joined.asked = asked  # type: ignore[attr-defined]
     return Joined
+
+
+def _value(fact: type[FactBase[Any]], lines: list[str]) -> Any:
+    try:
+        return fact().process(lines) if lines else fact.default()
+    except FactProcessError as error:
+        host.log(f"{fact.name}: {error}", logger.warning)
+        return None
 
 
 def together(*questions: Question, **arguments: Any) -> list[Any]:
@@ -76,24 +76,21 @@ def together(*questions: Question, **arguments: Any) -> list[Any]:
 
     `arguments` are pyinfra's for the command, such as `_sudo`.
     """
-    values = ask(joined(*questions), **arguments)
-    return [None for _ in questions] if values is None else values
+    return ask(joined(*questions), **arguments) or [None for _ in questions]
 
 
-def look(*groups: tuple[Question, ...]) -> None:
-    """Ask what operations will ask, each group in one command.
+def look(*questions: Question) -> None:
+    """Ask what operations will ask, in one command.
 
     For the end of a deploy file, and for runs in which nobody has to agree first. What cannot be read fails
     nobody here: the operation that needs it asks again.
     """
     at = time.monotonic()
-    found: list[tuple[Question, Any]] = []
-    for group in groups:
-        values = together(*group, _ignore_errors=True)
-        found += [
-            (question, value) for question, value in zip(group, values, strict=True) if value is not None
-        ]
-    _answers[ctx_host.get().name] = at, found
+    answers = zip(questions, together(*questions), strict=True)
+    _answers[ctx_host.get().name] = (
+        at,
+        [(question, value) for question, value in answers if value is not None],
+    )
 
 
 def get(*questions: Question) -> list[Any]:
@@ -101,9 +98,8 @@ def get(*questions: Question) -> list[Any]:
 
     As they were asked ahead where that still counts, else asked now, in one command.
     """
-    host = ctx_host.get()
     at, answers = _answers.get(host.name, (0.0, []))
-    if state.is_executing and time.monotonic() - at <= SECONDS and not has_changed(host):
+    if state.is_executing and time.monotonic() - at <= SECONDS and not has_changed(ctx_host.get()):
         found = [value for each in questions for question, value in answers if question == each]
         if len(found) == len(questions):
             return found

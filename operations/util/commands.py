@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, TypeVar
 
-from paramiko import SSHException
 from pyinfra import host, logger, state
 from pyinfra.api import FactBase, OperationError, QuoteString
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host
 
 from files import script
-from operations.util.internals import LOST, Command, hosts_of_run, is_connected, mention_password, note_failure
+from operations.util import internals
+from operations.util.internals import Command
 
 T = TypeVar("T")
 Commands = Generator[PyinfraCommand, None, None]
@@ -20,30 +20,26 @@ Commands = Generator[PyinfraCommand, None, None]
 # Where the toolkit's commands are on the Mac (operations/toolkit.py).
 BIN = "/Library/ColimaPulse/bin"
 
-NO_PASSWORD = (
-    "sudo wants a password, and there is no terminal to ask for it. Run this on a terminal, or allow the "
-    "user you connect as sudo without one (NOPASSWD): README.md, sudo"
-)
-
-# By the hosts' names, what operations have said they would do, or have done.
+# What operations have explained, by the hosts' names and whether they were executing.
 _explained: dict[tuple[str, bool], list[str]] = {}
 
 
 def ask(fact: type[FactBase[T]], **arguments: Any) -> T | None:
-    """Get a fact of this host; None where it cannot be read, also because the connection was lost.
+    """Get a fact of this host; None where it cannot be read, also because the connection is lost.
 
-    An exception would stop all hosts of a run that executes.
+    A fact fails no host by itself: pyinfra would go on preparing a host that it has failed, and ends in a
+    traceback when a fact fails the last one while operations run. `arguments` are the fact's, and pyinfra's.
     """
     at = ctx_host.get()
-    try:
-        value: T | None = at.get_fact(fact, **arguments)
-    except (OSError, EOFError, SSHException) as error:
-        value, why = None, LOST
-        if is_connected(at):
-            why = NO_PASSWORD if isinstance(error, EOFError) else (str(error) or type(error).__name__)
-        note_failure(at, why)
-        at.log_styled(why, fg="red", log_func=logger.error)
-    mention_password(at)
+    value: T | None = None
+    if internals.is_connected(at):
+        try:
+            value = at.get_fact(fact, **{"_ignore_errors": True, **arguments})
+        except internals.WIRE_ERRORS as error:
+            internals.fail_for(at, error)
+        internals.mention_password(at)
+    if not internals.is_connected(at):
+        internals.fail(at, internals.LOST)
     return value
 
 
@@ -79,8 +75,11 @@ def refuse(why: str) -> Commands:
 
     While pyinfra prepares a run for one host, raises OperationError, which ends it before anything is asked.
     """
+    at = ctx_host.get()
     if not state.is_executing:
-        if hosts_of_run() == 1:
-            raise OperationError(f"{host.name}: {why}")
-        host.log_styled(why, fg="red", log_func=logger.error)
-    yield Command(*script("refuse", *why.splitlines()).bits)
+        internals.note_refusal(at, (why.partition("\n")[0],))
+        if internals.hosts_of_run() == 1:
+            raise OperationError(f"{at.name}: {why}")
+        for line in why.splitlines():
+            at.log_styled(line, fg="red", log_func=logger.error)
+    yield Command(script("refuse", *why.splitlines()))

@@ -19,18 +19,31 @@ from pyinfra.api import Host, State, StringCommand
 from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.operation import OperationMeta
 from pyinfra.connectors.sshuserclient import SSHClient
-from pyinfra.connectors.util import CommandOutput, OutputLine
+from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import ctx_config, ctx_host
 from typing_extensions import override
 
 # Where a Mac has sudo and sh, and none but root writes.
 SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
-LOST = "the SSH connection was lost"
+LOST = "the SSH connection was lost; run this again"
+NO_PASSWORD = (
+    "sudo wants a password, and there is no terminal to ask for it. Run this on a terminal, or allow the "
+    "user you connect as sudo without one (NOPASSWD): README.md, sudo"
+)
 PASSWORD = (
     "sudo is given a password, which pyinfra puts on the command line of every command: any user of the "
     "Mac can read it in `ps`. README.md, sudo, has two ways without one"
 )
+
+# Seconds, the number of probes, and milliseconds for what was sent. The first is macOS's name for the second.
+KEEPALIVE = {
+    "TCP_KEEPALIVE": 20,
+    "TCP_KEEPIDLE": 20,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 4,
+    "TCP_USER_TIMEOUT": 60_000,
+}
 
 _mentioned_password = False
 
@@ -59,7 +72,7 @@ def _transport(host: Host) -> paramiko.Transport | None:
 
 
 def tune(host: Host) -> None:
-    """Send each command to an SSH host at once, and notice within a minute that it is gone.
+    """Send each command to an SSH host at once, and notice within a minute that the host is gone.
 
     paramiko leaves Nagle's algorithm on, 40 ms a command, and waits for ever for a Mac that has lost power.
     """
@@ -68,10 +81,8 @@ def tune(host: Host) -> None:
         return
     transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # What macOS calls TCP_KEEPALIVE is Linux' TCP_KEEPIDLE.
-    idle = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
-    for option, value in ((idle, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 4)):
-        if option is not None:
+    for name, value in KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
             transport.sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
@@ -94,27 +105,32 @@ def mention_password(host: Host) -> None:
         logger.warning(PASSWORD)
 
 
-# By the hosts' names, the last that a failed command said.
-_reasons: dict[str, str] = {}
-
-
-def note_failure(host: Host, why: str) -> None:
-    """Keep the first reason for which a host fails, for the summary: pyinfra itself keeps none."""
-    _reasons.setdefault(host.name, why)
-
-
-def failure(host: Host) -> str | None:
-    """Why a host failed, as far as it is known."""
-    return _reasons.get(host.name)
-
-
+# By the hosts' names, why they failed: pyinfra keeps no reason.
+_failures: dict[str, str] = {}
 # By the hosts' names, why they were refused before anything was touched.
 _refusals: dict[str, tuple[str, ...]] = {}
 
 
+def note_failure(host: Host, why: str) -> None:
+    """Keep the last reason for which something failed on a host, for the summary."""
+    _failures[host.name] = why
+
+
+def fail(host: Host, why: str) -> None:
+    """Say in red why something failed on a host; once, where all that follows fails for the same reason."""
+    if failure(host) != why:
+        host.log_styled(why, fg="red", log_func=logger.error)
+    note_failure(host, why)
+
+
+def failure(host: Host) -> str | None:
+    """The last reason for which something failed on a host."""
+    return _failures.get(host.name)
+
+
 def note_refusal(host: Host, faults: tuple[str, ...]) -> None:
-    """Keep why a host was refused, for the summary."""
-    _refusals[host.name] = faults
+    """Keep the first faults for which a host was refused, for the summary."""
+    _refusals.setdefault(host.name, faults)
 
 
 def refusal(host: Host) -> tuple[str, ...]:
@@ -122,10 +138,23 @@ def refusal(host: Host) -> tuple[str, ...]:
     return _refusals.get(host.name, ())
 
 
-class Command(StringCommand):
-    """A command of an operation, whose output is shown as it comes where it is `live`, also without `-vvv`.
+# What a lost connection raises, and a password that nobody can type: of these pyinfra does not catch EOFError.
+WIRE_ERRORS = (OSError, EOFError, SSHException)
 
-    pyinfra has no such choice for a single command, and shows a lost connection as a traceback's last line.
+
+def fail_for(host: Host, error: Exception) -> None:
+    """Say why a command, or a fact, did not come through: `error` is one of WIRE_ERRORS."""
+    if not is_connected(host):
+        fail(host, LOST)
+    else:
+        fail(host, NO_PASSWORD if isinstance(error, EOFError) else str(error) or type(error).__name__)
+
+
+class Command(StringCommand):
+    """A command of an operation; where it is `live` its output is shown as it comes.
+
+    pyinfra shows the output of all commands as it comes (-vvv), or of none. To it a lost connection is a command
+    that has failed without a word, or an error that ends the run of every host.
     """
 
     def __init__(self, *bits: Any, live: bool = False, **arguments: Any) -> None:
@@ -144,15 +173,17 @@ class Command(StringCommand):
                 print_input=state.print_input,
                 **connector_arguments,
             )
-        except (OSError, EOFError, SSHException) as error:
-            lost = not is_connected(host)
-            why = f"{LOST}; run this again" if lost else (str(error) or type(error).__name__)
-            note_failure(host, why)
-            return False, CommandOutput([OutputLine("stderr", why)])
+        except WIRE_ERRORS as error:
+            fail_for(host, error)
+            return False, CommandOutput([])
         mention_password(host)
         if not status:
-            said = [line.line for line in output if line.line.strip()]
-            note_failure(host, said[-1] if said else "a command failed")
+            lines = [line for line in output if line.line.strip()]
+            errors = [line for line in lines if line.buffer_name == "stderr"] or lines
+            if is_connected(host):
+                note_failure(host, errors[-1].line.strip() if errors else "a command failed")
+            else:
+                fail(host, LOST)
         # pyinfra prints the output of a failed command, of which a live one has shown all.
         return status, CommandOutput([]) if self.live else output
 
@@ -182,8 +213,8 @@ def host_names() -> list[str]:
     return [host.name for host in state.inventory if state.is_host_in_limit(host)]
 
 
-# How to end a deploy file that only looks, and the hosts that have come to its end.
-_ended: dict[str, Callable[[], int]] = {}
+# The names of the hosts for which a deploy file that only looks has come to its end.
+_ended: set[str] = set()
 
 
 def end_after_all(finish: Callable[[], int]) -> None:
@@ -192,7 +223,7 @@ def end_after_all(finish: Callable[[], int]) -> None:
     At the last of them `finish` is called, which shows what was seen, and pyinfra ends with the exit status
     that it returns, before it would ask whether to go on. Raises SystemExit then.
     """
-    _ended[ctx_host.get().name] = finish
+    _ended.add(ctx_host.get().name)
     if all(host.name in _ended for host in state.activated_hosts):
         raise SystemExit(finish())
 

@@ -7,7 +7,7 @@ import shlex
 from contextlib import suppress
 from typing import Any
 
-from facts.launchd import LAUNCH, script_path
+from facts.launchd import LAUNCH, PULSE
 from facts.pulse import log_path
 from settings import Settings
 
@@ -97,15 +97,9 @@ def pulse_plist(settings: Settings) -> dict[str, Any]:
     """The LaunchDaemon of the pulse, root's, as launchd.plist(5) has it."""
     label = pulse_label(settings.label)
     log = log_path(settings.label)
-    start_seconds = settings.wait_qemu_max + settings.wait_docker_api_max
-    words = [
-        *(settings.homebrew_user, settings.colima_profile, settings.label),
-        *(settings.pulse_misses, start_seconds),
-        *(settings.log_path, settings.log_max_mb, settings.log_keep),
-    ]
     return {
         "Label": label,
-        "ProgramArguments": [script_path("pulse"), *map(str, words)],
+        "ProgramArguments": [PULSE, settings.label],
         "RunAtLoad": True,
         "StartInterval": settings.pulse_interval,
         # launchd starts no job more often than every 10 s unless it is told.

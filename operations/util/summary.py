@@ -36,10 +36,9 @@ class Outcome:
 def _executed(found: internals.Outcome) -> Outcome:
     name = found.host.name
     complete = [(operation, meta) for operation, meta in found.operations if meta.is_complete()]
-    at = [operation for operation, meta in complete if meta.did_error()]
-    if at or found.failed:
-        where = f"at {at[0]!r}" if at else "see above"
-        return Outcome(name, FAILED, (internals.failure(found.host) or where,))
+    # With --no-wait pyinfra forgets to fail the host.
+    if found.failed or any(meta.did_error() for _, meta in complete):
+        return Outcome(name, FAILED, (internals.failure(found.host) or "see above",))
     if not complete:
         return Outcome(name, UNTOUCHED)
     done = explained(name, executing=True)
@@ -65,10 +64,10 @@ def outcome(found: internals.Outcome) -> Outcome:
     name = found.host.name
     if not found.connected:
         return Outcome(name, UNREACHABLE)
+    if internals.failure(found.host) == internals.LOST:
+        return Outcome(name, FAILED, (internals.LOST,))
     if why := internals.refusal(found.host):
         return Outcome(name, REFUSED, why)
-    if not internals.is_connected(found.host):
-        return Outcome(name, FAILED, (internals.LOST,))
     return _executed(found) if state.is_executing else _forecast(found)
 
 

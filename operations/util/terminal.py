@@ -52,25 +52,21 @@ def is_there() -> bool:
     return True
 
 
+def typed(question: str) -> str | None:
+    """What is typed after the question on the controlling terminal, without the line's end; None without."""
+    try:
+        with _open() as terminal:
+            # What pyinfra's progress has left on the line goes first.
+            terminal.write(f"\r\x1b[K{safe(question)} ".encode())
+            return terminal.readline().decode(errors="replace").rstrip("\r\n")
+    except OSError:
+        return None
+
+
 def ask(question: str, *, default: bool) -> bool:
     """Ask yes or no on the controlling terminal.
 
     `default` is the answer of an empty line, and the one without a terminal; any other words are a no.
     """
-    try:
-        with _open() as terminal:
-            terminal.write(f"\r\x1b[K{safe(question)} [{'Y/n' if default else 'y/N'}] ".encode())
-            answer = terminal.readline().decode(errors="replace").strip().lower()
-    except OSError:
-        return default
+    answer = (typed(f"{question} [{'Y/n' if default else 'y/N'}]") or "").strip().lower()
     return answer in {"y", "yes"} or (answer == "" and default)
-
-
-def typed(question: str) -> str | None:
-    """What is typed after the question on the controlling terminal, without the line's end; None without."""
-    try:
-        with _open() as terminal:
-            terminal.write(f"\r\x1b[K{safe(question)} ".encode())
-            return terminal.readline().decode(errors="replace").rstrip("\r\n")
-    except OSError:
-        return None

@@ -171,7 +171,7 @@ LIFE = (
     Step("make deploy", says=("Docker 20.10", "runs web"), typed=on_the_mac),
     Step("pyinfra @local deploy.py", says=("No changes",), never=UNCHANGED, typed=on_the_mac),
     Step("pyinfra macmini.lan deploy.py", says=("No changes",), never=UNCHANGED),
-    Step("pyinfra HOST deploy.py --dry", says=("Keep Colima supervised by launchd",), never=("1 (",)),
+    Step("pyinfra HOST deploy.py --dry", says=("Keep Colima loaded in launchd",), never=("1 (",)),
     Step(
         "docker run --name bot --detach --restart always --env TOKEN example/bot",
         typed=into_a_file,
@@ -193,11 +193,20 @@ LIFE = (
     Step("pyinfra HOST fact facts.docker.DockerEngine user=alice --json", says=('"web"',), never=('"bot"',)),
     Step(f"pyinfra HOST fact facts.pulse.Pulse label={LABEL} --json", says=('"state": "well"',)),
     Step("pyinfra HOST deploys/recover.py --dry", says=("docker is inactive",), before=stop_docker),
+    Step("sudo /Library/ColimaPulse/bin/recover LABEL --dry", says=("docker is inactive",), typed=on_the_mac),
     Step("pyinfra HOST deploys/recover.py", says=("What helped",), after=answers_again),
+    Step("sudo /Library/ColimaPulse/bin/gate LABEL", says=("is ready",), typed=on_the_mac),
+    Step("sudo /Library/ColimaPulse/bin/diagnose LABEL", says=("docker version",), typed=on_the_mac),
+    Step(
+        "sudo /Library/ColimaPulse/bin/stop LABEL", says=("stays stopped",), typed=on_the_mac, after=is_stopped
+    ),
+    Step(
+        "sudo /Library/ColimaPulse/bin/start LABEL", says=("is ready",), typed=on_the_mac, after=answers_again
+    ),
     Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
     Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",)),
     Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",), after=keep_memory),
-    Step("pyinfra HOST deploy.py --dry --diff", says=("Keep Colima supervised",), never=("1 (",)),
+    Step("pyinfra HOST deploy.py --dry --diff", says=("Keep Colima loaded in launchd",), never=("1 (",)),
     Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
     Step("pyinfra HOST deploys/drift.py", never=("change",)),
     Step("make drift HOST=@ssh/macmini.lan", never=("change",)),
@@ -233,6 +242,7 @@ LIFE = (
 # What the documents show and no step runs, and why.
 ELSEWHERE = {
     "make test": "this is it",
+    "make test-weekly": "runs for long",
     "make lint": ".ci/run runs it",
     "make soak": "tests/e2e/test_soak.py runs it, for a shorter time",
     "make bench": "measures for ten minutes; tests/test_bench.py sees to its arithmetic",

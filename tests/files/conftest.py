@@ -25,7 +25,7 @@ import pytest
 import files
 
 # The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
-SAME = "cat chmod date env head iconv kill mkdir mktemp mv perl readlink rm sed sleep tail tr".split()
+SAME = "cat chmod cmp date env head iconv kill ln mkdir mktemp mv perl readlink rm sed sleep tail tr".split()
 PLACES = re.compile(
     r"(?<![\w/)}])(?:(?:/usr)?/s?bin/(?P<tool>[a-z][\w-]*)|(?P<place>/opt/homebrew|/usr/local|/Library/(?:ColimaPulse|Launch(?:Daemons|Agents))|/var/run/colima-pulse))"
 )
@@ -67,6 +67,9 @@ for row in rows:
         row["command"] = re.sub("[\n\t]", lambda char: "\\%03o" % ord(char[0]), row["command"])
         print(" ".join("%5s" % row[each] if each != "command" else row[each] for each in columns)[:width])
 """
+
+
+LABEL = "com.example.colima"
 
 
 class Mac:
@@ -114,6 +117,28 @@ class Mac:
             return f"{self.root}/tools/{match['tool']}" if match["tool"] else f"{self.root}{match['place']}"
 
         return PLACES.sub(moved, text)
+
+    def configure(self, label: str = LABEL, **values: object) -> None:
+        """Write the settings of a label, as a deploy does."""
+        settings = {
+            "user": "alice",
+            "home": self.home,
+            "prefix": self.prefix,
+            "profile": "default",
+            "log": self.root / "var/log/colima.log",
+            "first_start_seconds": 5,
+            "start_seconds": 5,
+            "socket_seconds": 5,
+            "api_seconds": 5,
+            "good_answers": 2,
+            "hide_info": "yes",
+            "pulse_misses": 3,
+            "log_max_mb": 50,
+            "log_keep": 3,
+        } | values
+        etc = self.root / "Library/ColimaPulse/etc"
+        etc.mkdir(exist_ok=True)
+        (etc / f"{label}.conf").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
 
     def become(self, name: str) -> None:
         """Let id(1) say that this is `name`: root, alice or mallory."""
@@ -197,7 +222,7 @@ class Mac:
 
     def text(self, name: str, edits: Mapping[str, str] | None = None) -> str:
         """The script as it is sent, moved here; `edits` shorten its waits."""
-        text = files.text(name)
+        text = files.sent(name)
         for old, new in (edits or {}).items():
             assert old in text, f"files/{name} says no longer {old!r}: edit this test"
             text = text.replace(old, new)
@@ -225,7 +250,7 @@ class Mac:
         env: Mapping[str, str] | None = None,
         edits: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script the way pyinfra does: `sh -c TEXT NAME ARGUMENT...`."""
+        """Run a script, such as "facts/docker", the way pyinfra does: `sh -c TEXT NAME ARGUMENT...`."""
         return self._finish(
             self.popen("-c", self.text(name, edits), name, *map(str, arguments), env=env), stdin
         )
@@ -238,8 +263,23 @@ class Mac:
         env: Mapping[str, str] | None = None,
         edits: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run shell code that has the functions of files/lib."""
-        text = f"set -u\n{self.text('lib', edits)}\n{self.path(code)}"
+        """Run shell code that has the functions of the libraries, all but those of a reset."""
+        names = (
+            "text",
+            "run",
+            "places",
+            "lock",
+            "launchd",
+            "processes",
+            "ending",
+            "leftovers",
+            "guest",
+            "docker",
+        )
+        text = "\n".join(["set -u", *(self.text(f"lib/{name}") for name in names), self.path(code)])
+        for old, new in (edits or {}).items():
+            assert old in text, f"files/lib says no longer {old!r}: edit this test"
+            text = text.replace(old, new)
         return self._finish(self.popen("-c", text, "test", *map(str, arguments), env=env), stdin)
 
     def installed(
@@ -250,8 +290,9 @@ class Mac:
         text: str | None = None,
     ) -> subprocess.Popen[str]:
         """Start the installed launch script, or `text` in its place, as launchd does."""
-        launch = self.root / "Library/ColimaPulse/launch"
-        launch.write_text(self.text("launch", edits) if text is None else self.path(text))
+        launch = self.root / "Library/ColimaPulse/bin/launch"
+        launch.parent.mkdir(exist_ok=True)
+        launch.write_text(self.text("daemons/launch", edits) if text is None else self.path(text))
         return self.popen(str(launch), *arguments, env=env)
 
     @staticmethod

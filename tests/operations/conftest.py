@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from operations import colima, containers, docker, recovery
-from operations.util import remote
 from tests.fakes import Clock
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
-    for module in (colima, containers, docker, recovery, remote):
-        monkeypatch.setattr(module, "time", fake)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("operations.") and hasattr(module, "time"):
+            monkeypatch.setattr(module, "time", fake)
     return fake
 
 
