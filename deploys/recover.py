@@ -5,7 +5,6 @@
 `--dry` says what was found and what would be done. What was stopped on purpose is for deploys/start.py.
 """
 
-from operations.preflight import settings_of
 from pyinfra import host, inventory
 from pyinfra.context import ctx_host
 
