@@ -63,6 +63,13 @@ class Target:
         return self.settings.full_reset or bool(self.settings.restore)
 
     @property
+    def restart(self) -> str:
+        """Why the daemon is restarted although nothing of it differs; empty: it is not."""
+        if self.replaced:
+            return "its profile is replaced"
+        return "asked for with restart=true" if self.settings.restart else ""
+
+    @property
     def first_start(self) -> bool:
         """Whether the daemon's next start makes the profile."""
         return not self.settings.restore and (self.settings.full_reset or not self.profile.provisioned)
