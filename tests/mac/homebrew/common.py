@@ -21,7 +21,7 @@ STARTED = time.monotonic()
 
 def record(argv: Sequence[str]) -> None:
     """One line in commands.log."""
-    line = "\t".join([f"{time.time():.3f}", str(os.getuid()), str(os.getpid()), *argv])
+    line = "\t".join([str(os.getuid()), str(os.getpid()), *argv])
     try:
         log = os.open(DATABASE / "commands.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError:
