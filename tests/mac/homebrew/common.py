@@ -10,13 +10,10 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
 
 STANDIN = "/usr/libexec/standin"
 DATABASE = Path("/private/var/db/standin")
 FAULTS = DATABASE / "faults"
-
-STARTED = time.monotonic()
 
 
 def record(argv: Sequence[str]) -> None:
@@ -111,23 +108,13 @@ def now() -> str:
 class Log:
     """A logrus logger with the text formatter."""
 
-    COLOURS: ClassVar = {"info": 36, "warning": 33, "error": 31, "fatal": 31, "trace": 37, "debug": 37}
-    NAMES: ClassVar = {"warning": "WARN", "error": "ERRO", "fatal": "FATA", "trace": "TRAC", "debug": "DEBU"}
-
     def __init__(self, **fields: str) -> None:
         self.fields = fields
 
     def write(self, level: str, message: str, **fields: str) -> None:
         fields = {**self.fields, **fields}
-        if sys.stderr.isatty():
-            seconds = int(time.monotonic() - STARTED)
-            name = self.NAMES.get(level, level.upper())
-            colour = self.COLOURS[level]
-            line = f"\x1b[{colour}m{name}\x1b[0m[{seconds:04d}] {message:<44} "
-            line += " ".join(f"\x1b[{colour}m{k}\x1b[0m={quote(v)}" for k, v in fields.items())
-        else:
-            line = f'time="{now()}" level={level} msg={quote(message)}'
-            line += "".join(f" {key}={quote(value)}" for key, value in fields.items())
+        line = f'time="{now()}" level={level} msg={quote(message)}'
+        line += "".join(f" {key}={quote(value)}" for key, value in fields.items())
         os.write(2, line.encode() + b"\n")
 
     def info(self, message: str) -> None:

@@ -25,11 +25,9 @@ import gzip
 import hashlib
 import http.client
 import http.server
-import importlib.util
 import io
 import json
 import os
-import py_compile
 import select
 import shutil
 import signal
@@ -165,13 +163,6 @@ def prepare(machine: Machine) -> None:
     sweep_forgotten_cgroups()
 
 
-def compile_stand_ins() -> None:
-    """Byte code for the commands of this package, which their users may not write: twice as fast."""
-    for source in Path(__file__).parent.glob("*.py"):
-        if not Path(importlib.util.cache_from_source(str(source))).exists():
-            py_compile.compile(str(source), quiet=2)
-
-
 def stopped(pid: int) -> bool:
     """Whether the process is halted by SIGSTOP."""
     try:
@@ -183,9 +174,6 @@ def stopped(pid: int) -> bool:
 def supervise(machine: Machine) -> int:
     """Run the guest until it powers off, or until its life line breaks."""
     prepare(machine)
-    if os.fork() == 0:  # meanwhile
-        compile_stand_ins()
-        os._exit(0)
     buttons, wire = os.pipe()
     os.setgroups([])
     check(libc.unshare(CLONE_ALL), "unshare")
@@ -385,12 +373,6 @@ SUDO = """#!/bin/sh
 while :; do case "$1" in -n|-E|-H) shift ;; --) shift; break ;; *) break ;; esac; done
 SUDO_UID=1 exec "$@"
 """
-PKILL = """#!/bin/sh
-# pkill(1), which busybox may lack: by exact name
-signal=-TERM
-case "$1" in -f|-x) shift ;; -*) signal=$1; shift ;; esac
-pids=$(pidof "$1") && kill "$signal" $pids
-"""
 SYSTEMCTL = """#!/bin/sh
 # systemctl(1), as far as Colima and people need it: process 1 does the work
 reply=/run/systemd/reply.$$
@@ -566,7 +548,6 @@ class Guest:
         for name, text in {
             "sudo": SUDO,
             "systemctl": SYSTEMCTL,
-            "pkill": PKILL,
             "journalctl": JOURNALCTL,
         }.items():
             (root / "usr/bin" / name).write_text(text)

@@ -33,7 +33,6 @@ from .store import (
     VERSION,
     Disk,
     Instance,
-    disks,
     host_arch,
     instances,
     lima_home,
@@ -400,26 +399,7 @@ def list_instances(arguments: list[str]) -> int:
         for instance in found:
             print(json.dumps(instance.as_json(), separators=(",", ":")))
         return 0
-    if "-q" in arguments or "--quiet" in arguments:
-        print("".join(f"{instance.name}\n" for instance in found), end="")
-        return 0
-    if not found:
-        LOG.warning("No instance found. Run `limactl create` to create an instance.")
-        return 0
-    rows = [["NAME", "STATUS", "SSH", "VMTYPE", "ARCH", "CPUS", "MEMORY", "DISK", "DIR"]]
-    for instance in found:
-        content = instance.as_json()
-        rows.append(
-            [
-                instance.name, instance.status, f"127.0.0.1:{instance.ssh_port}", instance.vm_type,
-                instance.arch, str(content["cpus"]), f"{content['memory'] / GIB:g}GiB",
-                f"{content['disk'] / GIB:g}GiB", str(instance.dir),
-            ]
-        )  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("    ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
-    return 0
+    raise FatalError("the stand-in lists as --json only")
 
 
 def shell(arguments: list[str]) -> int:
@@ -474,23 +454,6 @@ def disk_command(arguments: list[str]) -> int:
             rest.pop(0)
         elif not word.startswith("-"):
             words.append(word)
-    if verb in ("list", "ls"):
-        for disk in disks(home):
-            holder = disk.holder()
-            content = {
-                "name": disk.name,
-                "size": disk.image.read().get("size", 0),
-                "format": "raw",
-                "dir": str(disk.dir),
-                "instance": Path(holder).name,
-                "instanceDir": holder,
-                "mountPoint": f"/mnt/lima-{disk.name}",
-            }
-            if "--json" in arguments:
-                print(json.dumps(content, separators=(",", ":")))
-            else:
-                print(f"{disk.name}  {content['size'] // GIB}GiB  raw  {disk.dir}  {holder}")
-        return 0
     for name in words:
         change_disk(verb, Disk(home, name), bytes_wanted, forced(arguments))
     return 0
@@ -508,16 +471,6 @@ def change_disk(verb: str, disk: Disk, wanted: int, force: bool) -> None:
         if verb != "delete":
             raise FatalError(f'disk "{name}" does not exist')
         LOG.warning(f"Ignoring non-existent disk `{name}`")
-    elif verb == "unlock":
-        if not disk.holder():
-            LOG.warning(f"Ignoring unlocked disk `{name}`")
-        elif Path(disk.holder(), "lima.yaml").exists() and (
-            read_instance(disk.home, Path(disk.holder()).name).status == "Running"
-        ):
-            raise FatalError(f"Cannot unlock disk `{name}` used by running instance `{disk.holder()}`")
-        else:
-            disk.unlock()
-            LOG.info(f"Unlocked disk `{name}` (`{disk.dir}`)")
     elif verb == "delete":
         if disk.holder() and not force:
             user = Path(disk.holder()).name

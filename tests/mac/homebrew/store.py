@@ -286,12 +286,6 @@ def instances(home: Path) -> list[Instance]:
     return found
 
 
-def disks(home: Path) -> list[Disk]:
-    directory = home / "_disks"
-    names = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
-    return [disk for disk in (Disk(home, name) for name in names) if disk.exists()]
-
-
 def locks(instance: Instance) -> list[Disk]:
     """Disks this instance holds."""
     return [d for d in instance.disks if d.holder() == str(instance.dir)]
