@@ -1,15 +1,22 @@
-"""What all stand-ins of Homebrew's programs share: records, faults, logrus, process titles."""
+"""What all stand-ins of Homebrew's programs share: records, faults, logrus, process titles.
+
+What takes long to import is imported where it is used: these programs are started all the time.
+"""
+
+from __future__ import annotations
 
 import fcntl
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from datetime import datetime
 
 STANDIN = "/usr/libexec/standin"
 DATABASE = Path("/private/var/db/standin")
@@ -68,7 +75,9 @@ def hang_while(name: str) -> None:
 
 def own_path() -> Path:
     """The program that runs, as Homebrew links it."""
-    return Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
+    from shutil import which
+
+    return Path(which(sys.argv[0]) or sys.argv[0]).absolute()
 
 
 def retitle(argv: Sequence[str]) -> None:
@@ -93,6 +102,8 @@ def quote(value: str) -> str:
 
 def clock() -> datetime:
     """What the Mac's clock shows (Mac.set_clock)."""
+    from datetime import datetime
+
     try:
         offset = int((DATABASE / "clock").read_text().split()[-2])
     except OSError:
@@ -128,8 +139,10 @@ class FatalError(Exception):
     """What ends a command with a fatal line and exit code 1."""
 
 
-def spawn_group(argv: Sequence[str], out: int, err: int) -> "subprocess.Popen[bytes]":
+def spawn_group(argv: Sequence[str], out: int, err: int) -> subprocess.Popen[bytes]:
     """Start a program in a process group of its own (Go's Setpgid)."""
+    import subprocess
+
     return subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd="/", preexec_fn=os.setpgrp
     )

@@ -6,7 +6,6 @@ Faults (files in /private/var/db/standin/faults): list-hangs (while it exists), 
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -27,7 +26,6 @@ from .common import (
     start_detached,
     take_fault,
 )
-from .hostagent import host_agent
 from .store import (
     GIB,
     VERSION,
@@ -339,6 +337,12 @@ def stop_forcibly(instance: Instance) -> None:
     wait_until(lambda: not (pid_alive(instance.driver) or pid_alive(instance.host_agent)), 2)
 
 
+def rmtree(directory: Path) -> None:
+    from shutil import rmtree
+
+    rmtree(directory)
+
+
 def pid_alive(pid: int) -> bool:
     try:
         return bool(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][1] != "Z"
@@ -370,7 +374,7 @@ def delete(arguments: list[str]) -> int:
         got = f'expected status "Stopped", got "{instance.status}"'
         raise FatalError(f"failed to delete instance `{name}`: {got}")
     stop_forcibly(instance)
-    shutil.rmtree(instance.dir)
+    rmtree(instance.dir)
     LOG.info(f"Deleted `{name}` (`{instance.dir}`)")
     reconcile(home)
     return 0
@@ -475,7 +479,7 @@ def change_disk(verb: str, disk: Disk, wanted: int, force: bool) -> None:
         if disk.holder() and not force:
             user = Path(disk.holder()).name
             raise FatalError(f"cannot delete disk `{name}` in use by instance `{user}`")
-        shutil.rmtree(disk.dir)
+        rmtree(disk.dir)
         LOG.info(f"Deleted disk `{name}` (`{disk.dir}`)")
     elif verb == "resize":
         if disk.holder():
@@ -485,6 +489,12 @@ def change_disk(verb: str, disk: Disk, wanted: int, force: bool) -> None:
             raise FatalError(f"specified size {wanted} is less than the current disk size: not supported")
         disk.image.write(size=wanted)
         LOG.info(f"Resized disk `{name}` (`{disk.dir}`)")
+
+
+def host_agent(arguments: list[str]) -> int:
+    from .hostagent import host_agent
+
+    return host_agent(arguments)
 
 
 def info(_: list[str]) -> int:
