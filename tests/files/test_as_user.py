@@ -87,12 +87,12 @@ def test_pipes_and_devices_in_the_place_of_files_hold_nothing_up(mac: Mac) -> No
 
 @pytest.mark.parametrize("body", ["exec sleep 300", "echo half; exit 1", "kill -KILL $$"])
 def test_half_an_answer_is_none(mac: Mac, body: str) -> None:
-    done = mac.run("as-user", "alice", "0.3", f"PATH=/usr/bin:/bin; echo begun; {body}", "x")
+    done = mac.run("facts/as-user", "alice", "0.3", f"PATH=/usr/bin:/bin; echo begun; {body}", "x")
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_without_the_user_there_is_no_answer(mac: Mac) -> None:
-    done = mac.run("as-user", "nobody", "5", "echo said", "x")
+    done = mac.run("facts/as-user", "nobody", "5", "echo said", "x")
     assert (done.returncode, done.stdout) == (0, "")
 
 
