@@ -98,6 +98,6 @@ def test_without_the_user_there_is_no_answer(mac: Mac) -> None:
 
 def test_arguments_and_the_name_pass_unchanged(mac: Mac) -> None:
     done = mac.run(
-        "as-user", "alice", "5", 'printf "[%s]" "$0" "$@"; cat', "a name", "a b", "", "$(x)", stdin="no"
+        "facts/as-user", "alice", "5", 'printf "[%s]" "$0" "$@"; cat', "a name", "a b", "", "$(x)", stdin="no"
     )
     assert done.stdout == "[a name][a b][][$(x)]\n"

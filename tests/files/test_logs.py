@@ -12,6 +12,7 @@ from facts.logs import Logs as Fact
 from tests.files.conftest import Mac, is_gone, lines
 from tests.files.test_lib import HOSTILE
 
+Answer = tuple[LogLines, ...]
 LABEL = "homebrew.mrcee.colima-pulse"
 
 
@@ -30,10 +31,8 @@ class Logs:
         for path in self.paths:
             path.write_text(f"{path.name}\n")
 
-    def read(
-        self, count: int = 50, seconds: int = 0, after: tuple[LogLines, ...] | None = None
-    ) -> tuple[LogLines, ...]:
-        places = [part.place for part in after or ()]
+    def read(self, count: int = 50, seconds: int = 0, after: Answer = ()) -> Answer:
+        places = [part.place for part in after]
         words = ("alice", "default", LABEL, self.colima, count, seconds, *places)
         edits = {"/var/log/": f"{self.mac.root}/log/"}
         done = self.mac.run("facts/logs", *words, env=HOSTILE, edits=edits)
