@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from deploys.diagnostics import mask, secrets_of
 from pyinfra.api import Host
 
 from deploys import preflight
+from deploys.diagnostics import mask, secrets_of
 from facts.colima import (
     RUNNING,
     ColimaProfile,
