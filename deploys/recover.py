@@ -5,10 +5,10 @@
 `--dry` says what was found and what would be done. What was stopped on purpose is for deploys/start.py.
 """
 
+from operations.preflight import settings_of
 from pyinfra import host, inventory
 
 from operations import diagnostics, recovery, summary
-from operations.preflight import settings_of
 
 summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())

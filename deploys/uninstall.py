@@ -7,12 +7,12 @@ pyinfra HOST deploys/uninstall.py --data delete_vm=true   the profile goes as we
 What takes the profile away is confirmed as a full reset is; backup=false deletes it.
 """
 
+from operations.forecast import told
+from operations.preflight import settings_of
 from pyinfra import host, inventory
 from pyinfra.context import ctx_host
 
 from operations import colima, launchd, reset, summary, uninstall
-from operations.forecast import told
-from operations.preflight import settings_of
 from operations.util import terminal
 from operations.util.fleet import leave_untouched
 from operations.util.plist import pulse_label

@@ -80,14 +80,7 @@ class Mac:
         self.home = root / "Users" / "al ice"
         self.prefix = root / "opt/homebrew"
         self.started: list[subprocess.Popen[bytes]] = []
-        for directory in (
-            "tools",
-            "calls",
-            "opt/homebrew/bin",
-            "Library/ColimaPulse",
-            "var/run",
-            "Users/al ice",
-        ):
+        for directory in ("tools", "calls", "opt/homebrew/bin", "Library/ColimaPulse", "var/run", "Users/al ice"):
             (root / directory).mkdir(parents=True)
         for name in SAME:
             self.link(name)
@@ -270,20 +263,8 @@ class Mac:
         env: Mapping[str, str] | None = None,
         edits: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run shell code that has the functions of the libraries, all but those of a reset."""
-        names = (
-            "text",
-            "run",
-            "places",
-            "lock",
-            "launchd",
-            "colima",
-            "processes",
-            "ending",
-            "leftovers",
-            "guest",
-            "docker",
-        )
+        """Run shell code that has the functions of all libraries."""
+        names = sorted(path.name for path in (files.HERE / "lib").iterdir())
         text = "\n".join(["set -u", *(self.text(f"lib/{name}") for name in names), self.path(code)])
         for old, new in (edits or {}).items():
             assert old in text, f"files/lib says no longer {old!r}: edit this test"

@@ -1,6 +1,4 @@
-"""
-See how the Docker of a Mac is, and judge it: from facts alone, and without touching anything.
-"""
+"""How the Docker of a Mac is, judged from facts alone and without touching anything."""
 
 from __future__ import annotations
 
@@ -10,8 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from deploys.diagnostics import mask, secrets_of
 from pyinfra.api import Host
 
+from deploys import preflight
 from facts.colima import (
     RUNNING,
     ColimaProfile,
@@ -24,36 +24,34 @@ from facts.colima import (
     Program,
     ProgramState,
 )
+from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Mac, MacState
 from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, BootReport, Pulse, PulseState
 from facts.util import Record, plain
-from operations import containers, docker, preflight, recovery
-from operations.colima import QEMU, last_fatal
-from operations.diagnostics import mask, secrets_of
-from operations.recovery import Diagnosis
+from operations import containers
+from operations.util import internals
+from operations.util.ahead import together
 from operations.util.installer import Installer, Installers
 from operations.util.plist import pulse_label
-from operations.util.remote import NO_PASSWORD, gathered, together
 from settings import Fault, Settings
 
+QEMU = "qemu"
 GIB = 1024**3
 LOW_ON_HOST = 10 * GIB
 FULL_IN_GUEST = 0.9
 REASON_LENGTH = 200
 
 # The words of Report.state.
-HEALTHY, DEGRADED, STARTING, STOPPED, DOWN, ABSENT, UNKNOWN, UNREACHABLE = (
-    "healthy",
-    "degraded",  # Docker answers, and not all is as it should be
-    "starting",
-    "stopped",  # on purpose: the job is unloaded or disabled
-    "down",
-    "absent",  # nothing was deployed
-    "unknown",
-    "unreachable",
-)
+HEALTHY = "healthy"
+DEGRADED = "degraded"  # Docker answers, and not all is as it should be
+STARTING = "starting"
+STOPPED = "stopped"  # on purpose: the job is unloaded or disabled
+DOWN = "down"
+ABSENT = "absent"  # nothing was deployed
+UNKNOWN = "unknown"
+UNREACHABLE = "unreachable"
 
 DEPLOY, RECOVER, START = "deploy.py", "deploys/recover.py", "deploys/start.py"
 
@@ -167,6 +165,21 @@ class Report(Record):
         return {"healthy": self.healthy, **record}
 
 
+# What is asked of a host, in words.
+WORDS = {
+    "mac": "the Mac",
+    "job": "launchd's job",
+    "profile": "Lima's instance",
+    "engine": "Docker",
+    "diagnosis": "what is wrong",
+    "guest": "the guest",
+    "pulse_job": "the pulse's job",
+    "pulse": "the pulse's notes",
+    "log": "Colima's log",
+    "program": "the installed Colima",
+}
+
+
 @dataclass(frozen=True)
 class Seen:
     """The facts of a host; None is unreadable."""
@@ -175,6 +188,7 @@ class Seen:
     job: JobState | None = None
     profile: ProfileState | None = None
     engine: EngineState | None = None
+    diagnosis: DiagnosisState | None = None
     guest: GuestState | None = None
     pulse_job: JobState | None = None
     pulse: PulseState | None = None
@@ -182,39 +196,27 @@ class Seen:
     program: ProgramState | None = None
 
     @property
-    def unreadable(self) -> list[str]:
-        """What could not be read, in words."""
-        named = {
-            "the Mac": self.mac,
-            "launchd's job": self.job,
-            "Lima's instance": self.profile,
-            "Docker": self.engine,
-            "the guest": self.guest,
-            "the pulse's job": self.pulse_job,
-            "the pulse's notes": self.pulse,
-            "Colima's log": self.log,
-            "the installed Colima": self.program,
-        }
-        return [name for name, value in named.items() if value is None]
+    def good(self) -> bool:
+        """Whether Docker was used."""
+        return self.diagnosis is not None and self.diagnosis.good
 
     @property
-    def now(self) -> int | None:
-        return self.program.now if self.program is not None else None
+    def containers(self) -> dict[str, Container] | None:
+        return self.engine.containers if self.engine is not None else None
 
     @property
-    def lines(self) -> tuple[str, ...]:
-        return self.log.lines if self.log is not None else ()
+    def age(self) -> int | None:
+        """For how long the job's process has run, in seconds."""
+        return self.program.age if self.program is not None else None
 
 
 def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> Report:
     """Judge a host from its facts. A pure function."""
-    unreadable = seen.unreadable
+    unreadable = [words for name, words in WORDS.items() if getattr(seen, name) is None]
     faults = [Finding("cannot be read: " + ", ".join(unreadable))] if unreadable else []
-    starting = _is_starting(settings, seen)
-    diagnosis = recovery.diagnose(seen.job, seen.profile, seen.engine, seen.guest, starting=starting)
-    state = _state(seen, diagnosis, starting)
-    faults += _of_docker(settings, seen, diagnosis, state)
-    found = _containers(installers, seen.engine)
+    state = _state(seen)
+    faults += _of_docker(settings, seen, state)
+    found = _containers(installers, seen)
     if found is not None:
         due = {each.installer.container for each in containers.pending(installers, seen.engine, None)}
         faults += (_of_container(name, why, name in due) for name, why in found.failed.items())
@@ -238,61 +240,47 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
     )
 
 
-def _is_starting(settings: Settings, seen: Seen) -> bool:
-    """Whether the job's process is young, and its start has not come to its end, as a recovery sees it."""
-    age = seen.program.age if seen.program is not None else None
-    if age is None or age >= settings.wait_qemu_max + settings.wait_docker_api_max:
-        return False
-    return age < recovery.SILENT_SECONDS or not recovery.is_up(seen.lines)
-
-
 def _is_off(job: JobState) -> bool:
     return job.disabled or not job.loaded
 
 
-def _state(seen: Seen, diagnosis: Diagnosis, starting: bool) -> str:
-    if seen.job is None or None in (seen.mac, seen.profile, seen.engine):
+def _state(seen: Seen) -> str:
+    if seen.job is None or seen.diagnosis is None or None in (seen.mac, seen.profile, seen.engine):
         return UNKNOWN
     if not seen.job.loaded and seen.job.plist_file is None:
         return ABSENT
-    if diagnosis.good:
+    if seen.good:
         return HEALTHY
     if _is_off(seen.job):
         return STOPPED
-    return STARTING if starting and seen.job.running else DOWN
+    return STARTING if seen.diagnosis.passing and seen.job.running else DOWN
 
 
-def _of_docker(settings: Settings, seen: Seen, diagnosis: Diagnosis, state: str) -> Iterator[Finding]:
+def _of_docker(settings: Settings, seen: Seen, state: str) -> Iterator[Finding]:
     """What is wrong with the job, the VM and Docker."""
-    job, profile = seen.job, seen.profile
-    label = settings.label
+    job, profile, diagnosis, label = seen.job, seen.profile, seen.diagnosis, settings.label
     if state == ABSENT:
         yield Finding(f"nothing was deployed here: there is no job {label}", DEPLOY)
-        return
-    if job is not None and _is_off(job):
-        runs = ", and Docker runs without it" if diagnosis.good else ""
+    elif job is not None and _is_off(job):
+        runs = ", and Docker runs without it" if seen.good else ""
         how = f"is disabled{runs}: it will not start at a boot" if job.disabled else f"is not loaded{runs}"
         yield Finding(f"the job {label} {how}", START)
-        return
-    if not diagnosis.good:
+    elif not seen.good:
         # Silence that is nothing but an answer lost is named among what cannot be read.
-        if seen.engine is not None and job is not None:
+        if diagnosis is not None and seen.engine is not None and job is not None:
             yield Finding(
                 diagnosis.found, RECOVER if diagnosis.steps else DEPLOY if diagnosis.refused else None
             )
-        reason = last_fatal(seen.lines)
-        if reason is not None and not recovery.is_up(seen.lines):
-            hidden = mask(reason, secrets_of(settings.colima_extra_args, {}))
-            short = textwrap.shorten(hidden, REASON_LENGTH, placeholder=" ..")
-            yield Finding(f"Colima says: {plain(short)}")
-        return
-    if job is not None and not job.running:
+        if diagnosis is not None and diagnosis.fatal:
+            hidden = mask(diagnosis.fatal, secrets_of(settings.colima_extra_args, {}))
+            yield Finding(f"Colima says: {plain(textwrap.shorten(hidden, REASON_LENGTH, placeholder=' ..'))}")
+    elif job is not None and not job.running:
         yield Finding(
             f"Docker answers, and the job {label} does not run: launchd calls it {job.state} "
             f"(last exit: {job.last_exit or 'unknown'})",
             DEPLOY,
         )
-    if profile is not None and profile.status != RUNNING:
+    elif profile is not None and profile.status != RUNNING:
         yield Finding(f"Lima calls {profile.instance} {profile.status or 'no instance'}", RECOVER)
     elif profile is not None and profile.vm_type != QEMU:
         yield Finding(f"the VM runs on {profile.vm_type}, not on {QEMU}", DEPLOY)
@@ -309,25 +297,26 @@ def _wrong(installer: Installer, container: Container | None) -> str | None:
     return f"is {container.state} (exit code {container.exit_code})"
 
 
-def _containers(installers: Installers, engine: EngineState | None) -> Containers | None:
+def _containers(installers: Installers, seen: Seen) -> Containers | None:
     """The containers, as far as Docker lists them. Smoke tests leave none behind."""
-    if engine is None or engine.containers is None:
+    present = seen.containers
+    if present is None:
         return None
     declared = [each for each in installers.all if not each.smoke_test]
     failed = {}
     for each in declared:
-        wrong = _wrong(each, engine.containers.get(each.container))
+        wrong = _wrong(each, present.get(each.container))
         if wrong is not None:
             failed[each.container] = wrong
     names = {each.container for each in declared}
     # A file that cannot be read may be the one that describes it.
-    unowned = () if installers.faults else tuple(containers.unowned(installers, engine))
+    unowned = () if installers.faults else tuple(containers.unowned(installers, seen.engine))
     return Containers(
         declared=tuple(each.container for each in declared),
         well=tuple(each.container for each in declared if each.container not in failed),
         failed=failed,
         unowned=unowned,
-        others=tuple(sorted(name for name in engine.containers if name not in {*names, *unowned})),
+        others=tuple(sorted(name for name in present if name not in {*names, *unowned})),
     )
 
 
@@ -347,9 +336,9 @@ def _of_pulse(seen: Seen) -> Iterator[Finding]:
     reason = f": {seen.pulse.reason}" if seen.pulse.reason else ""
     if seen.pulse.state == GAVE_UP:
         yield Finding(f"the pulse gave up{reason}", RECOVER)
-    elif seen.pulse.state == BACKING_OFF and not docker.is_good(seen.engine):
+    elif seen.pulse.state == BACKING_OFF and not seen.good:
         yield Finding(f"the pulse has taken a step ({seen.pulse.step}) and waits before the next{reason}")
-    elif seen.pulse.state == MISSING and not docker.is_good(seen.engine):
+    elif seen.pulse.state == MISSING and not seen.good:
         yield Finding(f"the pulse has missed Docker {seen.pulse.misses} times in a row{reason}")
 
 
@@ -379,14 +368,14 @@ def _warnings(
             f"an older Colima runs than the one that is installed ({colima.installed or 'unknown version'})",
             f"{DEPLOY} --data restart=true",
         )
-    if found is None or seen.engine is None or seen.engine.containers is None:
+    if found is None or seen.containers is None:
         return
     for due in containers.pending(installers, seen.engine, None):
         name, file = due.installer.container, due.installer.file
         if name in found.well:
             yield Finding(f"container {name} is not as containers/{file} says: {due.why}", DEPLOY)
     for each in installers.all:
-        present = seen.engine.containers.get(each.container)
+        present = seen.containers.get(each.container)
         if present is not None and present.restart_policy == "no" and each.detached and not each.removed:
             yield Finding(
                 f"container {each.container} has no restart policy and will not return after a reboot: "
@@ -410,7 +399,7 @@ def _daemon(seen: Seen) -> Daemon | None:
         running=job.running,
         pid=job.pid,
         restarts=max(job.runs - 1, 0),
-        seconds=seen.program.age if seen.program is not None and job.pid is not None else None,
+        seconds=seen.age if job.pid is not None else None,
         last_exit=job.last_exit,
     )
 
@@ -425,32 +414,31 @@ def _vm(seen: Seen) -> Vm | None:
 
 def _engine(seen: Seen) -> Engine | None:
     """Docker has not answered for longer than its daemon is up, nor than since the pulse saw it come back."""
-    if seen.engine is None:
+    if seen.engine is None or seen.diagnosis is None:
         return None
-    good = docker.is_good(seen.engine)
     up = seen.guest.docker_seconds if seen.guest is not None else None
     known = [up, _ago(seen, seen.pulse.answered_at if seen.pulse is not None else None)]
-    seconds = min(each for each in known if each is not None) if good and up is not None else None
-    return Engine(None if good else docker.why_not(seen.engine), seen.engine.version, seconds)
+    seconds = min(each for each in known if each is not None) if seen.good and up is not None else None
+    return Engine(None if seen.good else seen.diagnosis.found, seen.engine.version, seconds)
 
 
 def _ago(seen: Seen, moment: str | None) -> int | None:
     """How long ago a moment (ISO 8601, UTC) was, by the Mac's clock."""
-    if moment is None or seen.now is None:
+    if moment is None or seen.program is None or seen.program.now is None:
         return None
     try:
         then = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     except ValueError:
         return None
     # The clock may have been set since.
-    return max(seen.now - int(then.timestamp()), 0)
+    return max(seen.program.now - int(then.timestamp()), 0)
 
 
 def _last_boot(seen: Seen) -> Boot | None:
     if seen.pulse is None or not seen.pulse.reports:
         return None
     report = seen.pulse.reports[-1]
-    now = seen.engine.containers if seen.engine is not None else None
+    now = seen.containers
     down = {name for name, each in (now or {}).items() if each.state != "running"}
     not_back = tuple(name for name in report.not_back if now is None or name in down)
     return Boot(**asdict(replace(report, not_back=not_back)), ago=_ago(seen, report.at))
@@ -478,34 +466,29 @@ def _colima(seen: Seen) -> Colima | None:
 
 
 def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Installers) -> Report:
-    """Look at a host and judge it; with settings that are `wrong`, say that alone.
-
-    Never fails the host: one that is left out would have no row.
-    """
+    """Look at a host and judge it; with settings that are `wrong`, say that alone."""
     if wrong:
         return Report(host.name, UNKNOWN, tuple(Finding(str(fault)) for fault in wrong))
-    where = {"user": settings.homebrew_user, "profile": settings.colima_profile, "_ignore_errors": True}
-    alone: dict[str, Any] = {"_ignore_errors": True, "_sudo": False}
-    label = settings.label
-    try:
-        # One of them alone needs root, and may ask for the password.
-        mac, job, pulse = gathered(
-            (Mac, alone),
-            (LaunchdJob, {"label": label, **alone}),
-            (Pulse, {"label": label, "_ignore_errors": True}),
-        )
-    except EOFError:
-        return Report(host.name, UNKNOWN, (Finding(NO_PASSWORD),))
+    user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
+    where = {"user": user, "profile": profile}
+    mac, job, pulse_job, pulse = together(
+        (Mac, {}),
+        (LaunchdJob, {"label": label}),
+        (LaunchdJob, {"label": pulse_label(label), "runs": "pulse"}),
+        (Pulse, {"label": label}),
+    )
+    if mac is None and (why := internals.failure(host)):
+        return Report(host.name, UNKNOWN, (Finding(why),))
     if mac is not None and mac.kernel != "Darwin":
         return Report(host.name, UNKNOWN, tuple(map(Finding, preflight.mac_faults(settings, mac))))
-    pid = job.pid if job is not None and job.pid is not None else 0
-    profile, engine, guest, log, pulse_job, program = together(
+    start = settings.wait_qemu_max + settings.wait_docker_api_max
+    found, engine, guest, log, program, diagnosis = together(
         (ColimaProfile, where),
         (DockerEngine, where),
         (Guest, where),
-        (Log, {"path": settings.log_path, "_ignore_errors": True}),
-        (LaunchdJob, {"label": pulse_label(label), "runs": "pulse", **alone}),
-        (Program, {"pid": pid, **alone}),
+        (Log, {"path": settings.log_path, "offset": -1}),
+        (Program, {"pid": (job.pid if job is not None else None) or 0}),
+        (Diagnosis, {**where, "label": label, "log": settings.log_path, "start_seconds": start}),
     )
-    seen = Seen(mac, job, profile, engine, guest, pulse_job, pulse, log, program)
+    seen = Seen(mac, job, found, engine, diagnosis, guest, pulse_job, pulse, log, program)
     return judge(host.name, settings, installers, seen)

@@ -12,8 +12,8 @@ import click
 import pytest
 from pyinfra.context import ctx_host, ctx_state
 
-from facts.colima import Disk
-from operations.status import (
+from deploys import status_table
+from deploys.status_report import (
     DEGRADED,
     DOWN,
     HEALTHY,
@@ -28,8 +28,9 @@ from operations.status import (
     Vm,
     Watch,
 )
-from operations.util import fleet, reports
-from operations.util.reports import in_order, show, span, table, text
+from deploys.status_table import in_order, show, span, table, text
+from facts.colima import Disk
+from operations.util import internals
 
 GIB = 1024**3
 DAY = 86400
@@ -240,8 +241,8 @@ class Run:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    monkeypatch.setattr(fleet, "_finish", {})
-    monkeypatch.setattr(reports, "_seen", {})
+    monkeypatch.setattr(internals, "_ended", set())
+    monkeypatch.setattr(status_table, "_seen", {})
     state = Run()
     with ctx_state.use(state):
         yield state

@@ -9,22 +9,7 @@ from typing import Any
 import pytest
 from pyinfra.context import ctx_config, ctx_host
 
-from facts.colima import (
-    ColimaProfile,
-    Disk,
-    Guest,
-    GuestState,
-    Log,
-    LogPart,
-    ProfileState,
-    Program,
-    ProgramState,
-)
-from facts.docker import Container, DockerEngine, EngineState
-from facts.launchd import FileState, JobState, LaunchdJob
-from facts.mac import Mac
-from facts.pulse import BACKING_OFF, GAVE_UP, LEFT_ALONE, MISSING, WELL, BootReport, Pulse, PulseState
-from operations.status import (
+from deploys.status_report import (
     ABSENT,
     DEGRADED,
     DOWN,
@@ -43,6 +28,23 @@ from operations.status import (
     judge,
     look,
 )
+from facts.colima import (
+    ColimaProfile,
+    Disk,
+    Guest,
+    GuestState,
+    Log,
+    LogPart,
+    ProfileState,
+    Program,
+    ProgramState,
+)
+from facts.diagnosis import Diagnosis, DiagnosisState
+from facts.docker import Container, DockerEngine, EngineState
+from facts.launchd import FileState, JobState, LaunchdJob
+from facts.mac import Mac
+from facts.pulse import BACKING_OFF, GAVE_UP, LEFT_ALONE, MISSING, WELL, BootReport, Pulse, PulseState
+from operations.util import internals
 from operations.util.installer import Installers, parse
 from settings import Settings
 from tests.facts.test_mac import mini
@@ -93,13 +95,13 @@ MAC = replace(
 )
 BOOT = BootReport("2026-11-19T12:21:14Z", 74, None, 2, 3)
 PULSE = PulseState(WELL, reports=(BOOT,))
-UP = ('time="x" level=info msg="starting colima"', 'msg="keeping Colima in the foreground, press ..."')
-FATAL = (
-    'time="x" level=info msg="starting colima"',
-    'time="x" level=fatal msg="error starting vm:  no \x1b[31mdisk"',
-)
 PROGRAM = ProgramState("0.10.3", linked=NOW - 9 * DAY, now=NOW, age=2 * DAY)
-SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GUEST, JOB, PULSE, LogPart(1000, UP), PROGRAM)
+GOOD = DiagnosisState("Docker answers", good=True)
+BROKEN = DiagnosisState("Docker does not answer; the guest is silent", ("job", "hard"))
+NEW = DiagnosisState("Docker does not answer; the profile has not come up yet", refused=True)
+PASSING = DiagnosisState("Docker does not answer; Colima is still starting", passing=True)
+SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, LogPart(1000, ()), PROGRAM)
+DEAD = {"engine": SILENT, "diagnosis": BROKEN}
 
 
 def judged(seen: Seen, installers: Installers = WEB, **changed: Any) -> Report:
@@ -138,59 +140,15 @@ def test_a_mac_on_which_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("changed", "state", "fault", "next_"),
     [
-        ({"job": UNLOADED, "engine": SILENT}, STOPPED, f"the job {LABEL} is not loaded", "deploys/start.py"),
-        ({"job": replace(JOB, disabled=True), "engine": SILENT}, STOPPED, "is disabled", "deploys/start.py"),
+        ({**DEAD, "job": UNLOADED}, STOPPED, f"the job {LABEL} is not loaded", "deploys/start.py"),
+        ({**DEAD, "job": replace(JOB, disabled=True)}, STOPPED, "is disabled", "deploys/start.py"),
         ({"job": replace(JOB, disabled=True)}, DEGRADED, "it will not start at a boot", "deploys/start.py"),
         ({"job": UNLOADED}, DEGRADED, "is not loaded, and Docker runs without it", "deploys/start.py"),
-        (
-            {"job": replace(UNLOADED, plist_file=None), "engine": SILENT},
-            ABSENT,
-            "nothing was deployed here",
-            "deploy.py",
-        ),
-        (
-            {"engine": SILENT, "guest": GuestState(True, "failed", "active")},
-            DOWN,
-            "in the guest docker is failed",
-            "deploys/recover.py",
-        ),
-        ({"engine": replace(ENGINE, containers=None)}, DOWN, "cannot list", "deploys/recover.py"),
-        (
-            {"engine": SILENT, "profile": replace(PROFILE, status="Stopped")},
-            DOWN,
-            "without its VM (Lima: Stopped)",
-            "deploys/recover.py",
-        ),
-        (
-            {"engine": SILENT, "profile": replace(PROFILE, provisioned=False)},
-            DOWN,
-            "has never come up",
-            "deploy.py",
-        ),
-        (
-            {"engine": SILENT, "log": LogPart(9, FATAL[:1]), "program": replace(PROGRAM, age=20)},
-            STARTING,
-            "Colima is still starting",
-            None,
-        ),
-        (
-            {"engine": SILENT, "program": replace(PROGRAM, age=9)},
-            STARTING,
-            "Colima is still starting",
-            None,
-        ),
-        (
-            {"engine": SILENT, "program": replace(PROGRAM, age=301), "log": LogPart(9, FATAL[:1])},
-            DOWN,
-            "the way to it is broken",
-            "deploys/recover.py",
-        ),
-        (
-            {"engine": SILENT, "program": replace(PROGRAM, age=9), "job": replace(JOB, state="SIGTERMed")},
-            DOWN,
-            "launchd is ending the job",
-            None,
-        ),
+        ({**DEAD, "job": replace(UNLOADED, plist_file=None)}, ABSENT, "nothing was deployed", "deploy.py"),
+        (DEAD, DOWN, "the guest is silent", "deploys/recover.py"),
+        ({**DEAD, "diagnosis": NEW}, DOWN, "not come up yet", "deploy.py"),
+        ({**DEAD, "diagnosis": PASSING}, STARTING, "still starting", None),
+        ({**DEAD, "diagnosis": PASSING, "job": replace(JOB, state="SIGTERMed")}, DOWN, "starting", None),
         ({"job": replace(JOB, pid=None, state="waiting")}, DEGRADED, "calls it waiting", "deploy.py"),
         ({"job": replace(JOB, state="SIGTERMed")}, DEGRADED, "calls it SIGTERMed", "deploy.py"),
         ({"profile": replace(PROFILE, status="Broken")}, DEGRADED, "Lima calls colima Broken", None),
@@ -207,6 +165,7 @@ def test_a_mac_on_which_all_is_well() -> None:
         ({"job": None}, UNKNOWN, "cannot be read: launchd's job", None),
         ({"profile": None}, UNKNOWN, "cannot be read: Lima's instance", None),
         ({"engine": None}, UNKNOWN, "cannot be read: Docker", None),
+        ({"diagnosis": None}, UNKNOWN, "cannot be read: what is wrong", None),
         ({"guest": None}, DEGRADED, "cannot be read: the guest", None),
         ({"pulse": None}, DEGRADED, "cannot be read: the pulse's notes", None),
         ({"log": None}, DEGRADED, "cannot be read: Colima's log", None),
@@ -225,19 +184,15 @@ def test_a_connection_that_breaks_leaves_nothing_to_be_read() -> None:
     report = judged(Seen())
     assert report.state == UNKNOWN
     (fault,) = report.faults
-    assert "the Mac, launchd's job, Lima's instance, Docker, the guest" in fault.text
+    assert "the Mac, launchd's job, Lima's instance, Docker, what is wrong, the guest" in fault.text
 
 
 def test_why_a_start_fails_is_one_line() -> None:
-    lines = (*FATAL, 'time="x" level=fatal msg="token=hunter2 \\nand ' + "so on " * 99 + '"')
-    seen = replace(SEEN, job=replace(JOB, pid=None), engine=SILENT, log=LogPart(9, lines))
-    (why,) = [each for each in judged(seen).faults if each.text.startswith("Colima says")]
-    assert why.text.startswith("Colima says: fatal: token=*** and so on so on")
+    long = "error starting vm:  no \x1b[31mdisk, token=hunter2 and " + "so on " * 99
+    seen = replace(SEEN, engine=SILENT, diagnosis=replace(BROKEN, fatal=long))
+    _, why = judged(seen).faults
+    assert why.text.startswith("Colima says: error starting vm: no ?[31mdisk, token=*** and so on so on")
     assert len(why.text) < 220
-    _, why = judged(replace(seen, log=LogPart(9, FATAL))).faults
-    assert why.text == "Colima says: fatal: error starting vm: no ?[31mdisk"
-    # Of a start before the last one it tells nothing.
-    assert "Colima says" not in faults(judged(replace(seen, log=LogPart(9, FATAL + UP))))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +204,7 @@ def test_why_a_start_fails_is_one_line() -> None:
     ],
 )
 def test_what_the_pulse_does_about_it(pulse: PulseState, said: str) -> None:
-    assert said in faults(judged(replace(SEEN, engine=SILENT, pulse=pulse)))
+    assert said in faults(judged(replace(SEEN, engine=SILENT, diagnosis=BROKEN, pulse=pulse)))
     if pulse.state != GAVE_UP:
         # Between two looks of the pulse Docker may have come back.
         assert judged(replace(SEEN, pulse=pulse)).state == HEALTHY
@@ -259,7 +214,7 @@ def test_a_pulse_that_is_not_wanted_is_not_missed() -> None:
     seen = replace(SEEN, pulse_job=UNLOADED, pulse=PulseState(LEFT_ALONE))
     assert judged(seen, pulse=False).state == HEALTHY
     assert judged(seen, pulse=False).pulse is None
-    assert len(judged(replace(seen, job=UNLOADED, engine=SILENT)).faults) == 1
+    assert len(judged(replace(seen, job=UNLOADED, engine=SILENT, diagnosis=BROKEN)).faults) == 1
 
 
 # Containers
@@ -345,7 +300,7 @@ def test_containers_that_no_file_describes() -> None:
         ({"mac": replace(MAC, filevault=True)}, "FileVault is on"),
         ({"mac": replace(MAC, volume_free=9 * GIB)}, "this Mac has 9.0 GiB of disk left"),
         ({"guest": replace(GUEST, disk=Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4.0 of 60 GiB left"),
-        ({"log": LogPart(51_000_000, UP)}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
+        ({"log": LogPart(51_000_000, ())}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
         ({"program": replace(PROGRAM, linked=NOW - DAY)}, "an older Colima runs than the one"),
         ({"engine": of_engine(web=replace(RUNS, restart_policy="no"))}, "has no restart policy"),
         (
@@ -407,7 +362,7 @@ def again(at: str) -> PulseState:
         # The daemon was restarted since, and was not seen to be silent.
         ({"pulse": again("2026-11-19T12:10:00Z")}, 2 * DAY),
         ({"guest": replace(GUEST, docker_seconds=None), "pulse": again("2026-11-19T12:10:00Z")}, None),
-        ({"engine": SILENT}, None),
+        (DEAD, None),
     ],
 )
 def test_for_how_long_docker_has_answered(changed: dict[str, Any], seconds: int | None) -> None:
@@ -429,8 +384,9 @@ def facts(**changed: Any) -> dict[Any, Any]:
         "mac": (Mac, MAC),
         "profile": (ColimaProfile, PROFILE),
         "engine": (DockerEngine, ENGINE),
+        "diagnosis": (Diagnosis, GOOD),
         "guest": (Guest, GUEST),
-        "log": (Log, LogPart(1000, UP)),
+        "log": (Log, LogPart(1000, ())),
         "pulse": (Pulse, PULSE),
         "program": (Program, lambda **arguments: replace(PROGRAM, age=arguments["pid"])),
         "job": (LaunchdJob, JOB),
@@ -452,40 +408,16 @@ def test_look() -> None:
     assert [each["label"] for each in asked] == [LABEL, f"{LABEL}.pulse"]
 
 
-def test_a_fact_that_fails_does_not_fail_the_host() -> None:
-    ignored = []
+@pytest.mark.parametrize("error", [EOFError(), OSError("reset")])
+def test_a_host_that_cannot_be_asked_has_a_row(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(internals, "_failures", {})
 
-    def asked(**arguments: Any) -> None:
-        ignored.append(arguments["_ignore_errors"])
-
-    report = looked(FakeHost(dict.fromkeys(facts(), asked)))
-    assert report.state == UNKNOWN
-    assert ignored == [True] * 9
-
-
-def test_a_password_that_nobody_can_type() -> None:
     def ask(**_: Any) -> None:
-        raise EOFError
+        raise error
 
-    report = looked(FakeHost(facts(pulse=ask)))
+    report = looked(FakeHost(facts(mac=ask)))
     assert report.state == UNKNOWN
-    assert "sudo wants a password" in faults(report)
-
-
-def test_root_is_asked_for_by_one_fact_first() -> None:
-    """Two of them would both ask for the password."""
-    asked = []
-
-    def note(name: str, value: Any) -> Any:
-        def fact(**arguments: Any) -> Any:
-            asked.append((name, arguments.get("_sudo", True)))
-            return value
-
-        return fact
-
-    looked(FakeHost({fact: note(fact.__name__, value) for fact, value in facts(program=PROGRAM).items()}))
-    assert [name for name, root in asked[:3] if root] == ["Pulse"]
-    assert all(not root for name, root in asked if name in ("Mac", "LaunchdJob", "Program"))
+    assert ("sudo wants a password" if isinstance(error, EOFError) else "reset") in faults(report)
 
 
 def test_no_mac() -> None:

@@ -1,4 +1,4 @@
-"""Reports on hosts as a person reads them: a table with a row a host, and what to mind below it."""
+"""Reports on hosts as a person reads them: a table with a row a host, what is wrong, and what to mind."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
-from pyinfra import state
 
-from facts.colima import RUNNING
-from operations.colima import QEMU
-from operations.status import (
+from deploys.status_report import (
     ABSENT,
     DEGRADED,
     DOWN,
     GIB,
     HEALTHY,
+    QEMU,
     STARTING,
     STOPPED,
     UNKNOWN,
@@ -23,8 +21,8 @@ from operations.status import (
     Finding,
     Report,
 )
-from operations.util import terminal
-from operations.util.fleet import end_after_all, wants_json
+from facts.colima import RUNNING
+from operations.util import internals, terminal
 
 HEADERS = ("HOST", "STATE", "DAEMON", "VM", "DISK", "DOCKER", "CONTAINERS", "LAST BOOT")
 COLOURS = {
@@ -211,11 +209,6 @@ def text(reports: Sequence[Report], installers: Sequence[str]) -> list[str]:
     return lines
 
 
-def document(reports: Iterable[Report], installers: Sequence[str]) -> dict[str, object]:
-    """All that `--json` prints, typed: the reports by host, and the faults of the files in containers/."""
-    return {"hosts": {each.host: each.to_json() for each in reports}, "installer_faults": list(installers)}
-
-
 def in_order(seen: Mapping[str, Report], names: Iterable[str]) -> list[Report]:
     """The reports in the inventory's order; a host without one was not reached."""
     lost = Finding("no connection: see above what pyinfra said of it")
@@ -228,13 +221,13 @@ def show(report: Report, installers: Sequence[str]) -> None:
     _seen[report.host] = report
 
     def finish() -> int:
-        names = [host.name for host in state.inventory if state.is_host_in_limit(host)]
-        reports = in_order(_seen, names)
+        reports = in_order(_seen, internals.host_names())
         click.echo(err=True)
-        if wants_json():
-            terminal.echo(json.dumps(document(reports, installers), indent=2))
+        if internals.wants_json():
+            hosts = {each.host: each.to_json() for each in reports}
+            terminal.echo(json.dumps({"hosts": hosts, "installer_faults": list(installers)}, indent=2))
         else:
             terminal.echo("\n".join(text(reports, installers)))
         return 0 if all(each.healthy for each in reports) else 1
 
-    end_after_all(finish)
+    internals.end_after_all(finish)
