@@ -101,6 +101,7 @@ def test_among_several_hosts_one_is_its_own_failed_operation(
     monkeypatch: pytest.MonkeyPatch, commands: RunOperation
 ) -> None:
     asked: list[Any] = []
+    untouched = preflight.untouched
     monkeypatch.setattr(preflight, "untouched", lambda **arguments: asked.append(arguments))
     host = mini(profile=replace(PROFILE, vm_type="vz"))
     assert on(host, DATA, hosts=2) is None
