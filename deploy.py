@@ -15,13 +15,11 @@ from deploys import faults, preflight
 from operations import (
     colima,
     containers,
-    diagnostics,
     docker,
     homebrew,
     launchd,
     power,
     prune,
-    recovery,
     reset,
     rivals,
     strays,
@@ -38,7 +36,6 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
     """Everything that a deploy keeps, in order."""
     settings, place = target.settings, target.place
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
-    secrets = diagnostics.secrets_of(settings.colima_extra_args, installers.secrets)
 
     # A full reset is confirmed before anything else happens.
     if settings.full_reset:
@@ -134,10 +131,15 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
     containers.installed(
         name="Keep the containers as their installers say",
         installers=installers,
-        service=recovery.Service.of(settings, secrets),
+        label=label,
+        user=user,
+        profile=profile,
         tries=settings.container_tries,
         debug=settings.container_debug_script,
-        choices=containers.Choices.of(settings),
+        only=settings.only,
+        reinstall=settings.reinstall,
+        remove_unowned=settings.remove_unowned,
+        pull=settings.pull,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with settings on a Mac and a profile, in words: each with what to do. Pure functions."""
+"""What is wrong with settings on a Mac and a profile, in words: each with what to do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from facts.backup import Unit
 from facts.colima import LogPart, ProfileState
 from facts.mac import MacState, NoUser, UserState
 from facts.util import plain
+from operations import prune
 from settings import Fault, Settings
 
 # colima start has no --vm-type before macOS 13 (colima cmd/start.go).
@@ -191,6 +192,13 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
         allowed += f"set COLIMA_DISK={profile.disk}. {anew}"
         faults.append(_fault("COLIMA_DISK", settings.colima_disk, allowed))
     return faults
+
+
+def prune_faults(settings: Settings, profile: ProfileState | None) -> list[str]:
+    """Why nobody could be asked about the prune that follows a start that this run is sure to make."""
+    anew = settings.full_reset or bool(settings.restore) or (profile is not None and not profile.provisioned)
+    why = prune.fault(prune.mode_in_force(settings), settings.force_yes)
+    return [why] if why and (settings.restart or anew) else []
 
 
 def power_warnings(mac: MacState) -> list[str]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import click
 import gevent
-from deploys.diagnostics import mask, secrets_of
 from pyinfra import logger
 from pyinfra.api import Host
 from pyinfra.context import ctx_config, ctx_host
 
+from deploys.diagnostics import mask, secrets_of
 from facts.logs import ABSENT, NAMES, LogLines, Logs
 from facts.util import plain
 from operations.util import internals

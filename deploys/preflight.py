@@ -17,6 +17,7 @@ from deploys.faults import (
     log_faults,
     mac_faults,
     profile_faults,
+    prune_faults,
     state_faults,
     user_faults,
 )
@@ -154,8 +155,8 @@ def check(
 def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -> Target | list[str]:
     """What check() returns, or all that is wrong."""
     faults = [*map(str, wrong), *installers.faults]
-    faults += containers.choice_faults(containers.Choices.of(settings), installers)
-    # What is previewed may be no more than a dry run; the guard asks again when it comes to it.
+    faults += containers.choice_faults(settings.only, settings.reinstall, installers)
+    # What is previewed may be no more than a dry run; the operation asks again when it comes to it.
     if not is_read():
         faults += reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
     who = settings.homebrew_user
@@ -187,6 +188,8 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
     if settings.restore:
         backups = ask(Backups, user=who, backup=settings.backup_dir(user.home))
         faults += backup_faults(settings, backups)
+    if not is_read():
+        faults += prune_faults(settings, profile)
     return faults if faults or profile is None else Target(settings, mac, user, profile)
 
 

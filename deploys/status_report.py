@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from deploys.diagnostics import mask, secrets_of
-from facts.diagnosis import Diagnosis, DiagnosisState
 from pyinfra.api import Host
 
+from deploys.diagnostics import mask, secrets_of
 from deploys.faults import log_faults, mac_faults, warnings
 from facts.colima import (
     RUNNING,
@@ -25,6 +24,7 @@ from facts.colima import (
     Program,
     ProgramState,
 )
+from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Mac, MacState

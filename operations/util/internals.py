@@ -198,6 +198,11 @@ def look_for_changes() -> None:
     state.check_for_changes = True
 
 
+def hide_facts() -> None:
+    """Show what facts answer not even with `-vvv`: it may hold secrets."""
+    state.print_fact_output = False
+
+
 def wants_json() -> bool:
     """Whether pyinfra was asked for `--json`: then standard output holds JSON and nothing else."""
     return "--json" in sys.argv

@@ -12,6 +12,7 @@ from deploys.faults import (
     log_faults,
     mac_faults,
     profile_faults,
+    prune_faults,
     state_faults,
     user_faults,
     warnings,
@@ -19,6 +20,7 @@ from deploys.faults import (
 from facts.backup import Unit
 from facts.colima import LogPart, ProfileState
 from facts.mac import HomebrewState, MacState, NoUser, UserState
+from operations.util import terminal
 from settings import Settings
 
 GIB = 1024**3
@@ -302,3 +304,26 @@ def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
     assert len(found) == bool(says)
     assert says in "".join(found)
     assert "s3cret" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("profile", "data", "is_there", "refused"),
+    [
+        (PROFILE, {"prune_mode": "aggressive"}, False, False),
+        (PROFILE, {"prune_mode": "aggressive", "restart": True}, False, True),
+        (PROFILE, {"prune_mode": "aggressive", "restart": True}, True, False),
+        (PROFILE, {"prune_mode": "aggressive", "restart": True, "force_yes": True}, False, False),
+        (PROFILE, {"prune_mode": "images", "restart": True}, False, False),
+        (NEW, {"prune_mode": "aggressive"}, False, True),
+        (None, {"prune_mode": "aggressive"}, False, False),
+    ],
+)
+def test_a_prune_that_nobody_can_confirm(
+    monkeypatch: pytest.MonkeyPatch,
+    profile: ProfileState | None,
+    data: dict[str, Any],
+    is_there: bool,
+    refused: bool,
+) -> None:
+    monkeypatch.setattr(terminal, "is_there", lambda: is_there)
+    assert len(prune_faults(settings(**data), profile)) == refused

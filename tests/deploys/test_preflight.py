@@ -104,6 +104,7 @@ def test_among_several_hosts_one_is_its_own_failed_operation(
     untouched = preflight.untouched
     monkeypatch.setattr(preflight, "untouched", lambda **arguments: asked.append(arguments))
     host = mini(profile=replace(PROFILE, vm_type="vz"))
+    host.name = "refused"
     assert on(host, DATA, hosts=2) is None
     assert asked[0]["name"] == "Preflight"
     assert "vz" in asked[0]["faults"][0]

@@ -1,6 +1,4 @@
-"""
-Collect what can be told of a profile that does not work, for the one who has to find out why.
-"""
+"""What deploys/diagnose.py does with what a Mac tells: without secrets, on the terminal and in a file."""
 
 from __future__ import annotations
 
@@ -10,17 +8,16 @@ import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from pyinfra import logger, state
-from pyinfra.api import Host, State
+from pyinfra.api import Host
 
-from files import script_as
-from operations.util.fleet import wants_json
-from operations.util.remote import NO_PASSWORD, fail, is_connected, run
-from operations.util.terminal import safe
+from facts.diagnosis import Diagnostics, Part
+from operations.util.commands import ask
+from operations.util.internals import wants_json
+from settings import Settings
 
 DIRECTORY = Path("diagnostics")
 
@@ -106,48 +103,15 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class Part:
-    """One thing that was asked, and what was answered."""
-
-    title: str
-    lines: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return "\n".join([f"== {self.title} ==", *self.lines, ""])
-
-    @property
-    def excerpt(self) -> list[str]:
-        """What a terminal is shown of it: a log's end, the beginning of all else."""
-        log = re.search(r"(?:^|: )log\b", self.title) is not None
-        most = LOG_LINES if log else PART_LINES
-        left = len(self.lines) - most
-        if left <= 0:
-            return list(self.lines)
-        more = f"({left} more lines)"
-        return [more, *self.lines[-most:]] if log else [*self.lines[:most], more]
-
-
-def parts(output: Iterable[str]) -> list[Part]:
-    """What files/diagnose printed, taken apart; lines that are none of its own are a part as well."""
-    found: list[tuple[str, list[str]]] = []
-    strays: list[str] = []
-    ended = False
-    for line in output:
-        if found and line.startswith("|"):
-            found[-1][1].append(safe(line[1:]))
-        elif match := re.fullmatch(r"== (.*) ==", line):
-            found.append((match[1], []))
-        elif line == "end":
-            ended = True
-        else:
-            strays.append(safe(line))
-    if not ended:
-        strays.append("(the answer is incomplete)")
-    if strays:
-        found.append(("the questions themselves", strays))
-    return [Part(title, tuple(lines)) for title, lines in found]
+def excerpt(part: Part) -> list[str]:
+    """What a terminal is shown of a part: a log's end, the beginning of all else."""
+    log = re.search(r"(?:^|: )log\b", part.title) is not None
+    most = LOG_LINES if log else PART_LINES
+    left = len(part.lines) - most
+    if left <= 0:
+        return list(part.lines)
+    more = f"({left} more lines)"
+    return [more, *part.lines[-most:]] if log else [*part.lines[:most], more]
 
 
 def file_name(host: str, moment: time.struct_time) -> str:
@@ -176,55 +140,49 @@ def write(directory: Path, name: str, text: str) -> Path:
         return path
 
 
-def collect(
-    state: State,
-    host: Host,
-    user: str,
-    profile: str,
-    label: str,
-    log_path: str,
-    secrets: Iterable[str] = (),
-) -> Path | None:
-    """Ask the Mac for all that helps to find out why Docker does not work there; changes nothing on it.
+# Of this run, by host: the file, or None where there is none.
+_kept: dict[str, Path | None] = {}
+
+
+def collect(host: Host, settings: Settings, secrets: Iterable[str] = ()) -> None:
+    """Ask a Mac for all that helps to find out why Docker does not work there; changes nothing on it.
 
     Shows the answers, and writes them to a file on this machine, its path said: both without `secrets` and
-    what looks like one. Returns the path, or None where there is none. Takes two minutes at most and never
-    fails: the caller has trouble enough.
+    what looks like one.
     """
+    _kept[host.name] = None
+    if not settings.homebrew_user:
+        host.log_styled("HOMEBREW_USER: not set, or not to be used", fg="red", log_func=logger.error)
+        return
+    found = ask(
+        Diagnostics,
+        user=settings.homebrew_user,
+        profile=settings.colima_profile,
+        label=settings.label,
+        log=settings.log_path,
+        _timeout=SECONDS,
+    )
+    if not found:
+        return
+    known = tuple(secrets)
+    masked = [Part(part.title, tuple(mask("\n".join(part.lines), known).split("\n"))) for part in found]
+    for part in masked:
+        host.log(f"== {part.title} ==")
+        for line in excerpt(part):
+            host.log(f"  {line}")
+    text = "\n".join(part.text for part in masked)
     try:
-        host.log("Collecting diagnostics")
-        command = script_as(user, 90, "bin/diagnose", user, profile, label, log_path)
-        try:
-            _, output = run(state, host, command, hidden=True, _timeout=SECONDS)
-        except Exception as error:
-            if isinstance(error, EOFError) and is_connected(host):
-                fail(host, NO_PASSWORD)
-                return None
-            output = [f"the Mac did not answer: {type(error).__name__}: {error}"]
-        known = tuple(secrets)
-        found = [
-            Part(part.title, tuple(mask("\n".join(part.lines), known).split("\n"))) for part in parts(output)
-        ]
-        for part in found:
-            host.log(f"== {part.title} ==")
-            for line in part.excerpt:
-                host.log(f"  {line}")
-        text = "\n".join(part.text for part in found)
         path = write(DIRECTORY, file_name(host.name, time.localtime()), text).resolve()
-    except Exception as error:
-        host.log(f"the diagnostics cannot be kept: {type(error).__name__}: {error}", logger.warning)
-        return None
+    except OSError as error:
+        host.log(f"the diagnostics cannot be kept: {error}", logger.warning)
+        return
     host.log(f"All of it: {path}")
-    return path
-
-
-# Of this run, by host.
-KEPT: dict[str, Path | None] = {}
+    _kept[host.name] = path
 
 
 def finish() -> int:
     """End a run that has collected them, with `--json` saying where they are. Returns the exit status."""
     if wants_json():
-        hosts = {host: None if path is None else str(path) for host, path in sorted(KEPT.items())}
+        hosts = {name: None if path is None else str(path) for name, path in sorted(_kept.items())}
         click.echo(json.dumps({"hosts": hosts}, indent=4))
-    return int(None in KEPT.values() or bool(state.failed_hosts))
+    return int(None in _kept.values() or bool(state.failed_hosts))
