@@ -19,28 +19,13 @@ from deploys.faults import (
 )
 from facts.backup import Unit
 from facts.colima import LogPart, ProfileState
-from facts.mac import HomebrewState, MacState, NoUser, UserState
+from facts.mac import MacState, NoUser, UserState
 from operations.util import terminal
 from settings import Settings
+from tests.facts.test_mac import mini
 
-GIB = 1024**3
-BREW = HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "alice", ("colima", "limactl", "docker"))
-MINI = MacState(
-    kernel="Darwin",
-    macos="15.5",
-    arch="arm64",
-    rosetta=False,
-    cpus=8,
-    memory=16 * GIB,
-    volume_size=228 * GIB,
-    volume_free=100 * GIB,
-    homebrew=BREW,
-    filevault=False,
-    sleep_minutes=0,
-    auto_restart=True,
-    boot_time=1722409523,
-    console_user=None,
-)
+MINI = mini(disksleep="0")
+BREW = MINI.homebrew
 INTEL = replace(MINI, arch="x86_64", homebrew=replace(BREW, prefix="/usr/local", brew="/usr/local/bin/brew"))
 ALICE = UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh")
 NEW = ProfileState("/Users/alice", "colima", state_dir=False, other_dir=None, data_disk=False)

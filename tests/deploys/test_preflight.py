@@ -30,7 +30,7 @@ DATA: dict[str, Any] = {"homebrew_user": "alice"}
 NO_INSTALLERS = Installers((), (), ())
 
 
-def mini(**facts: Any) -> Any:
+def host_with(**facts: Any) -> Any:
     good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogPart(0, ())}
     return FakeHost(good | {FACTS[name]: value for name, value in facts.items()})
 
@@ -56,13 +56,13 @@ def on(
 
 def refused(data: dict[str, Any], installers: Installers = NO_INSTALLERS, **facts: Any) -> str:
     with pytest.raises(DeployError) as error:
-        on(mini(**facts), data, installers)
+        on(host_with(**facts), data, installers)
     assert "mini: nothing was touched" in str(error.value)
     return str(error.value)
 
 
 def test_a_good_host() -> None:
-    target = on(mini(), DATA | {"colima_cpus": "4"})
+    target = on(host_with(), DATA | {"colima_cpus": "4"})
     assert target is not None
     assert target.settings == parsed(colima_cpus=4)
     assert (target.mac, target.user, target.profile) == (MINI, ALICE, PROFILE)
@@ -103,7 +103,7 @@ def test_among_several_hosts_one_is_its_own_failed_operation(
     asked: list[Any] = []
     untouched = preflight.untouched
     monkeypatch.setattr(preflight, "untouched", lambda **arguments: asked.append(arguments))
-    host = mini(profile=replace(PROFILE, vm_type="vz"))
+    host = host_with(profile=replace(PROFILE, vm_type="vz"))
     host.name = "refused"
     assert on(host, DATA, hosts=2) is None
     assert asked[0]["name"] == "Preflight"
@@ -120,13 +120,13 @@ def test_a_reset_that_nobody_can_confirm(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "force_yes=true" in said
     assert "COLIMA_CPUS" in said
     # What is only previewed is not refused.
-    for target in (on(mini(), reset, reads=True), on(mini(), reset | {"force_yes": True})):
+    for target in (on(host_with(), reset, reads=True), on(host_with(), reset | {"force_yes": True})):
         assert target is not None
         assert (target.replaced, target.first_start) == (True, True)
 
 
 def test_danger_in_an_inventory_is_passed_over() -> None:
-    host = mini()
+    host = host_with()
     with loading(host):
         target = check(host, DATA | {"full_reset": True}, DATA, NO_INSTALLERS)
     assert target is not None
@@ -135,7 +135,7 @@ def test_danger_in_an_inventory_is_passed_over() -> None:
 
 
 def test_the_settings_of_a_deploy_file_that_makes_nothing_anew() -> None:
-    host, asked, wrong = mini(), {"lines": 7}, {"lines": "many", "follow": "x"}
+    host, asked, wrong = host_with(), {"lines": 7}, {"lines": "many", "follow": "x"}
     with loading(host):
         found = settings_of(host, DATA | asked | {"delete_vm": True}, asked)
         with pytest.raises(DeployError, match=r"(?s)mini: nothing was touched.*LINES.*FOLLOW"):
@@ -146,11 +146,11 @@ def test_the_settings_of_a_deploy_file_that_makes_nothing_anew() -> None:
 
 
 def test_what_a_restore_checks() -> None:
-    facts = {
+    facts: dict[str, Any] = {
         "profile": replace(PROFILE, vm_type="vz"),
         "backups": lambda **asked: [UNIT] if asked["backup"] == "/Users/alice/b" else None,
     }
-    target = on(mini(**facts), DATA | {"restore": "default-1", "backup_dir_base": "b"})
+    target = on(host_with(**facts), DATA | {"restore": "default-1", "backup_dir_base": "b"})
     assert target is not None
     assert (target.replaced, target.first_start) == (True, False)
     assert target.place.unit.startswith("/Users/alice/b/default-2")
@@ -187,14 +187,14 @@ def test_only_lima_is_asked_with_sudo() -> None:
     def ask(fact: str, value: object) -> Any:
         return lambda **arguments: asked.update({fact: arguments.get("_sudo")}) or value
 
-    on(mini(mac=ask("mac", MINI), user=ask("user", ALICE), profile=ask("profile", PROFILE)), DATA)
+    on(host_with(mac=ask("mac", MINI), user=ask("user", ALICE), profile=ask("profile", PROFILE)), DATA)
     assert asked == {"mac": False, "user": False, "profile": None}
 
 
 def test_commands_travel_fast() -> None:
     with socket.socket() as wire:
         transport = SimpleNamespace(sock=wire, is_active=lambda: True)
-        host = mini()
+        host = host_with()
         host.connector = SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
         on(host, DATA)
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
