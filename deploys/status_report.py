@@ -474,7 +474,7 @@ def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Ins
     mac, job, pulse_job, pulse = together(
         (Mac, {}),
         (LaunchdJob, {"label": label}),
-        (LaunchdJob, {"label": pulse_label(label), "runs": "pulse"}),
+        (LaunchdJob, {"label": pulse_label(label)}),
         (Pulse, {"label": label}),
     )
     if mac is None and (why := internals.failure(host)):

@@ -18,9 +18,7 @@ def differing(power: PowerState) -> dict[str, str]:
     """What has to be set: of SERVER what some source of power has otherwise, and what that is."""
     found = {key: {each[key] for each in power.sources.values() if key in each} for key in SERVER}
     return {
-        key: " and ".join(sorted(map(str, values)))
-        for key, values in found.items()
-        if values - {SERVER[key]}
+        key: " and ".join(sorted(map(str, values))) for key, values in found.items() if values - {SERVER[key]}
     }
 
 
@@ -48,5 +46,7 @@ def server(label: str) -> Commands:
     if not changes:
         host.noop("this Mac never sleeps, and starts again after a power failure")
         return
-    explain("Keep the Mac awake: " + ", ".join(f"{key} {was} -> {SERVER[key]}" for key, was in changes.items()))
+    explain(
+        "Keep the Mac awake: " + ", ".join(f"{key} {was} -> {SERVER[key]}" for key, was in changes.items())
+    )
     yield live("set-power", label, *(f"{key}={SERVER[key]}" for key in changes))

@@ -18,7 +18,16 @@ from facts.power import Power
 from facts.pulse import Pulse
 from facts.rivals import Definitions
 from facts.traces import Traces
-from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac, test_power, test_pulse, test_rivals
+from tests.facts import (
+    test_backup,
+    test_colima,
+    test_docker,
+    test_launchd,
+    test_mac,
+    test_power,
+    test_pulse,
+    test_rivals,
+)
 from tests.fakes import words
 
 NASTY = "a b; $(touch /tmp/x) `id` 'q' \"d\" \\ \n*"

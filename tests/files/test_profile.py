@@ -16,7 +16,6 @@ from facts.launchd import JobState, LaunchdJob
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
 
-
 LABEL = "a b.label"
 PRINT = """system/a b.label = {
 	active count = 1
