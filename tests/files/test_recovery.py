@@ -220,7 +220,7 @@ def test_what_launchd_holds_back_is_started(world: World) -> None:
     assert world.steps() == [KICK]
 
 
-@pytest.mark.parametrize(("deaf", "seconds"), [(False, 240), (True, 30)])
+@pytest.mark.parametrize(("deaf", "seconds"), [(False, 20), (True, 30)])
 def test_what_does_not_stop_is_killed_pid_by_verified_pid(world: World, deaf: bool, seconds: int) -> None:
     mac = world.mac
     agent, machine = mac.start(hostagent(mac)), mac.start(qemu(mac), ignores_term=True)
@@ -229,7 +229,7 @@ def test_what_does_not_stop_is_killed_pid_by_verified_pid(world: World, deaf: bo
         world.guest(body="exit 255")
     world.put(kill=f"case $2 in KILL) {world.respawns} ;; esac")
     world.answers_after("kickstart")
-    done = recover(world)
+    done = recover(world, **{"STOP_SECONDS=240": "STOP_SECONDS=20"})
     assert done.returncode == 0
     assert done.stderr == f"Colima has not ended within {seconds} s\n"
     assert world.steps() == [TERM, KILL, KICK]
