@@ -18,7 +18,7 @@ from facts.pulse import Pulse as PulseFact
 from facts.pulse import PulseState
 from tests.files.conftest import LABEL, Mac, a_mac, lines, until
 from tests.files.test_observe_docker import container
-from tests.files.world import BOOT, FATAL, KICK, KILL, RUNNING, SILENT, STARTED, STARTING, TERM, World
+from tests.files.world import BOOT, FATAL, KICK, KILL, SILENT, STARTED, STARTING, TERM, World
 
 MISSES = 3
 LINE = re.compile(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" level=(\w+) msg="(.*)" context=pulse')
@@ -501,7 +501,9 @@ def test_a_log_that_is_too_large_is_cut_in_place(pulse: Pulse) -> None:
         assert pulse.log.read_text() == "after\n", "the writer goes on in the live file"
     os.close(writer)
     assert pulse.log.stat().st_ino == inode
-    assert [old(pulse.log, number) for number in (1, 2)] == [f"after\n{n}\n" + f"{n}\n" * 599_999 for n in (2, 1)]
+    assert [old(pulse.log, number) for number in (1, 2)] == [
+        f"after\n{n}\n" + f"{n}\n" * 599_999 for n in (2, 1)
+    ]
     assert (pulse.own_log.read_text(), old(pulse.own_log, 1)) == ("", "x" * 1_000_001)
     assert sorted(path.name for path in pulse.log.parent.glob("*.gz")) == [
         *("colima.log.1.gz", "colima.log.2.gz"),

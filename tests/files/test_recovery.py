@@ -269,7 +269,10 @@ def test_when_nothing_helps_it_says_so_and_keeps_diagnostics(world: World) -> No
     assert (world.restarts, TERM in world.steps()) == (1, True)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("Docker is not ready: ")
-    assert "in the guest docker is failed. Tried, and none of it helped: restart Docker in the guest; stop" in last
+    assert (
+        "in the guest docker is failed. Tried, and none of it helped: restart Docker in the guest; stop"
+        in last
+    )
     assert "launchctl kickstart system" in done.stderr
     kept = sorted(world.kept.glob(f"{LABEL}-2*"))
     assert (len(kept), other.exists()) == (10, True)
