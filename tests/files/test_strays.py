@@ -1,4 +1,4 @@
-"""What runs of a profile without launchd: told, and stopped gracefully or killed, and what a crash left removed."""
+"""What runs of a profile without launchd is told, and stopped; what a crash has left is removed."""
 
 from __future__ import annotations
 

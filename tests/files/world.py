@@ -101,7 +101,8 @@ class World:
         (mac.root / "tools/ps").rename(mac.root / "tools/real-ps")
         mac.tool(
             "/bin/ps",
-            f"""case "$*" in *etime*) cat {world}/process ;; *) exec '{mac.root}/tools/real-ps' "$@" ;; esac""",
+            f"""case "$*" in *etime*) cat {world}/process; exit ;; esac
+            exec '{mac.root}/tools/real-ps' "$@" """,
         )
         mac.brewed("limactl", f". {world}/limactl-$1")
         self.uptime = 5000
