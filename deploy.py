@@ -55,7 +55,7 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
         settings=toolkit.configuration(settings, target.user.home, target.mac.homebrew.prefix),
     )
     if settings.power == "server":
-        power.server(name="Keep the Mac awake")
+        power.server(name="Keep the Mac awake", label=label)
 
     # 2  Dependencies
     homebrew.formulae(name="Install colima, docker and qemu", label=label)
@@ -64,7 +64,6 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
     rivals.removed(
         name="Remove other launchd jobs that start Colima",
         user=user,
-        home=target.user.home,
         profile=profile,
         label=label,
         clean=settings.clean_other_colima_daemons,

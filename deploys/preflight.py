@@ -19,8 +19,9 @@ from pyinfra.context import ctx_host
 from facts.backup import Backups, Unit
 from facts.colima import ColimaProfile, Log, LogPart, ProfileState, Strays
 from facts.docker import DockerEngine
-from facts.launchd import FIRST_START, PRUNE_DUE, Definitions, LaunchdJob, Milestones
+from facts.launchd import FIRST_START, PRUNE_DUE, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, MacState, NoUser, User, UserState
+from facts.rivals import Definitions
 from facts.toolkit import Toolkit
 from facts.util import plain
 from operations import containers, prune, reset

@@ -198,7 +198,10 @@ LIFE = (
     Step("sudo /Library/ColimaPulse/bin/gate LABEL", says=("is ready",), typed=on_the_mac),
     Step("sudo /Library/ColimaPulse/bin/diagnose LABEL", says=("docker version",), typed=on_the_mac),
     Step(
-        "sudo /Library/ColimaPulse/bin/stop LABEL", says=("stays stopped",), typed=on_the_mac, after=is_stopped
+        "sudo /Library/ColimaPulse/bin/stop LABEL",
+        says=("stays stopped",),
+        typed=on_the_mac,
+        after=is_stopped,
     ),
     Step(
         "sudo /Library/ColimaPulse/bin/start LABEL", says=("is ready",), typed=on_the_mac, after=answers_again
