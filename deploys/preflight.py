@@ -19,8 +19,9 @@ from pyinfra.context import ctx_host
 from facts.backup import Backups, Unit
 from facts.colima import ColimaProfile, Log, LogPart, ProfileState, Strays
 from facts.docker import DockerEngine
-from facts.launchd import FIRST_START, PRUNE_DUE, Definitions, LaunchdJob, Milestones
+from facts.launchd import FIRST_START, PRUNE_DUE, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, MacState, NoUser, User, UserState
+from facts.rivals import Definitions
 from facts.toolkit import Toolkit
 from facts.util import plain
 from operations import containers, prune, reset
@@ -60,6 +61,13 @@ class Target:
     def replaced(self) -> bool:
         """Whether the profile that is there is set aside in this run."""
         return self.settings.full_reset or bool(self.settings.restore)
+
+    @property
+    def restart(self) -> str:
+        """Why the daemon is restarted although nothing of it differs; empty: it is not."""
+        if self.replaced:
+            return "its profile is replaced"
+        return "asked for with restart=true" if self.settings.restart else ""
 
     @property
     def first_start(self) -> bool:
@@ -309,6 +317,16 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
     return faults
 
 
+def prune_faults(settings: Settings, profile: ProfileState | None) -> list[str]:
+    """Why nobody could be asked about the prune that follows a start that this run is sure to make.
+
+    What is previewed is not refused: it may be no more than a dry run.
+    """
+    anew = settings.full_reset or bool(settings.restore) or (profile is not None and not profile.provisioned)
+    why = prune.fault(prune.mode_in_force(settings), settings.force_yes)
+    return [why] if why and (settings.restart or anew) and not is_read() else []
+
+
 def power_warnings(mac: MacState) -> list[str]:
     """What of its power settings takes the Mac away, sooner or later. Disks alone wake by themselves."""
     words, settings = [], []
@@ -402,7 +420,7 @@ def _check(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], instal
     settings, wrong = Settings.parse(safe)
     faults = [str(fault) for fault in wrong]
     faults += installers.faults
-    faults += containers.choice_faults(containers.Choices.of(settings), installers)
+    faults += containers.choice_faults(settings.only, settings.reinstall, installers)
     # What is previewed may be no more than a dry run; the guard asks again when it comes to it.
     if not is_read():
         faults += reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
@@ -434,6 +452,7 @@ def _check(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], instal
     if settings.restore:
         backups = ask(Backups, user=who, backup=settings.backup_dir(user.home))
         faults += backup_faults(settings, backups)
+    faults += prune_faults(settings, profile)
     if faults or profile is None:
         raise Refused(faults)
     return Target(settings, mac, user, profile)

@@ -6,26 +6,37 @@ pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
 
 from pyinfra import host, inventory, local
 
+from deploys.preflight import leave, settings_of
 from facts.backup import Backups
 from facts.mac import User, UserState
 from operations.reset import gib
-from operations.util.fleet import leave_out
-from operations.util.remote import ask
+from operations.util.commands import ask
+from operations.util.internals import end_after_all, outcomes, refusal
 from settings import Settings
+
+
+def show(settings: Settings) -> None:
+    """Say which backups there are; refuse where that cannot be told."""
+    user = ask(User, user=settings.homebrew_user)
+    if not isinstance(user, UserState):
+        leave([f"HOMEBREW_USER: this Mac knows no user {settings.homebrew_user}, or does not tell"])
+        return
+    directory = settings.backup_dir(user.home)
+    backups = ask(Backups, user=settings.homebrew_user, backup=directory)
+    if backups is None:
+        leave([f"the backups in {directory} cannot be read"])
+        return
+    host.log(f"{directory}: " + (f"{len(backups)} backups" if backups else "no backups"))
+    for each in backups:
+        made = f"profile {each.profile}, made {each.made}" if each.complete else "not complete"
+        host.log(f"  {each.name}: {made}, {gib(each.kib)}")
+
 
 # An inventory's is ignored, as deploy.py does.
 if inventory.get_override_data().get("restore"):
     local.include("deploy.py")
 else:
-    settings, faults = Settings.parse(host.data.dict())
-    user = ask(User, user=settings.homebrew_user) if settings.homebrew_user else None
-    if faults or not isinstance(user, UserState):
-        leave_out("; ".join(map(str, faults)) or f"{settings.homebrew_user} is no user of this Mac")
-    directory = settings.backup_dir(user.home)
-    backups = ask(Backups, user=settings.homebrew_user, backup=directory)
-    if backups is None:
-        leave_out(f"the backups in {directory} cannot be read")
-    host.log(f"{directory}: " + (f"{len(backups)} backups" if backups else "no backups"))
-    for each in backups:
-        made = f"profile {each.profile}, made {each.made}" if each.complete else "not complete"
-        host.log(f"  {each.name}: {made}, {gib(each.kib)}")
+    if settings := settings_of(host, host.data.dict(), inventory.get_override_data()):
+        show(settings)
+    # Nothing is left that pyinfra could ask about.
+    end_after_all(lambda: int(any(refusal(each.host) for each in outcomes())))

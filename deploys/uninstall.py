@@ -1,4 +1,4 @@
-"""Take Colima Pulse off a Mac: both LaunchDaemons, its scripts, state and logs.
+"""Take Colima Pulse off a Mac: both LaunchDaemons, its commands, settings, state and logs.
 
 pyinfra HOST deploys/uninstall.py --dry                   lists what would go and what stays
 pyinfra HOST deploys/uninstall.py                         Colima is stopped in order; the VM and its data stay
@@ -10,56 +10,60 @@ What takes the profile away is confirmed as a full reset is; backup=false delete
 from pyinfra import host, inventory
 from pyinfra.context import ctx_host
 
-from operations import colima, launchd, reset, summary, uninstall
-from operations.forecast import told
-from operations.preflight import settings_of
-from operations.util import terminal
-from operations.util.fleet import leave_untouched
-from operations.util.plist import pulse_label
-from operations.util.remote import hosts_of_run, is_read
+from deploys import installation
+from deploys.preflight import leave, settings_of
+from operations import reset, toolkit, uninstall
+from operations.util import summary, terminal
+from operations.util.internals import hosts_of_run, is_read
+from settings import Settings
+
+
+def remove(settings: Settings, found: installation.Installation) -> None:
+    """Everything that an uninstall takes, in order."""
+    if found.deletes:
+        reset.confirmed(
+            name="Confirm the removal of the profile",
+            place=found.place,
+            mode=settings.backup,
+            word=settings.confirm_token,
+            no_confirm=settings.no_confirm,
+            force_yes=settings.force_yes,
+            anew=False,
+        )
+    # Also one that is half gone is taken off by this version's commands.
+    if found.plan() and found.homebrew:
+        toolkit.installed(
+            name="Install Colima Pulse's commands",
+            label=settings.label,
+            settings=toolkit.configuration(settings, found.home, found.homebrew.prefix),
+        )
+    if found.deletes:
+        reset.set_aside(name="Set the profile aside", place=found.place, mode=settings.backup)
+    uninstall.removed(
+        name="Uninstall Colima Pulse",
+        user=settings.homebrew_user,
+        label=settings.label,
+        log_path=settings.log_path,
+    )
+
 
 summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
-user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
-
-found = uninstall.observe(ctx_host.get(), settings)
-if found is None:
-    leave_untouched([f"HOMEBREW_USER: this Mac knows no user {user}, or does not tell"])
-if why := found.refusal:
-    leave_untouched([why])
-for line in found.plan() or ["There is nothing of Colima Pulse on this Mac"]:
-    host.log(line)
-# With several hosts the plan has told each of them.
-described = told(uninstall.names(found)) if hosts_of_run() == 1 else {}
-names = {
-    "guard": f"Confirm that {found.place.name} goes",
-    "state": f"Keep nothing of {found.place.name}",
-    "pulse": "Keep the pulse away",
-    "daemon": "Keep Colima from being started by launchd",
-    "traces": "Keep no scripts, state and logs",
-} | described
-
-if found.deletes:
-    # What is previewed may be no more than a dry run; the guard asks again when it comes to it.
-    if not is_read() and (faults := reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there())):
-        leave_untouched(faults)
-    reset.confirmed(
-        name=names["guard"],
-        place=found.place,
-        mode=settings.backup,
-        word=settings.confirm_token,
-        no_confirm=settings.no_confirm,
-        force_yes=settings.force_yes,
-        hosts=hosts_of_run(),
-        anew=False,
-    )
-    reset.set_aside(name=names["state"], place=found.place, mode=settings.backup)
-
-launchd.absent(name=names["pulse"], label=pulse_label(label), what="the pulse")
-launchd.absent(
-    name=names["daemon"],
-    label=label,
-    before_unload=colima.stop_command(user, profile),
-    after_unload=colima.sweep_command(user, profile),
-)
-uninstall.untraced(name=names["traces"], user=user, label=label, log_path=settings.log_path)
+if settings:
+    found = installation.observe(settings)
+    if found is None:
+        leave([f"HOMEBREW_USER: this Mac knows no user {settings.homebrew_user}, or does not tell"])
+    elif why := found.refusal:
+        leave([why])
+    # What is previewed may be no more than a dry run; the operation asks again when it comes to it.
+    elif (
+        found.deletes
+        and not is_read()
+        and (faults := reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there()))
+    ):
+        leave(faults)
+    else:
+        for line in found.plan() or ["There is nothing of Colima Pulse on this Mac"]:
+            host.log(line)
+        remove(settings, found)
+summary.prepared(ctx_host.get().name)

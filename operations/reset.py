@@ -1,5 +1,5 @@
 """
-Make a profile anew, or put a backup of it back: confirmed first, one backup, and taken up when interrupted.
+Make a profile anew, or put a backup of it back: confirmed first, one backup, and finished when interrupted.
 """
 
 from __future__ import annotations
@@ -7,25 +7,21 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from pyinfra import host, logger
-from pyinfra.api import FunctionCommand, Host, State, operation
+from pyinfra import host, state
+from pyinfra.api import operation
+from pyinfra.context import ctx_host
 
 from facts.backup import Contents, ProfileContents
-from facts.colima import ColimaProfile, ProfileState
+from facts.colima import ColimaProfile
 from facts.docker import DockerEngine, EngineState
-from facts.launchd import LaunchdJob, plist_path
-from files import script
-from operations.colima import STOP_SECONDS, stop_command, sweep_command
-from operations.launchd import launchctl, load_job, stop_job
 from operations.util import terminal
-from operations.util.remote import Commands, ask, fail, run
+from operations.util.ahead import together
+from operations.util.commands import Commands, ask, explain, live, refuse
+from operations.util.internals import hosts_of_run
 from settings import Fault, Settings
 
 # The modes of a backup, as the setting has them; a prompt becomes one of the others.
 MOVE, PROMPT, DELETE = "move", "prompt", "false"
-
-# How long launchd and Colima may take to let go of an instance, in seconds.
-DRAIN_SECONDS = STOP_SECONDS + 75
 
 
 def stamp() -> str:
@@ -92,7 +88,7 @@ def of_place(place: Place, contents: Contents) -> Contents:
 
 
 def takes(place: Place, contents: Contents, mode: str) -> list[str]:
-    """What would be moved or deleted, in words."""
+    """What would be moved or deleted, in words, a line each."""
     total = gib(contents.kib)
     if mode == DELETE:
         found = [f"  DELETES without a backup, {total}:"]
@@ -138,64 +134,19 @@ def room(contents: Contents, mode: str) -> str | None:
     return None
 
 
-def describe(place: Place, settings: Settings, profile: ProfileState) -> str | None:
-    """What the reset would change, for a person who reads `--dry`; None: nothing."""
-    if settings.full_reset and settings.backup == DELETE:
-        return f"Delete {place.name}, without a backup"
-    if settings.full_reset:
-        return f"Set {place.name} aside to {place.unit}"
-    if settings.restore:
-        return f"Put {place.name} back from {place.backup_dir}/{settings.restore}"
-    if profile.unfinished is not None:
-        return f"Take up the interrupted reset of {place.name}"
-    return None
+def confirmation(place: Place, word: str, no_confirm: bool, force_yes: bool, anew: bool) -> str | None:
+    """Have the word typed where it has to be; why the profile stays as it is, None: it is confirmed.
 
-
-def forecast(host: Host, place: Place, mode: str) -> list[str]:
-    """The whole plan of a full reset, as things are now."""
-    contents, engine = _look(host, place)
-    if contents is None:
-        return [f"what {place.name} consists of cannot be read"]
-    why = room(contents, mode)
-    return [*plan(place, contents, engine, mode), *([f"  but: {why}"] if why else [])]
-
-
-def _look(host: Host, place: Place) -> tuple[Contents | None, EngineState | None]:
-    contents = host.get_fact(
-        ProfileContents,
-        user=place.user,
-        profile=place.profile,
-        backup=place.backup_dir,
-        other=place.other_dir or "",
-    )
-    return contents and of_place(place, contents), host.get_fact(
-        DockerEngine, user=place.user, profile=place.profile
-    )
-
-
-def _confirm(
-    state: State, host: Host, place: Place, mode: str, word: str, typed: bool, stands_in: bool, anew: bool
-) -> bool:
-    """Say what will happen, and have the word typed where it has to be."""
-    contents, engine = _look(host, place)
-    if contents is None:
-        return fail(host, f"what {place.name} consists of cannot be read. Nothing was touched.")
-    for line in plan(place, contents, engine, mode, anew=anew):
-        host.log(line)
-    if (why := room(contents, mode)) is not None:
-        return fail(
-            host,
-            f"{why}. Nothing was touched.",
-            "Choose another place with BACKUP_DIR_BASE, or go without a backup: --data backup=false",
-        )
+    With several hosts the word is typed for each, whatever stands in for it.
+    """
+    several = hosts_of_run() > 1
     if not terminal.is_there():
-        if stands_in:
-            return True
-        return fail(host, "there is no terminal to confirm this on. Nothing was touched.")
+        return None if force_yes and not several else "there is no terminal to confirm this on"
+    if no_confirm and not several:
+        return None
     what = f"{'reset' if anew else 'remove'} {place.name}"
-    if typed and terminal.typed(f"[{host.name}] Type {word} to {what} on this host:") != word:
-        return fail(host, f"{word} was not typed. Nothing was touched.")
-    return True
+    typed = terminal.typed(f"[{ctx_host.get().name}] Type {word} to {what} on this host:")
+    return None if typed == word else f"{word} was not typed"
 
 
 @operation()
@@ -205,103 +156,68 @@ def confirmed(
     word: str = "DESTROY",
     no_confirm: bool = False,
     force_yes: bool = False,
-    hosts: int = 1,
     anew: bool = True,
 ) -> Commands:
     """
-    Have a full reset confirmed on the controlling terminal, before anything else happens.
+    Have it confirmed on the controlling terminal that a profile goes, before anything else happens.
 
     + place: whose profile it is, and where its backup goes
     + mode: "move", "prompt" or "false", as the reset will have it
     + word: what has to be typed
-    + no_confirm: do without the typing on a terminal
-    + force_yes: go on where there is no terminal; on one the word is typed nevertheless
-    + hosts: how many the run is for; with several the word is typed for each, whatever the two say
+    + no_confirm: for one host, do without the typing on a terminal
+    + force_yes: for one host, go on where there is no terminal; on one the word is typed nevertheless
     + anew: whether the profile is made again afterwards, or goes for good
 
-    Fails the host when it is not.
+    Says all that would happen first. Fails the host when it is not confirmed.
 
     **Example:**
 
     .. code:: python
 
         reset.confirmed(
-            name="Confirm the reset",
+            name="Confirm the full reset",
             place=Place("alice", "default", "homebrew.mrcee.colima-pulse",
                         "/Users/alice/colima-pulse-backups/default-20261122-101530"),
         )
     """
-    typed = hosts > 1 or not no_confirm
-    yield FunctionCommand(_confirm, (place, mode, word, typed, hosts == 1 and force_yes, anew), {})
-
-
-def _stop(state: State, host: Host, place: Place) -> bool:
-    """Stop all that runs of the profile, so that nothing starts it again, at a boot in between neither."""
-    return stop_job(
-        state,
-        host,
-        place.label,
-        DRAIN_SECONDS,
-        before_unload=stop_command(place.user, place.profile),
-        after_unload=sweep_command(place.user, place.profile),
+    contents, engine = together(
+        (
+            ProfileContents,
+            {
+                "user": place.user,
+                "profile": place.profile,
+                "backup": place.backup_dir,
+                "other": place.other_dir or "",
+            },
+        ),
+        (DockerEngine, {"user": place.user, "profile": place.profile}),
     )
-
-
-def _start_again(state: State, host: Host, place: Place, was_loaded: bool) -> None:
-    """Leave launchd as it was found."""
-    if was_loaded:
-        if load_job(state, host, place.label):
-            host.log(f"{place.label} was started again")
-    else:
-        launchctl(state, host, "enable", f"system/{place.label}")
-
-
-def _move(state: State, host: Host, place: Place, mode: str) -> bool:
-    """Set aside what is in place of the profile, or delete it; or finish what an earlier run began."""
-    command = script(
-        "bin/set-aside",
-        place.user,
-        place.profile,
-        {DELETE: "delete"}.get(mode, mode),
-        place.unit,
-        plist_path(place.label),
-        *([place.other_dir] if place.other_dir else []),
-    )
-    return run(state, host, command, live=True)[0]
-
-
-def _set_aside(state: State, host: Host, place: Place, mode: str) -> bool:
-    """Stop the profile and set it aside; when that cannot be done, start it again."""
-    if mode == PROMPT:
-        keep = terminal.ask(f"[{host.name}] Move {place.name} to {place.unit}? (No deletes it)", default=True)
-        mode = MOVE if keep else DELETE
-    job = host.get_fact(LaunchdJob, label=place.label)
-    if job is None:
-        return fail(host, f"launchd's answer about {place.label} cannot be read. Nothing was touched.")
-    if not _stop(state, host, place):
-        _start_again(state, host, place, was_loaded=False)
-        return False
-    if _move(state, host, place, mode):
-        if mode == MOVE:
-            name = place.unit.rpartition("/")[2]
-            host.log(f"To put it back: pyinfra {host.name} deploys/restore.py --data restore={name}")
-        return True
-    found = host.get_fact(ColimaProfile, user=place.user, profile=place.profile)
-    if found is not None and found.unfinished is None:
-        _start_again(state, host, place, job.loaded)
-    return fail(host, f"{place.name} was not reset. Remove the cause, and run this again.")
+    if contents is None:
+        yield from refuse(f"what {place.name} consists of cannot be read. Nothing was touched.")
+        return
+    contents = of_place(place, contents)
+    for line in plan(place, contents, engine, mode, anew=anew):
+        host.log(line)
+    why = room(contents, mode)
+    if why is not None:
+        why += ". Choose another place with BACKUP_DIR_BASE, or go without a backup: --data backup=false"
+    elif state.is_executing:
+        why = confirmation(place, word, no_confirm, force_yes, anew)
+    if why is not None:
+        yield from refuse(f"{why}. Nothing was touched.")
 
 
 @operation()
 def set_aside(place: Place, mode: str = MOVE) -> Commands:
     """
-    Keep nothing of the profile in place: all of it goes into one backup, or is deleted.
+    Take the profile out of its place: all of it goes into one backup, or is deleted.
 
     + place: whose profile it is, and where its backup goes
     + mode: "move", "false" (delete), or "prompt": asked on a terminal, and move without one
 
-    The job is disabled meanwhile, so that a boot in the middle starts nothing. Nothing is deleted before the
-    backup is complete, and other profiles are not touched. What cannot be set aside is started again.
+    Its job is stopped before, and stays disabled, so that a boot in the middle starts nothing. Nothing is
+    deleted before the backup is complete, and other profiles are not touched. What cannot be set aside is
+    started again.
 
     **Example:**
 
@@ -309,13 +225,19 @@ def set_aside(place: Place, mode: str = MOVE) -> Commands:
 
         reset.set_aside(name="Set the profile aside", place=Place("alice", "default", "..", "/Users/.."))
     """
-    yield FunctionCommand(_set_aside, (place, mode), {})
-
-
-def _resume(state: State, host: Host, place: Place) -> bool:
-    return (_stop(state, host, place) and _move(state, host, place, "resume")) or fail(
-        host, f"the interrupted reset of {place.name} cannot be ended. Remove the cause, and run this again."
-    )
+    if mode == PROMPT and state.is_executing:
+        question = f"[{ctx_host.get().name}] Move {place.name} to {place.unit}? (No deletes it)"
+        mode = MOVE if terminal.ask(question, default=True) else DELETE
+    if mode == DELETE:
+        explain(f"Delete {place.name}, without a backup")
+    else:
+        choice = ", or delete it if you say so" if mode == PROMPT else ""
+        explain(f"Set {place.name} aside to {place.unit}{choice}")
+    other = [place.other_dir] if place.other_dir else []
+    yield live("set-aside", place.label, "delete" if mode == DELETE else "move", place.unit, *other)
+    if mode != DELETE:
+        name = place.unit.rpartition("/")[2]
+        host.log(f"To put it back: pyinfra {ctx_host.get().name} deploys/restore.py --data restore={name}")
 
 
 @operation()
@@ -329,43 +251,14 @@ def resumed(place: Place) -> Commands:
 
     .. code:: python
 
-        reset.resumed(name="Take up the reset", place=Place("alice", "default", "..", "/Users/.."))
+        reset.resumed(name="Finish the reset", place=Place("alice", "default", "..", "/Users/.."))
     """
     found = ask(ColimaProfile, user=place.user, profile=place.profile)
     if found is not None and found.unfinished is None:
         host.noop("no reset was interrupted")
         return
-    host.log(f"a reset of {place.name} was interrupted: it is taken up first", logger.warning)
-    yield FunctionCommand(_resume, (place,), {})
-
-
-def _restore(state: State, host: Host, place: Place, backup: str) -> bool:
-    """Set aside what is there, and put the backup in its place; when that cannot be done, what was there."""
-    job = host.get_fact(LaunchdJob, label=place.label)
-    if job is None:
-        return fail(host, f"launchd's answer about {place.label} cannot be read. Nothing was touched.")
-    if not _stop(state, host, place):
-        _start_again(state, host, place, was_loaded=False)
-        return False
-    if not _move(state, host, place, "resume"):
-        return False
-    contents, _ = _look(host, place)
-    if contents is None:
-        return fail(host, f"what {place.name} consists of cannot be read.")
-    if anything(contents) and not _move(state, host, place, MOVE):
-        return fail(host, f"{place.name} stays as it was; {backup} was not put back.")
-    if run(state, host, script("bin/restore-backup", place.user, place.profile, backup), live=True)[0]:
-        return True
-    fail(host, f"{backup} cannot be put back.")
-    if (
-        contents.parts
-        and run(state, host, script("bin/restore-backup", place.user, place.profile, place.unit), live=True)[
-            0
-        ]
-    ):
-        host.log("What was there before is in its place again.")
-    _start_again(state, host, place, job.loaded)
-    return False
+    explain(f"Finish the interrupted reset of {place.name}")
+    yield live("finish-reset", place.label)
 
 
 @operation()
@@ -376,13 +269,16 @@ def restored(place: Place, backup: str) -> Commands:
     + place: whose profile it is, and where what is there now goes
     + backup: the path of the backup, which stays
 
+    When that cannot be done, what was there is put back and started again.
+
     **Example:**
 
     .. code:: python
 
         reset.restored(
-            name="Put the backup back", place=Place("alice", "default", "..", "/Users/.."),
+            name="Restore the backup", place=Place("alice", "default", "..", "/Users/.."),
             backup="/Users/alice/colima-pulse-backups/default-20261122-101530",
         )
     """
-    yield FunctionCommand(_restore, (place, backup), {})
+    explain(f"Put {place.name} back from {backup}")
+    yield live("restore-backup", place.label, backup, place.unit)

@@ -178,12 +178,12 @@ class Command(StringCommand):
             return False, CommandOutput([])
         mention_password(host)
         if not status:
+            if not is_connected(host):
+                fail(host, LOST)
+                return False, CommandOutput([])
             lines = [line for line in output if line.line.strip()]
             errors = [line for line in lines if line.buffer_name == "stderr"] or lines
-            if is_connected(host):
-                note_failure(host, errors[-1].line.strip() if errors else "a command failed")
-            else:
-                fail(host, LOST)
+            note_failure(host, errors[-1].line.strip() if errors else "a command failed")
         # pyinfra prints the output of a failed command, of which a live one has shown all.
         return status, CommandOutput([]) if self.live else output
 
@@ -196,6 +196,11 @@ def is_read() -> bool:
 def look_for_changes() -> None:
     """Have pyinfra look for changes also with `-y`."""
     state.check_for_changes = True
+
+
+def hide_facts() -> None:
+    """Show what facts answer not even with `-vvv`: it may hold secrets."""
+    state.print_fact_output = False
 
 
 def wants_json() -> bool:

@@ -198,7 +198,10 @@ LIFE = (
     Step("sudo /Library/ColimaPulse/bin/gate LABEL", says=("is ready",), typed=on_the_mac),
     Step("sudo /Library/ColimaPulse/bin/diagnose LABEL", says=("docker version",), typed=on_the_mac),
     Step(
-        "sudo /Library/ColimaPulse/bin/stop LABEL", says=("stays stopped",), typed=on_the_mac, after=is_stopped
+        "sudo /Library/ColimaPulse/bin/stop LABEL",
+        says=("stays stopped",),
+        typed=on_the_mac,
+        after=is_stopped,
     ),
     Step(
         "sudo /Library/ColimaPulse/bin/start LABEL", says=("is ready",), typed=on_the_mac, after=answers_again
@@ -215,7 +218,7 @@ LIFE = (
     Step("pyinfra fleet/inventory.py deploy.py -y --limit builders", says=("unchanged",)),
     Step("pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0", says=("unchanged",)),
     Step("pyinfra HOST deploys/logs.py", says=("keeping Colima in the foreground",)),
-    Step("pyinfra HOST deploys/stop.py", says=("until deploys/start.py",), after=is_stopped),
+    Step("pyinfra HOST deploys/stop.py", says=("stays stopped",), after=is_stopped),
     Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2),
     Step("pyinfra HOST deploys/start.py", says=("is ready",), after=answers_again),
     Step("pyinfra HOST deploy.py --dry --data full_reset=true", says=("makes it anew",), never=("Type ",)),

@@ -12,12 +12,22 @@ from pyinfra.api import FactBase, FactProcessError
 from facts.backup import Backups, ProfileContents
 from facts.colima import ColimaProfile, Guest, Log, Program, Strays
 from facts.docker import DockerEngine
-from facts.launchd import Definitions, LaunchdJob, Milestones, milestones_path
+from facts.launchd import LaunchdJob, Milestones, milestones_path
 from facts.mac import Homebrew, Mac, ProcessAge, User
 from facts.power import Power
 from facts.pulse import Pulse
+from facts.rivals import Definitions
 from facts.traces import Traces
-from tests.facts import test_backup, test_colima, test_docker, test_launchd, test_mac, test_power, test_pulse
+from tests.facts import (
+    test_backup,
+    test_colima,
+    test_docker,
+    test_launchd,
+    test_mac,
+    test_power,
+    test_pulse,
+    test_rivals,
+)
 from tests.fakes import words
 
 NASTY = "a b; $(touch /tmp/x) `id` 'q' \"d\" \\ \n*"
@@ -34,7 +44,7 @@ ANSWERS: list[tuple[type[FactBase[Any]], list[str]]] = [
     (User, ["status=56", "<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)", "present=no", "end"]),
     (LaunchdJob, test_launchd.answer(test_launchd.RUNNING, files=FILES)),
     (LaunchdJob, test_launchd.answer(test_launchd.ABSENT, status=113)),
-    (Definitions, test_launchd.RIVALS),
+    (Definitions, test_rivals.RIVALS),
     (Milestones, ["log-offset=10", "verified=5", "end"]),
     (ColimaProfile, test_colima.answer(test_colima.RUNNING, test_colima.BROKEN)),
     (ColimaProfile, test_colima.answer(lima="absent")),
@@ -60,7 +70,7 @@ IDS = [f"{fact.__name__}-{len(output)}" for fact, output in ANSWERS]
     ("fact", "arguments", "told"),
     [
         (User, {"user": NASTY}, ["observe-user", NASTY]),
-        (Definitions, {"user": NASTY}, ["observe-rivals", NASTY]),
+        (Definitions, {"user": NASTY}, ["rivals", NASTY]),
         (ColimaProfile, {"user": NASTY, "profile": NASTY}, ["observe-profile", NASTY, NASTY]),
         (
             Strays,

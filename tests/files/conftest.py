@@ -80,7 +80,14 @@ class Mac:
         self.home = root / "Users" / "al ice"
         self.prefix = root / "opt/homebrew"
         self.started: list[subprocess.Popen[bytes]] = []
-        for directory in ("tools", "calls", "opt/homebrew/bin", "Library/ColimaPulse", "var/run", "Users/al ice"):
+        for directory in (
+            "tools",
+            "calls",
+            "opt/homebrew/bin",
+            "Library/ColimaPulse",
+            "var/run",
+            "Users/al ice",
+        ):
             (root / directory).mkdir(parents=True)
         for name in SAME:
             self.link(name)

@@ -8,12 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pyinfra.api import DeployError
-from pyinfra.context import ctx_host, ctx_state
-
-from facts.backup import Backups, Unit
-from facts.colima import ColimaProfile, Log, LogPart, ProfileState
-from facts.mac import HomebrewState, Mac, MacState, NoUser, User, UserState
 from operations.preflight import (
     Target,
     backup_faults,
@@ -26,6 +20,12 @@ from operations.preflight import (
     user_faults,
     warnings,
 )
+from pyinfra.api import DeployError
+from pyinfra.context import ctx_host, ctx_state
+
+from facts.backup import Backups, Unit
+from facts.colima import ColimaProfile, Log, LogPart, ProfileState
+from facts.mac import HomebrewState, Mac, MacState, NoUser, User, UserState
 from operations.util import terminal
 from operations.util.installer import Installers, parse
 from settings import Settings
