@@ -129,12 +129,13 @@ def test_shellcheck_finds_nothing_in_what_is_sent(name: str, tmp_path: Path) -> 
     sent = tmp_path / "script"
     sent.write_text(files.text(name))
     # What a library sets, or takes, that this script does not use; functions that are another one's argument.
+    also = "" if "read_settings()" in files.text(name) else ",SC2154"
     command = [
         str(shellcheck),
         "--norc",
         "--shell=sh",
         "--extended-analysis=false",
-        "--exclude=SC2034,SC2119,SC2120,SC2329",
+        f"--exclude=SC2034,SC2119,SC2120,SC2329{also}",
         str(sent),
     ]
     done = subprocess.run(command, capture_output=True, text=True)
