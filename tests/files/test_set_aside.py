@@ -200,7 +200,9 @@ def break_tool(path: str, when: str, then: str = "") -> Callable[[Home], None]:
     name = path.rpartition("/")[2]
 
     def broken(home: Home) -> None:
-        real = (home.mac.root / "tools" / name).read_text().partition("PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")[2]
+        real = (
+            (home.mac.root / "tools" / name).read_text().partition("PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")[2]
+        )
         home.mac.tool(path, f'case "$*" in {when}) {then or "echo denied >&2"}; exit 1 ;; esac\n{real}')
 
     return broken
@@ -299,9 +301,7 @@ def test_a_part_that_cannot_be_moved_is_said_and_the_next_run_goes_on(home: Home
 @STEPS
 @UNITS
 @pytest.mark.parametrize("again", ["finish", "the same"])
-def test_a_move_killed_at_any_step_is_finished_or_undone(
-    mac: Mac, unit: str, again: str, every: int
-) -> None:
+def test_a_move_killed_at_any_step_is_finished_or_undone(mac: Mac, unit: str, again: str, every: int) -> None:
     home = Home(mac, unit=unit)
     mac.tool("/bin/ps", ":")
     parts, around = home.parts(), home.around()
