@@ -173,10 +173,10 @@ def test_a_vm_that_is_gone_delays_no_shutdown(pulsing: Deployed) -> None:
 def test_a_pulse_that_is_not_wanted_goes(pulsing: Deployed) -> None:
     mac, label = pulsing.mac, f"{LABEL}.pulse"
     run = pulsing.run("-y", "--json", "--data", "pulse=false")
-    assert run.changed == ["Keep the pulse"]
+    assert run.changed == ["Remove the pulse"]
     assert not is_loaded(mac, label)
     assert not mac.path(f"/Library/LaunchDaemons/{label}.plist").exists()
     assert pulsing.run("-y", "--json", "--data", "pulse=false").changed == []
-    assert pulsing.run("-y", "--json").changed == ["Keep the pulse"]
+    assert pulsing.run("-y", "--json").changed == ["Keep the pulse loaded in launchd"]
     assert is_loaded(mac, label)
     assert pulsing.run("-y", "--json").changed == []

@@ -96,7 +96,9 @@ def test_it_is_stopped_in_order_and_then_healed(mac: Mac, vm: list[subprocess.Po
     put(mac, "_lima/colima/ha.pid", vm[0].pid)
     done = remove(mac)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"stopping\nremoved {mac.home}/.colima/_lima/colima/ha.pid: pid {vm[0].pid} is ")
+    assert done.stdout.startswith(
+        f"stopping\nremoved {mac.home}/.colima/_lima/colima/ha.pid: pid {vm[0].pid} is "
+    )
     assert mac.calls("colima") == [["stop", "--profile=default"]]
     assert mac.env("colima")["COLIMA_HOME"] == f"{mac.home}/.colima"
     assert not is_gone(other.pid)
