@@ -11,7 +11,7 @@ from pathlib import Path
 from pyinfra import config, host, inventory, logger
 from pyinfra.context import ctx_host
 
-from deploys import preflight
+from deploys import faults, preflight
 from operations import (
     colima,
     containers,
@@ -150,7 +150,7 @@ summary.at_end()
 installers = installer.read(Path("containers"))
 target = preflight.check(host, host.data.dict(), inventory.get_override_data(), installers)
 if target:
-    for warning in [*preflight.warnings(target.settings, target.mac), *installers.warnings]:
+    for warning in [*faults.warnings(target.settings, target.mac), *installers.warnings]:
         host.log(warning, logger.warning)
     if not is_read():
         preflight.look_ahead(target)

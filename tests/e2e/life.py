@@ -248,8 +248,8 @@ ELSEWHERE = {
     "make test-weekly": "runs for long",
     "make lint": ".ci/run runs it",
     "make soak": "tests/e2e/test_soak.py runs it, for a shorter time",
-    "make bench": "measures for ten minutes; tests/test_bench.py sees to its arithmetic",
-    "make pictures": "draws into the checkout; tests/test_pictures.py sees to what it has drawn",
+    "make bench": "measures for ten minutes",
+    "make pictures": "draws into the checkout",
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (
         "needs the network; `make test` did it, and the clone's .venv leads to what came of it"
     ),

@@ -24,8 +24,8 @@ COMMANDS = [name for name in SCRIPTS if name.startswith("bin/")]
 # Where macOS has the commands that the scripts may use (macOS 12 and newer).
 WHERE = {
     "/bin": (
-        "bash cat chmod cp date dd df echo expr hostname kill launchctl ln ls mkdir mv ps rm rmdir sh sleep stty "
-        "sync zsh"
+        "bash cat chmod cp date dd df echo expr hostname kill launchctl ln ls mkdir mv ps rm rmdir sh sleep "
+        "stty sync zsh"
     ),
     "/sbin": "dmesg ifconfig md5 mount ping reboot shutdown umount",
     "/usr/bin": (

@@ -1,18 +1,18 @@
-"""read-logs: the ends of four logs, and what they gain, whatever is done to them meanwhile."""
+"""logs: the ends of four logs, and what they gain, whatever is done to them meanwhile."""
 
 from __future__ import annotations
 
 import os
-import re
 import time
-from pathlib import Path
 
 import pytest
 
-from operations.logs import ABSENT, UNREADABLE, Part, parse
+from facts.logs import ABSENT, UNREADABLE, LogLines
+from facts.logs import Logs as Fact
 from tests.files.conftest import Mac, is_gone, lines
 from tests.files.test_lib import HOSTILE
 
+Answer = tuple[LogLines, ...]
 LABEL = "homebrew.mrcee.colima-pulse"
 
 
@@ -31,13 +31,13 @@ class Logs:
         for path in self.paths:
             path.write_text(f"{path.name}\n")
 
-    def read(self, count: int = 50, seconds: int = 0, after: list[Part] | None = None) -> list[Part]:
-        places = [part.place for part in after or ()]
+    def read(self, count: int = 50, seconds: int = 0, after: Answer = ()) -> Answer:
+        places = [part.place for part in after]
         words = ("alice", "default", LABEL, self.colima, count, seconds, *places)
         edits = {"/var/log/": f"{self.mac.root}/log/"}
-        done = self.mac.run("read-logs", *words, env=HOSTILE, edits=edits)
+        done = self.mac.run("facts/logs", *words, env=HOSTILE, edits=edits)
         assert (done.returncode, done.stderr) == (0, "")
-        return parse(lines(done))
+        return Fact().process(lines(done))
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_what_is_not_there_and_what_is_no_log(logs: Logs) -> None:
     logs.out.unlink()
     os.mkfifo(logs.out)  # to open it would hang
     colima, error, out, pulse = logs.read()
-    assert colima == Part(ABSENT)
-    assert error == Part(UNREADABLE, why="it is no file")
+    assert colima == LogLines(ABSENT)
+    assert error == LogLines(UNREADABLE, why="it is no file")
     assert out.wrong
     assert pulse.lines == (f"{LABEL}.log",)
 
@@ -108,28 +108,20 @@ def test_what_comes(logs: Logs) -> None:
     assert logs.read(after=found)[0].lines == ()
 
 
-def test_emptied_in_place(logs: Logs) -> None:
+def test_emptied_replaced_and_new(logs: Logs) -> None:
+    """As the pulse keeps them small, and as Lima does at each start."""
     logs.colima.write_text("long before\n")
+    logs.out.unlink()
     found = logs.read()
+    assert found[2].place == ABSENT
     logs.colima.write_text("after\n")
-    assert logs.read(after=found)[0].lines == ("after",)
-
-
-def test_replaced_by_a_longer_one(logs: Logs) -> None:
-    """As Lima does at each start."""
-    found = logs.read()
     logs.error.rename(logs.error.with_suffix(".old"))
     logs.error.write_text("much longer than what was there before\n")
-    found = logs.read(after=found)
+    logs.out.write_text("a\nb\n")
+    found = logs.read(count=1, after=found)
+    assert found[0].lines == ("after",)
     assert found[1].lines == ("much longer than what was there before",)
-
-
-def test_one_that_comes_later(logs: Logs) -> None:
-    logs.error.unlink()
-    found = logs.read()
-    assert found[1].place == ABSENT
-    logs.error.write_text("a\nb\n")
-    assert logs.read(count=1, after=found)[1].lines == ("a", "b")
+    assert found[2].lines == ("a", "b")
 
 
 def test_much_at_once_comes_in_parts_and_whole(logs: Logs) -> None:
@@ -163,30 +155,20 @@ def test_it_waits_and_no_longer(logs: Logs) -> None:
 def test_it_says_at_once_what_comes(logs: Logs) -> None:
     mac = logs.mac
     found = logs.read()
-    text = mac.text("read-logs", {"/var/log/": f"{mac.root}/log/"})
+    text = mac.text("facts/logs", {"/var/log/": f"{mac.root}/log/"})
     words = ("alice", "default", LABEL, logs.colima, 1, 9, *(part.place for part in found))
-    asking = mac.popen("-c", text, "read-logs", *map(str, words))
+    asking = mac.popen("-c", text, "facts/logs", *map(str, words))
     start = time.monotonic()
     with logs.out.open("a") as writer:
         writer.write("news\n")
     output, _ = asking.communicate(timeout=8)
     assert time.monotonic() - start < 4
-    assert parse(output.splitlines())[2].lines == ("news",)
+    assert Fact().process(output.splitlines())[2].lines == ("news",)
     assert is_gone(asking.pid)
     assert not [each for each in mac.left().values() if "ha.stderr" in each]
 
 
 def test_a_stranger(mac: Mac) -> None:
-    done = mac.run("read-logs", "mallory", "default", LABEL, "/x", 5, 0)
+    done = mac.run("facts/logs", "mallory", "default", LABEL, "/x", 5, 0)
     assert done.returncode == 1
     assert done.stderr == "there is no user mallory\n"
-
-
-def test_another_profile(logs: Logs, mac: Mac) -> None:
-    other = Path(str(logs.error).replace("_lima/colima/", "_lima/colima-web/"))
-    other.parent.mkdir()
-    other.write_text("of web\n")
-    edits = {"/var/log/": f"{mac.root}/log/"}
-    done = mac.run("read-logs", "alice", "web", LABEL, logs.colima, 5, 0, edits=edits)
-    assert parse(lines(done))[1].lines == ("of web",)
-    assert re.search(r"^\|of web$", done.stdout, re.MULTILINE)

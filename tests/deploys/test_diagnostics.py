@@ -1,4 +1,4 @@
-"""What is kept of a failure: masked, for its owner alone, a file a host, and never a failure itself."""
+"""What deploys/diagnose.py keeps: masked, for its owner alone, a file a host."""
 
 from __future__ import annotations
 
@@ -7,34 +7,31 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyinfra.context import ctx_host, ctx_state
 
-from operations import diagnostics
-from operations.diagnostics import (
+from deploys import diagnostics
+from deploys.diagnostics import (
     DIRECTORY,
     LOG_LINES,
     PART_LINES,
-    Part,
+    SECONDS,
     Secrets,
     collect,
+    excerpt,
     file_name,
     mask,
-    parts,
     secrets_of,
     write,
 )
-from operations.util.remote import NO_PASSWORD
-from tests.fakes import Answer, FakeHost, fake_state
-
-LABEL = "homebrew.mrcee.colima-pulse"
-LOG = "/var/log/colima.log"
-TOLD = ["diagnose", "alice", "default", LABEL, LOG]
-OUTPUT = ["== launchd: x ==", "|\tstate = running", "|== no title ==", "== log: y ==", "|one", "end"]
-
+from facts.diagnosis import Diagnostics, Part
+from settings import Settings
+from tests.fakes import FakeHost, fake_state
 
 # Masking
 
@@ -132,31 +129,13 @@ def test_secrets_of() -> None:
 # The answer
 
 
-def test_parts() -> None:
-    assert parts(OUTPUT) == [
-        Part("launchd: x", ("\tstate = running", "== no title ==")),
-        Part("log: y", ("one",)),
-    ]
-
-
-@pytest.mark.parametrize("output", [[], ["sh: no such thing"], OUTPUT[:-1], ["|stray", *OUTPUT]])
-def test_an_answer_that_is_not_whole_says_so(output: list[str]) -> None:
-    last = parts(output)[-1]
-    assert last.title == "the questions themselves"
-    if "end" not in output:
-        assert last.lines[-1] == "(the answer is incomplete)"
-    assert [line for line in output if "stray" in line or "no such" in line] == list(
-        last.lines[: len(last.lines) - ("end" not in output)]
-    )
-
-
 def test_a_terminal_is_shown_a_logs_end_and_the_beginning_of_all_else() -> None:
     many = tuple(map(str, range(180)))
     for title in ("log: /var/log/colima.log", "log of Lima's host agent", "guest: log of Docker"):
-        shown = Part(title, many).excerpt
+        shown = excerpt(Part(title, many))
         assert shown == [f"({180 - LOG_LINES} more lines)", *many[-LOG_LINES:]]
-    assert Part("docker ps -a", many).excerpt == [*many[:PART_LINES], f"({180 - PART_LINES} more lines)"]
-    assert Part("login", many[:3]).excerpt == list(many[:3])
+    assert excerpt(Part("docker ps -a", many)) == [*many[:PART_LINES], f"({180 - PART_LINES} more lines)"]
+    assert excerpt(Part("login", many[:3])) == list(many[:3])
 
 
 # The file
@@ -197,79 +176,56 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 # All of it
 
+SETTINGS = Settings(homebrew_user="alice", label="a.b", log_path="/l")
+PARTS = [Part("launchd: x", ("\tstate = running",)), Part("log: y", ("hunter2 TOKEN=x",))]
 
-def collected(answer: Answer | Exception, secrets: Any = ()) -> tuple[Path | None, Any]:
-    def answers(told: list[str]) -> Answer:
-        if isinstance(answer, Exception):
-            raise answer
+
+def collected(answer: Any, settings: Settings = SETTINGS) -> tuple[Path | None, Any, dict[str, Any]]:
+    asked: dict[str, Any] = {}
+
+    def answers(**arguments: Any) -> Any:
+        asked.update(arguments)
         return answer
 
-    host: Any = FakeHost(answer=answers, name="@ssh/mini")
-    return collect(fake_state(), host, "alice", "default", LABEL, LOG, secrets), host
+    host: Any = FakeHost({Diagnostics: answers}, name="@ssh/mini")
+    with ctx_host.use(host), ctx_state.use(fake_state()):
+        collect(host, settings, Secrets(["hunter2"]))
+    return diagnostics._kept[host.name], host, asked
+
+
+@pytest.fixture(autouse=True)
+def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(diagnostics, "_kept", {})
+    yield tmp_path
+    ctx_host.reset()
+    ctx_state.reset()
 
 
 def test_collect() -> None:
-    output = [*OUTPUT[:-1], *[f"|line {number} hunter2 TOKEN=x" for number in range(100)], "end"]
-    path, host = collected((True, output), Secrets(["hunter2"]))
+    path, host, asked = collected(PARTS)
     assert path is not None
     assert path.parent == DIRECTORY.resolve()
-    assert host.told == [TOLD]
-    assert host.ran[0].arguments["_timeout"] == 120
-    text = path.read_text()
-    assert text.startswith("== launchd: x ==\n\tstate = running\n")
-    assert "line 0 *** TOKEN=***" in text
-    assert "hunter2" not in text + host.said
-    assert "line 99" in host.said
-    assert "line 50" not in host.said
+    where = {"user": "alice", "profile": "default", "label": "a.b", "log": "/l"}
+    assert asked == where | {"_timeout": SECONDS}
+    text = "== launchd: x ==\n\tstate = running\n\n== log: y ==\n*** TOKEN=***\n"
+    assert path.read_text().rstrip("\n") == text.rstrip("\n")
+    assert "hunter2" not in host.said
     assert host.logged[-1] == f"All of it: {path}"
 
 
-def test_its_output_is_not_even_shown_with_vvv() -> None:
-    host: Any = FakeHost(answer=lambda told: (True, OUTPUT))
-    state = fake_state()
-    state.print_output = True
-    collect(state, host, "alice", "default", LABEL, LOG)
-    assert not host.ran[0].live
-
-
-@pytest.mark.parametrize("answer", [(False, ["sh: 1: hunter2"]), TimeoutError(), OSError("hunter2: gone")])
-def test_a_mac_that_does_not_answer(answer: Answer | Exception) -> None:
-    path, host = collected(answer, ["hunter2"])
-    assert path is not None
-    assert "the answer is incomplete" in path.read_text()
-    assert "hunter2" not in path.read_text() + host.said
-    if isinstance(answer, Exception):
-        assert type(answer).__name__ in path.read_text()
-
-
-def test_without_a_password_for_sudo_there_is_nothing_to_keep() -> None:
-    path, host = collected(EOFError())
-    assert path is None
-    assert host.logged[1:] == [NO_PASSWORD]
+@pytest.mark.parametrize(("answer", "settings"), [(None, SETTINGS), ([], SETTINGS), (PARTS, Settings())])
+def test_where_nothing_is_told_there_is_no_file(answer: Any, settings: Settings) -> None:
+    assert collected(answer, settings)[0] is None
     assert not DIRECTORY.exists()
 
 
-def test_what_is_kept_is_safe_to_look_at() -> None:
-    """Somebody prints it on a terminal."""
-    path, host = collected((True, ["stray\x1b]0;x\x07", "== log: x ==", "|a\x1b]52;c;QQ==\x07b", "end"]))
-    assert path is not None
-    assert not {"\x1b", "\x07"} & set(path.read_text() + host.said)
-
-
-def test_a_directory_that_cannot_be_written_is_no_failure(elsewhere: Path) -> None:
-    (elsewhere / DIRECTORY).write_text("a file in its place")
-    path, host = collected((True, OUTPUT))
+def test_a_directory_that_cannot_be_written_is_no_exception(directory: Path) -> None:
+    (directory / DIRECTORY).write_text("a file in its place")
+    path, host, _ = collected(PARTS)
     assert path is None
     assert "cannot be kept" in host.said
     assert "state = running" in host.said, "shown all the same"
-
-
-def test_two_at_once_do_not_collide() -> None:
-    first, _ = collected((True, OUTPUT))
-    second, _ = collected((True, OUTPUT))
-    assert first != second
-    assert first is not None
-    assert first.exists()
 
 
 @pytest.mark.parametrize(
@@ -287,7 +243,7 @@ def test_the_end_of_a_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(diagnostics, "KEPT", kept)
+    monkeypatch.setattr(diagnostics, "_kept", kept)
     monkeypatch.setattr(diagnostics, "state", SimpleNamespace(failed_hosts=failed))
     assert diagnostics.finish() == status
     assert capsys.readouterr().out == ""
