@@ -129,11 +129,12 @@ def test_what_refuses_to_go_is_named_and_nothing_is_removed_under_it(
     done = remove(mac, {"gone 20": "gone 0", "gone 10": "gone 0"})
     assert done.returncode == 1
     assert f"{vm[1].pid} {mac.path(qemu(mac))}" in done.stderr
+    assert (mac.home / ".colima/_lima/colima/ha.pid").exists()
 
 
 def test_leftovers_alone(mac: Mac) -> None:
-    leave(mac, "default/docker.sock")
-    lock(mac, "/nowhere")
+    (dead,) = leave(mac, "default/docker.sock")
+    held = lock(mac, "/nowhere")
     done = remove(mac)
     assert done.returncode == 0
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == [
