@@ -77,7 +77,7 @@ def file(**changes: Any) -> FileState:
 
 def told(
     commands: RunOperation, job: JobState | None, **arguments: Any
-) -> tuple[list[list[str]], str | None, FakeHost]:
+) -> tuple[list[list[str]], Any, FakeHost]:
     """What daemon() does about a job: the commands' words, the plist that comes with the first, the host."""
     got, host = commands(daemon, {LaunchdJob: job}, **{"label": LABEL, "plist": PLIST} | arguments)
     stdin = got[0].connector_arguments["_stdin"] if got and isinstance(got[0], StringCommand) else None
@@ -370,7 +370,7 @@ def test_what_only_a_deploy_can_start(commands: RunOperation, job: JobState, why
 def test_an_answer_that_cannot_be_read_changes_nothing(
     commands: RunOperation, operation: Any, arguments: dict[str, Any]
 ) -> None:
-    facts = {LaunchdJob: None, Milestones: {}}
+    facts: dict[Any, Any] = {LaunchdJob: None, Milestones: {}}
     got, _ = commands(operation, facts, label=LABEL, **arguments)
     ((command, why),) = [words(each) for each in got]
     assert (command, why.endswith(f"Look: sudo launchctl print system/{LABEL}")) == ("refuse", True)
