@@ -533,13 +533,3 @@ class Mac:
         clock.chmod(0o644)
         while time.time() < moment:
             time.sleep(moment - time.time())
-
-    def log_in(self, user: str) -> None:
-        """Someone logs in at the screen: a gui domain appears, with the user's LaunchAgents."""
-        self.fault("console-user", user)
-        self.run(["launchctl", "managername"])
-
-    def log_out(self) -> None:
-        """Back to the login window: the gui domain goes."""
-        self.heal("console-user")
-        self.run(["launchctl", "managername"])
