@@ -325,13 +325,9 @@ class Mac:
             os.kill(pid, signal.SIGKILL)
         self._wait_until_off()
 
-    def down(self) -> None:
-        """Switch off and unmount; the disk stays. Nothing is stopped gracefully."""
-        self.power_cut()
-
     def destroy(self) -> None:
         """Switch off and remove the disk."""
-        self.down()
+        self.power_cut()
         if os.path.ismount(self.directory):
             subprocess.run(["umount", str(self.directory)], check=True)
         shutil.rmtree(self.directory)
