@@ -11,17 +11,15 @@ from pathlib import Path
 from pyinfra import config, host, inventory, logger
 from pyinfra.context import ctx_host
 
-from deploys import preflight
+from deploys import faults, preflight
 from operations import (
     colima,
     containers,
-    diagnostics,
     docker,
     homebrew,
     launchd,
     power,
     prune,
-    recovery,
     reset,
     rivals,
     strays,
@@ -38,7 +36,6 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
     """Everything that a deploy keeps, in order."""
     settings, place = target.settings, target.place
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
-    secrets = diagnostics.secrets_of(settings.colima_extra_args, installers.secrets)
 
     # A full reset is confirmed before anything else happens.
     if settings.full_reset:
@@ -58,7 +55,7 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
         settings=toolkit.configuration(settings, target.user.home, target.mac.homebrew.prefix),
     )
     if settings.power == "server":
-        power.server(name="Keep the Mac awake")
+        power.server(name="Keep the Mac awake", label=label)
 
     # 2  Dependencies
     homebrew.formulae(name="Install colima, docker and qemu", label=label)
@@ -67,7 +64,6 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
     rivals.removed(
         name="Remove other launchd jobs that start Colima",
         user=user,
-        home=target.user.home,
         profile=profile,
         label=label,
         clean=settings.clean_other_colima_daemons,
@@ -92,7 +88,7 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
         name="Keep Colima loaded in launchd",
         label=label,
         plist=daemon_plist(settings, target.user.home, target.mac.homebrew.prefix),
-        restart=settings.restart or target.replaced,
+        restart=target.restart,
         milestones=target.milestones,
     )
 
@@ -135,10 +131,15 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
     containers.installed(
         name="Keep the containers as their installers say",
         installers=installers,
-        service=recovery.Service.of(settings, secrets),
+        label=label,
+        user=user,
+        profile=profile,
         tries=settings.container_tries,
         debug=settings.container_debug_script,
-        choices=containers.Choices.of(settings),
+        only=settings.only,
+        reinstall=settings.reinstall,
+        remove_unowned=settings.remove_unowned,
+        pull=settings.pull,
     )
 
 
@@ -149,7 +150,7 @@ summary.at_end()
 installers = installer.read(Path("containers"))
 target = preflight.check(host, host.data.dict(), inventory.get_override_data(), installers)
 if target:
-    for warning in [*preflight.warnings(target.settings, target.mac), *installers.warnings]:
+    for warning in [*faults.warnings(target.settings, target.mac), *installers.warnings]:
         host.log(warning, logger.warning)
     if not is_read():
         preflight.look_ahead(target)

@@ -2,30 +2,27 @@
 
     pyinfra @ssh/macmini.lan deploys/diagnose.py
 
-The answers are in a file in diagnostics/; also those of a Mac that a deploy would refuse.
+The answers, and what was kept there when something failed last, are in a file in diagnostics/; also those of
+a Mac that a deploy would refuse.
 """
 
-from pyinfra import host, logger, state
+from pathlib import Path
 
-from operations import diagnostics
-from operations.util.fleet import end_after_all, leave_out
-from operations.util.transport import without_nagle
+from pyinfra import host, logger
+
+from deploys import diagnostics
+from operations.util import installer
+from operations.util.internals import end_after_all, hide_facts, tune
 from settings import Settings
 
-without_nagle(host)
+tune(host)
+hide_facts()
 settings, faults = Settings.parse(host.data.dict())
-if not settings.homebrew_user:
-    leave_out("HOMEBREW_USER: not set, or not to be used")
 for fault in faults:
     host.log(f"{fault}", logger.warning)
-
-diagnostics.KEPT[host.name] = diagnostics.collect(
-    state,
+diagnostics.collect(
     host,
-    settings.homebrew_user,
-    settings.colima_profile,
-    settings.label,
-    settings.log_path,
-    diagnostics.secrets_of(settings.colima_extra_args, {}),
+    settings,
+    diagnostics.secrets_of(settings.colima_extra_args, installer.read(Path("containers")).secrets),
 )
 end_after_all(diagnostics.finish)

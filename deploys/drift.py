@@ -1,4 +1,4 @@
-"""Say which Macs a deploy would change, and why. Changes nothing, whatever else it is told.
+"""Say which Macs a deploy would change, and why. Changes nothing, whatever else it is given.
 
     pyinfra @ssh/macmini.lan deploys/drift.py --dry
     pyinfra inventory.py deploys/drift.py --dry -y
@@ -8,13 +8,12 @@ prints all. The exit status is 0 when no host would change, 2 when some would, a
 looked at. `-y` keeps pyinfra from asking whether to go on without them.
 """
 
-from pyinfra import local, state
+from pyinfra import local
 
-from operations import summary
-from operations.util.fleet import end_after_all
+from operations.util import internals, summary
 
 # Also with -y: pyinfra would not look then.
-state.check_for_changes = True
+internals.look_for_changes()
 summary.at_end(summary.show_drift)
 local.include("deploy.py")
-end_after_all(summary.drift)
+internals.end_after_all(summary.drift)

@@ -8,29 +8,17 @@ The lines are on standard output, each behind the name of its log, and of its ho
 Nothing on the Mac is changed.
 """
 
-from functools import partial
-
 from pyinfra import host, inventory
 from pyinfra.api import DeployError
 from pyinfra.context import ctx_host
 
-from operations import diagnostics, logs
-from operations.preflight import settings_of
-from operations.util.fleet import end_after_all, wants_json
+from deploys import log_reader
+from deploys.preflight import settings_of
+from operations.util import internals
 
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
-if settings.follow and wants_json():
-    raise DeployError("FOLLOW: not together with --json, which prints one whole document")
-
-logs.READING.read(
-    logs.Logs(
-        ctx_host.get(),
-        settings.homebrew_user,
-        settings.colima_profile,
-        settings.label,
-        settings.log_path,
-        diagnostics.secrets_of(settings.colima_extra_args, {}),
-    ),
-    settings.lines,
-)
-end_after_all(partial(logs.READING.show, follow=settings.follow))
+if settings:
+    if settings.follow and internals.wants_json():
+        raise DeployError("FOLLOW: not together with --json, which prints one whole document")
+    log_reader.read(log_reader.Reader(ctx_host.get(), settings))
+internals.end_after_all(log_reader.show)

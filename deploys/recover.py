@@ -1,4 +1,4 @@
-"""Bring back a Docker that worked before, with the smallest restart that helps.
+"""Bring back a Docker that worked before, by the smallest restart that helps.
 
     pyinfra @ssh/macmini.lan deploys/recover.py
 
@@ -6,12 +6,22 @@
 """
 
 from pyinfra import host, inventory
+from pyinfra.context import ctx_host
 
-from operations import diagnostics, recovery, summary
-from operations.preflight import settings_of
+from deploys.preflight import settings_of
+from operations import recovery, toolkit
+from operations.util import summary
 
 summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
-service = recovery.Service.of(settings, diagnostics.secrets_of(settings.colima_extra_args, {}))
-
-recovery.recovered(name=recovery.forecast(service), service=service)
+if settings:
+    toolkit.current(name="Update Colima Pulse's commands", label=settings.label)
+    recovery.recovered(
+        name="Recover Docker",
+        user=settings.homebrew_user,
+        profile=settings.colima_profile,
+        label=settings.label,
+        log=settings.log_path,
+        start_seconds=settings.wait_qemu_max + settings.wait_docker_api_max,
+    )
+summary.prepared(ctx_host.get().name)

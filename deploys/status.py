@@ -8,13 +8,11 @@ from pathlib import Path
 
 from pyinfra import host
 
-from operations import status
-from operations.util import installer, reports
-from operations.util.transport import without_nagle
+from deploys import status_report, status_table
+from operations.util import installer, internals
 from settings import Settings
 
-without_nagle(host)
+internals.tune(host)
 settings, faults = Settings.parse(host.data.dict())
 installers = installer.read(Path("containers"))
-
-reports.show(status.look(host, settings, faults, installers), installers.faults)
+status_table.show(status_report.look(host, settings, faults, installers), installers.faults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
@@ -12,6 +13,12 @@ from files import script_as
 
 # The label that names the installer text a container was made from.
 SPEC_LABEL = "colima-pulse.spec"
+
+# What Docker says of an image that no registry has: one that was built here, or named by its id.
+NOWHERE = re.compile(
+    r"pull access denied|manifest unknown|name unknown|repository name not known|\bnot found$"
+    r"|invalid reference format|cannot specify 64-byte hexadecimal"
+)
 
 
 @dataclass(frozen=True)
@@ -109,3 +116,99 @@ class DockerEngine(FactBase["EngineState | None"]):
             except KeyError as error:
                 raise FactProcessError(f"a container has no {error}") from error
         return EngineState(lines.required("socket"), exists, None, values.get("version") or None, containers)
+
+
+@dataclass(frozen=True)
+class Pulled(Record):
+    """What came of a pull: an image's id before and after (None: it is not here), and what Docker said when
+    it could not be pulled."""
+
+    before: str | None
+    after: str | None
+    trouble: str | None = None
+
+    @property
+    def nowhere(self) -> bool:
+        """Whether the trouble is that no registry has it."""
+        return self.trouble is not None and NOWHERE.search(self.trouble) is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is unknown if there is a newer one."""
+        return self.trouble is not None and not self.nowhere
+
+
+class PulledImage(FactBase["Pulled | None"]):
+    """
+    Returns what an image is here once it was pulled, and what it was before; None when unreadable.
+
+    The one fact that fetches something. Nothing that runs changes by it, and so a pull that finds nothing
+    newer is no change.
+
+    + user: who runs Colima
+    + profile: the profile's short name
+    + image: the image's name
+    + platform: the platform it is wanted for; empty: the engine's own
+    + tries: how often it is tried in all when Docker's errors are transient
+
+    .. code:: python
+
+        Pulled(before="sha256:1f3c..", after="sha256:9b02..", trouble=None)
+    """
+
+    @override
+    def command(
+        self, user: str, image: str, profile: str = "default", platform: str = "", tries: int = 1
+    ) -> StringCommand:
+        return script_as(user, tries * 3700 + 100, "facts/pull", user, profile, tries, image, platform)
+
+    @override
+    @staticmethod
+    def default() -> Pulled | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> Pulled:
+        lines = read_lines(output)
+        return Pulled(
+            lines.required("before") or None, lines.required("after") or None, lines.values.get("trouble")
+        )
+
+
+@dataclass(frozen=True)
+class Garbage(Record):
+    """What a prune would take, a line each in words; `trouble` is why Docker does not say."""
+
+    goes: list[str]
+    trouble: str | None = None
+
+
+class Prunable(FactBase["Garbage | None"]):
+    """
+    Returns what a prune of Docker would take; None when unreadable.
+
+    + user: who runs Colima
+    + mode: safe, images or aggressive
+    + profile: the profile's short name
+    + networks: networks that stay although nothing uses them now
+
+    .. code:: python
+
+        Garbage(goes=["container old (exited)", "image <none>:<none> (5 MB)"], trouble=None)
+    """
+
+    @override
+    def command(
+        self, user: str, mode: str, profile: str = "default", networks: tuple[str, ...] = ()
+    ) -> StringCommand:
+        return script_as(user, 400, "facts/prunable", user, profile, mode, *networks)
+
+    @override
+    @staticmethod
+    def default() -> Garbage | None:
+        return None
+
+    @override
+    def process(self, output: list[str]) -> Garbage:
+        lines = read_lines(output)
+        return Garbage(lines.raw, lines.values.get("trouble"))

@@ -1,4 +1,4 @@
-"""What the pulse, the daemon that looks after Docker between deploys, has seen and done."""
+"""What the pulse, the daemon that keeps Docker answering between deploys, has noted and logged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNSEEN, WELL, MISSING, BACKING_OFF, GAVE_UP, LEFT_ALONE = (
 )
 LAST_LINES = 20
 
-# As files/pulse writes it.
+# As files/lib/report writes it.
 READY = re.compile(
     r'time="(?P<at>[^"]+)" level=info msg="ready (?P<seconds>\d+) s after boot; '
     r'console: (?P<console>[^;"]+); containers: (?P<running>\d+|\?) of (?P<total>\d+|\?) run'
@@ -31,7 +31,7 @@ READY = re.compile(
 
 
 def log_path(label: str) -> str:
-    """Where the pulse of the job `label` says what it sees and does."""
+    """Where the pulse of the job `label` logs."""
     return f"/var/log/{label}.log"
 
 
@@ -62,7 +62,7 @@ class PulseState(Record):
     `state` is "well", "missing" (Docker, for `misses` looks in a row), "backing off" (a step was taken, and
     Docker does not answer yet), "gave up", "left alone" (the job was unloaded or disabled on purpose), or
     "not looked yet". `reason` is what it said last while not all is well, `step` the last one it took:
-    kick, docker, job or kill. `reports` are the boots in its log, the latest last; `log` its last lines.
+    kick, docker, job or hard. `reports` are the boots in its log, the latest last; `log` its last lines.
     """
 
     state: str
@@ -111,7 +111,7 @@ def _state(values: dict[str, str], misses: int) -> str:
 
 class Pulse(FactBase["PulseState | None"]):
     """
-    Returns what the pulse of a job sees and does, and the boots it has reported; None when unreadable.
+    Returns the state of a job's pulse, and the boots it has reported; None when unreadable.
     Whether the pulse itself runs launchd knows: `LaunchdJob` of its own label.
 
     + label: the label of the job that it looks after

@@ -4,118 +4,56 @@ Manage the containers that the installers in containers/ describe.
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from paramiko import SSHException
 from pyinfra import host, logger, state
-from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
-from pyinfra.context import ctx_host, ctx_state
+from pyinfra.api import StringCommand, operation
 
-from facts.docker import SPEC_LABEL, Container, DockerEngine, EngineState
-from facts.launchd import Milestones, milestones_path
-from files import script
-from operations import recovery
-from operations.recovery import Service
+from facts.docker import SPEC_LABEL, Container, DockerEngine, EngineState, Pulled, PulledImage
+from facts.launchd import Milestones
 from operations.util import ahead
-from operations.util.installer import Image, Installer, Installers, is_transient
-from operations.util.remote import Commands, fail, refuse, run
-from settings import Fault, Settings
-
-# An image may have to be pulled over a slow line.
-INSTALL_SECONDS = 3600
-PULL_SECONDS = 3600
-SETTLED_SECONDS = 3
-RECOVERY_SECONDS = 25
+from operations.util.commands import Commands, ask, explain, live, refuse
+from operations.util.installer import Image, Installer, Installers
+from settings import Fault
 
 # The state of a container that Docker has failed to remove, and does not start any more.
 DEAD = "dead"
 
-# What Docker says of an image that no registry has: one that was built here, or named by its id.
-NOWHERE = re.compile(
-    r"pull access denied|manifest unknown|name unknown|repository name not known|\bnot found$"
-    r"|invalid reference format|cannot specify 64-byte hexadecimal"
-)
+# What happens to a container: it is made, unless another run has made it meanwhile; it is made anew whatever
+# is there; or what is there is started.
+MAKE, ANEW, START = "make", "anew", "start"
+
+# By name of a container or a file, or True for all.
+Reinstall = bool | tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What one run is asked for, beyond keeping the containers as their installers say.
+class Due(NamedTuple):
+    """What is due for an installer, and why."""
 
-    `only` and `reinstall` name installers as Installers.named does. `only` (empty: all) are the ones that are
-    looked at; `reinstall` (True: all that are looked at) are made anew although nothing changed;
-    `remove_unowned` removes what has no installer any more; `pull` pulls images first, and reinstalls what
-    has a newer one then.
-    """
-
-    only: tuple[str, ...] = ()
-    reinstall: bool | tuple[str, ...] = False
-    remove_unowned: bool = False
-    pull: bool = False
-
-    @classmethod
-    def of(cls, settings: Settings) -> Choices:
-        """What these settings ask for."""
-        return cls(settings.only, settings.reinstall, settings.remove_unowned, settings.pull)
-
-    def looked_at(self, installers: Installers) -> list[Installer]:
-        """The installers that this run is about, in their order."""
-        named = [installers.named(name) for name in self.only]
-        return [each for each in installers.all if not self.only or each in named]
-
-    def asks_anew(self, installers: Installers, each: Installer) -> str | None:
-        """Why an installer is run although nothing changed; None: it is not asked for."""
-        if self.reinstall is True:
-            return "asked for with reinstall=true"
-        names = self.reinstall or ()
-        asked = any(installers.named(name) == each for name in names)
-        return f"asked for with reinstall={each.container}" if asked else None
+    installer: Installer
+    why: str
+    how: str = MAKE
 
 
-@dataclass(frozen=True)
-class Pulled:
-    """What came of a pull: an image's id before and after (None: it is not here), and what Docker said when
-    it could not be pulled."""
-
-    before: str | None
-    after: str | None
-    trouble: str | None = None
-
-    @property
-    def nowhere(self) -> bool:
-        """Whether the trouble is that no registry has it."""
-        return self.trouble is not None and NOWHERE.search(self.trouble) is not None
-
-    @property
-    def failed(self) -> bool:
-        """Whether it is unknown if there is a newer one."""
-        return self.trouble is not None and not self.nowhere
-
-
-def choice_faults(choices: Choices, installers: Installers) -> list[str]:
-    """What names no installer, or one that this run does not look at."""
+def choice_faults(only: tuple[str, ...], reinstall: Reinstall, installers: Installers) -> list[str]:
+    """What of ONLY and REINSTALL names no installer, or one that this run does not look at."""
     found = []
-    reinstall = choices.reinstall if isinstance(choices.reinstall, tuple) else ()
-    looked_at = choices.looked_at(installers)
-    for key, names in (("ONLY", choices.only), ("REINSTALL", reinstall)):
+    looked_at = chosen(installers, only)
+    for key, names in (("ONLY", only), ("REINSTALL", reinstall if isinstance(reinstall, tuple) else ())):
         for name in names:
             each = installers.named(name)
             if each is None:
                 found.append(str(Fault(key, name, f"no installer's name; there is {installers.names}")))
             elif each not in looked_at:
-                found.append(str(Fault(key, name, f"not among only={','.join(choices.only)}")))
+                found.append(str(Fault(key, name, f"not among only={','.join(only)}")))
     return found
 
 
-@dataclass(frozen=True)
-class Due:
-    """What is due, and why: that an installer runs, or (`starts`) that its container is started as it is."""
-
-    installer: Installer
-    why: str
-    starts: bool = False
+def chosen(installers: Installers, only: tuple[str, ...]) -> list[Installer]:
+    """The installers that a run is about, in their order; all where `only` names none."""
+    named = [installers.named(name) for name in only]
+    return [each for each in installers.all if not only or each in named]
 
 
 def smoke_note(container: str) -> str:
@@ -123,41 +61,45 @@ def smoke_note(container: str) -> str:
     return f"smoke.{container}"
 
 
-def _present(engine: EngineState | None) -> Mapping[str, Container]:
+def _containers(engine: EngineState | None) -> Mapping[str, Container]:
     return (engine.containers if engine is not None else None) or {}
 
 
-def image_of(each: Installer, container: Container | None) -> Image | None:
+def _container(each: Installer, engine: EngineState | None) -> Container | None:
+    """An installer's container; a smoke test leaves none."""
+    return None if each.smoke_test else _containers(engine).get(each.container)
+
+
+def _image(each: Installer, container: Container | None) -> Image | None:
     """The image that an installer is about, by the name that its container has for it; None: unknown."""
     if container is None or container.spec != each.digest or container.image is None:
         return each.image
     return Image(container.image, each.image.platform if each.image is not None else "")
 
 
-def _newer(each: Installer, container: Container | None, pulled: Pulled | None) -> bool:
-    if pulled is None or pulled.trouble is not None:
-        return False
-    was = container.image_id if container is not None else pulled.before
-    return pulled.after not in (None, was)
+def images(installers: Installers, engine: EngineState | None, only: tuple[str, ...] = ()) -> list[Image]:
+    """The images to pull, each once, in the order of the installers."""
+    found = (_image(each, _container(each, engine)) for each in chosen(installers, only))
+    return list(dict.fromkeys(image for image in found if image is not None))
 
 
-def _why(each: Installer, container: Container | None, noted: str | None) -> str | None:
-    """Why an installer has to run by what is there; None: it has not."""
+def _changed(each: Installer, container: Container | None, noted: str | None) -> str | None:
+    """Why what is there was not made by this installer; None: it was."""
     if each.smoke_test:
-        made_from = noted
-        absent = "Docker was started"
+        made_from, absent = noted, "Docker was started"
+    elif container is None:
+        made_from, absent = None, "it is not there"
     else:
-        made_from = container.spec if container is not None else None
-        absent = "it is not there" if container is None else "it was not made from this file"
+        made_from, absent = container.spec, "it was not made from this file"
     if made_from is None:
         return absent
     return None if made_from == each.digest else "its text changed"
 
 
-def _ended(each: Installer, container: Container) -> str | None:
+def _ended(each: Installer, container: Container | None) -> str | None:
     """Why a container does not run that should, and that Docker will not start by itself; None: all is well,
     or up to the operator, who has paused it. One that was not detached may end, and well."""
-    if container.state not in ("created", "exited", DEAD):
+    if container is None or container.state not in ("created", "exited", DEAD):
         return None
     if not each.detached and (container.state, container.exit_code) == ("exited", 0):
         return None
@@ -169,29 +111,32 @@ def pending(
     installers: Installers,
     engine: EngineState | None,
     notes: Mapping[str, str] | None,
-    choices: Choices = Choices(),
+    only: tuple[str, ...] = (),
+    reinstall: Reinstall = False,
     pulled: Mapping[Image, Pulled] | None = None,
 ) -> list[Due]:
     """What is due for the installers, in their order. A pure function.
 
-    What is asked for anew is left alone when its image was to be pulled and could not be. A detached
+    A reinstall that was asked for waits where the image was to be pulled and could not be. A detached
     container that does not run is started, where Docker can; another one that failed is made anew.
     """
     found = []
-    for each in choices.looked_at(installers):
-        container = None if each.smoke_test else _present(engine).get(each.container)
-        why = _why(each, container, (notes or {}).get(smoke_note(each.container)))
-        image = image_of(each, container)
+    asked = [installers.named(name) for name in reinstall] if isinstance(reinstall, tuple) else []
+    for each in chosen(installers, only):
+        container = _container(each, engine)
+        image = _image(each, container)
         outcome = (pulled or {}).get(image) if image is not None else None
-        if why is None and _newer(each, container, outcome):
-            why = "a newer image"
-        if why is None and not (outcome is not None and outcome.failed):
-            why = choices.asks_anew(installers, each)
-        starts = False
-        if why is None and container is not None and (why := _ended(each, container)):
-            starts = each.detached and container.state != DEAD
-        if why is not None:
-            found.append(Due(each, why, starts))
+        was = container.image_id if container is not None else outcome and outcome.before
+        if why := _changed(each, container, (notes or {}).get(smoke_note(each.container))):
+            found.append(Due(each, why))
+        elif outcome is not None and outcome.trouble is None and outcome.after not in (None, was):
+            found.append(Due(each, "a newer image", ANEW))
+        elif (reinstall is True or each in asked) and not (outcome is not None and outcome.failed):
+            word = "true" if reinstall is True else each.container
+            found.append(Due(each, f"asked for with reinstall={word}", ANEW))
+        elif why := _ended(each, container):
+            starts = each.detached and container is not None and container.state != DEAD
+            found.append(Due(each, why, START if starts else MAKE))
     return found
 
 
@@ -200,39 +145,9 @@ def unowned(installers: Installers, engine: EngineState | None) -> dict[str, Con
     names = {each.container for each in installers.all}
     return {
         name: container
-        for name, container in sorted(_present(engine).items())
+        for name, container in sorted(_containers(engine).items())
         if container.spec and name not in names
     }
-
-
-def images(installers: Installers, engine: EngineState | None, choices: Choices) -> list[Image]:
-    """The images to pull, each once, in the order of the installers."""
-    found = (
-        image_of(each, None if each.smoke_test else _present(engine).get(each.container))
-        for each in choices.looked_at(installers)
-    )
-    return list(dict.fromkeys(image for image in found if image is not None))
-
-
-def describe(
-    installers: Installers,
-    engine: EngineState | None,
-    notes: Mapping[str, str] | None,
-    choices: Choices = Choices(),
-) -> str | None:
-    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
-    parts = []
-    if choices.remove_unowned and (old := unowned(installers, engine)):
-        parts.append("remove " + ", ".join(f"{name} (no installer describes it)" for name in old))
-    if choices.pull and (names := images(installers, engine, choices)):
-        count = "an image" if len(names) == 1 else f"{len(names)} images"
-        parts.append(f"pull {count} and install what has a newer one, which is known only then")
-    work = pending(installers, engine, notes, choices)
-    for verb, starts in (("install", False), ("start", True)):
-        if some := [f"{each.installer.container} ({each.why})" for each in work if each.starts is starts]:
-            parts.append(f"{verb} {', '.join(some)}")
-    words = "; ".join(parts)
-    return words[:1].upper() + words[1:] if words else None
 
 
 def summary(engine: EngineState) -> str:
@@ -240,163 +155,19 @@ def summary(engine: EngineState) -> str:
     return f"Docker {engine.version} runs " + (", ".join(engine.running) or "no containers")
 
 
-def _report(state: State, host: Host, service: Service) -> bool:
-    engine = host.get_fact(DockerEngine, **service.where)
-    if engine is not None and engine.containers is not None:
-        host.log(summary(engine))
-    return True
-
-
-def _settled(host: Host, user: str, profile: str, name: str) -> str | None:
-    """See a detached container stay up for a moment; what is wrong with it, or None.
-
-    A look that fails tells nothing; one that succeeds must come in time.
-    """
-    start = time.monotonic()
-    while True:
-        engine = host.get_fact(DockerEngine, user=user, profile=profile)
-        looked = engine is not None and engine.containers is not None
-        if engine is not None and engine.containers is not None:
-            container = engine.containers.get(name)
-            if container is None:
-                return "is gone"
-            if container.state != "running":
-                return f"is {container.state} (exit code {container.exit_code})"
-        waited = time.monotonic() - start
-        if looked and waited >= SETTLED_SECONDS:
-            return None
-        if waited >= RECOVERY_SECONDS:
-            return "cannot be looked at: Docker does not answer any more"
-        time.sleep(0.5)
-
-
-def _show_last_lines(state: State, host: Host, installer: Installer, service: Service) -> None:
-    host.log(f"{installer.container}'s last lines:")
-    command = script("bin/container-log", service.user, service.profile, installer.container, 20)
-    run(state, host, command, live=True)
-
-
-def _tried(
-    state: State,
-    host: Host,
-    due: Due,
-    service: Service,
-    tries: int,
-    command: StringCommand,
-    stdin: str | None = None,
-) -> bool:
-    """Run an installer, or start its container, with what Docker says shown live; after a transient error see
-    Docker recover and do it again, `tries` times in all."""
-    installer, name = due.installer, due.installer.container
-    for attempt in range(1, tries + 1):
-        ok, output = run(state, host, command, live=True, _stdin=stdin)
-        if ok:
-            break
-        what = (
-            f"{name} could not be started" if due.starts else f"containers/{installer.file} failed ({name})"
-        )
-        times = "once" if attempt == 1 else f"{attempt} times"
-        failed = (
-            f"{what}, tried {times}; what Docker said is above. The installers after it were not run."
-            + (f" --data reinstall={name} makes it anew." if due.starts else "")
-        )
-        if attempt == tries or not is_transient(output):
-            if due.starts:
-                _show_last_lines(state, host, installer, service)
-            return service.give_up(state, host, failed)
-        host.log(f"{name}: a passing error; try {attempt + 1} of {tries} follows")
-        if not recovery.recover(state, host, service):
-            return fail(host, failed)
-    return True
-
-
-def _stays_up(state: State, host: Host, installer: Installer, service: Service) -> bool:
-    wrong = _settled(host, service.user, service.profile, installer.container)
-    if wrong is None:
-        return True
-    _show_last_lines(state, host, installer, service)
-    return service.give_up(
-        state, host, f"{installer.container} {wrong} right after its start. Its last lines are above."
-    )
-
-
-def start(state: State, host: Host, due: Due, service: Service, tries: int) -> bool:
-    """Start a detached container that is there and does not run, and see it stay up."""
-    command = script("bin/start-container", service.user, service.profile, due.installer.container)
-    return _tried(state, host, due, service, tries, command) and _stays_up(
-        state, host, due.installer, service
-    )
-
-
-def install(
-    state: State,
-    host: Host,
-    due: Due,
-    installers: Installers,
-    service: Service,
-    tries: int,
-    debug: bool,
-) -> bool:
-    """Run one installer, see a detached container stay up, and note a smoke test that has passed."""
-    installer = due.installer
-    if installer.smoke_test:
-        # Whether it passes is open again.
-        noted = QuoteString(f"{milestones_path(service.label)}/{smoke_note(installer.container)}")
-        run(state, host, StringCommand("/bin/rm", "-f", noted))
-    if debug:
-        host.log(f"{installer.file}, cleaned:")
-        for line in installer.text.splitlines():
-            host.log(f"  {line}")
-    text = installer.script(SPEC_LABEL, installers.secrets)
-    command = script("bin/run-installer", service.user, service.profile, installer.container, INSTALL_SECONDS)
-    if not _tried(state, host, due, service, tries, command, stdin=text):
-        return False
-    if installer.detached and not _stays_up(state, host, installer, service):
-        return False
-    if installer.smoke_test:
-        note = script(
-            "bin/note", milestones_path(service.label), smoke_note(installer.container), installer.digest
-        )
-        return run(state, host, note)[0]
-    return True
-
-
-def remove(state: State, host: Host, name: str, was: str, service: Service) -> bool:
-    """Remove a container that no installer describes any more; `was` is its state, to be said first."""
-    host.log(f"Remove {name}, which is {was}: no installer describes it. Its image and its volumes stay")
-    ok, said = run(state, host, script("bin/remove-container", service.user, service.profile, name))
-    return ok or fail(host, f"Container {name} cannot be removed:", *said)
-
-
-def _pull(state: State, host: Host, image: Image, service: Service) -> Pulled:
-    command = script("bin/pull-image", service.user, service.profile, PULL_SECONDS, *image)
-    try:
-        ok, output = run(state, host, command)
-    except (OSError, EOFError, SSHException) as error:
-        # At execution an exception would end the run of all hosts.
-        return Pulled(None, None, str(error) or type(error).__name__)
-    ids = dict(line.split("=", 1) for line in output if re.match("(before|after)=", line))
-    said = [line for line in output if line and not re.match("(before|after)=", line)]
-    trouble = None if ok else (said or ["docker says nothing"])[-1]
-    return Pulled(ids.get("before") or None, ids.get("after") or None, trouble)
-
-
-def pull(
-    state: State, host: Host, images: Iterable[Image], service: Service, tries: int
-) -> dict[Image, Pulled]:
-    """Pull each image, after a transient error again, `tries` times in all, and say what came of it."""
+def _pull(wanted: list[Image], user: str, profile: str, tries: int) -> dict[Image, Pulled]:
+    """Pull images, and say what came of each."""
     found: dict[Image, Pulled] = {}
-    for image in images:
+    for image in wanted:
         name = image.name
         if "@" in name or name.startswith("sha256:"):
             host.log(f"{name} is named by its digest: there is no newer one")
             continue
         host.log(f"Pull {name}")
-        for _ in range(tries):
-            outcome = _pull(state, host, image, service)
-            if outcome.trouble is None or not is_transient([outcome.trouble]):
-                break
-        found[image] = outcome
+        outcome = ask(
+            PulledImage, user=user, profile=profile, image=name, platform=image.platform, tries=tries
+        )
+        found[image] = outcome = outcome or Pulled(None, None, "no answer")
         if outcome.nowhere:
             host.log(
                 f"{name} is in no registry, as far as Docker can see ({outcome.trouble}): what runs from it "
@@ -408,22 +179,41 @@ def pull(
     return found
 
 
+def _command(due: Due, installers: Installers, label: str, tries: int) -> StringCommand:
+    each = due.installer
+    if due.how == START:
+        return live("start-container", label, each.container, tries)
+    kind = "smoke" if each.smoke_test else "detached" if each.detached else "attached"
+    words = [each.container, tries, each.digest, kind, *([ANEW] if due.how == ANEW else [])]
+    return live("install-container", label, *words, stdin=each.script(SPEC_LABEL, installers.secrets))
+
+
 @operation()
 def installed(
     installers: Installers,
-    service: Service,
+    label: str,
+    user: str,
+    profile: str = "default",
     tries: int = 3,
     debug: bool = False,
-    choices: Choices = Choices(),
+    only: tuple[str, ...] = (),
+    reinstall: Reinstall = False,
+    remove_unowned: bool = False,
+    pull: bool = False,
 ) -> Commands:
     """
     Keep the containers that the installers describe, each made from the text as it is now.
 
     + installers: what containers/ holds, read and checked
-    + service: the profile's Docker, and what to expect of it; passed smoke tests are noted under its label
+    + label: the LaunchDaemon's label, under which passed smoke tests are noted
+    + user: who runs Colima
+    + profile: the profile's short name
     + tries: how often an installer is tried when Docker's errors are transient, with recovery between
     + debug: show each cleaned text before it is run
-    + choices: what this run is asked for beyond that
+    + only: look at these installers alone, by the name of the container or the file
+    + reinstall: make these anew although nothing changed; True: all that are looked at
+    + remove_unowned: remove the containers that no installer describes any more
+    + pull: pull the images first, and make anew what has a newer one then
 
     A container whose label names the text's hash is left alone while it runs, and where it was to end; else
     it is started as it is. Stops at the first failure. An image that cannot be pulled when it was asked for
@@ -434,46 +224,54 @@ def installed(
     .. code:: python
 
         containers.installed(
-            name="Install containers", installers=read(Path("containers")),
-            service=Service(
-                "alice", "default", "homebrew.mrcee.colima-pulse", "/var/log/colima.log"
-            ),
+            name="Keep the containers as their installers say", installers=read(Path("containers")),
+            label="homebrew.mrcee.colima-pulse", user="alice",
         )
     """
-    engine, notes = ahead.get((DockerEngine, service.where), (Milestones, {"label": service.label}))
+    where = {"user": user, "profile": profile}
+    engine, notes = ahead.get((DockerEngine, where), (Milestones, {"label": label}))
     if state.is_executing and (engine is None or engine.containers is None or notes is None):
         why = engine.silence if engine is not None else None
         yield from refuse(f"Docker's containers cannot be listed: {why or 'no answer'}")
         return
-    for name, container in unowned(installers, engine).items():
-        if choices.remove_unowned:
-            yield FunctionCommand(remove, (name, container.state, service), {})
-        elif not choices.only:
+    wanted = images(installers, engine, only) if pull else []
+    pulled: dict[Image, Pulled] = {}
+    if state.is_executing:
+        pulled = _pull(wanted, user, profile, tries)
+    elif wanted:
+        count = "an image" if len(wanted) == 1 else f"{len(wanted)} images"
+        explain(f"Pull {count} and install what has a newer one, which is known only then")
+    gone = unowned(installers, engine)
+    for name, container in gone.items():
+        if remove_unowned:
+            explain(
+                f"Remove {name}, which is {container.state}: no installer describes it. "
+                "Its image and its volumes stay"
+            )
+        elif not only:
             host.log(
                 f"container {name} was made by an installer that is no longer in containers/. It is "
                 f"{container.state}; --data remove_unowned=true removes it"
             )
-    pulled: dict[Image, Pulled] = {}
-    if choices.pull:
-        names = images(installers, engine, choices)
-        if state.is_executing:
-            # Not as a command of the operation: that would count as a change.
-            pulled = pull(ctx_state.get(), ctx_host.get(), names, service, tries)
-        elif names:
-            yield FunctionCommand(pull, (names, service, tries), {})
-    work = pending(installers, engine, notes, choices, pulled)
+    work = pending(installers, engine, notes, only, reinstall, pulled)
     for due in work:
-        if state.is_executing:
-            host.log(f"{'Start' if due.starts else 'Install'} {due.installer.container}: {due.why}")
-        if due.starts:
-            yield FunctionCommand(start, (due, service, tries), {})
-        else:
-            yield FunctionCommand(install, (due, installers, service, tries, debug), {})
-    if work:
-        yield FunctionCommand(_report, (service,), {})
-    else:
-        if engine is not None and engine.containers is not None:
-            host.log(summary(engine))
-        host.noop(f"{len(choices.looked_at(installers))} containers are as their installers say")
+        explain(f"{'Start' if due.how == START else 'Install'} {due.installer.container}: {due.why}")
+
+    if remove_unowned:
+        for name in gone:
+            yield live("remove-container", label, name)
+    if wanted and not state.is_executing:
+        # Never run: so that it counts as a change, as far as can be known.
+        yield StringCommand("true")
+    for due in work:
+        if debug and state.is_executing and due.how != START:
+            host.log("\n  ".join([f"{due.installer.file}, cleaned:", *due.installer.text.splitlines()]))
+        yield _command(due, installers, label, tries)
+    if state.is_executing and work:
+        engine = ask(DockerEngine, **where)
+    if engine is not None and engine.containers is not None:
+        host.log(summary(engine))
+    if not work:
+        host.noop(f"{len(chosen(installers, only))} containers are as their installers say")
     if troubles := [f"{image.name}: {each.trouble}" for image, each in pulled.items() if each.failed]:
         yield from refuse("\n".join(["Not pulled, and what runs from it was left alone:", *troubles]))

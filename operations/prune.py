@@ -4,15 +4,13 @@ Manage what piles up in Docker: pruned when a deploy has started it, as PRUNE_MO
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pyinfra import host, logger, state
+from pyinfra.api import operation
 
-from pyinfra import host, logger
-from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
-
-from facts.launchd import Milestones, milestones_path
-from files import script
+from facts.docker import Prunable
+from facts.launchd import Milestones
 from operations.util import ahead, terminal
-from operations.util.remote import Commands, fail, refuse, run
+from operations.util.commands import Commands, ask, explain, live, refuse
 from settings import Fault, Settings
 
 NONE = "none"
@@ -31,7 +29,7 @@ def mode_in_force(settings: Settings) -> str:
 
 
 def fault(mode: str, force_yes: bool) -> str | None:
-    """Why this mode is refused before anything is touched; None when it is not."""
+    """Why nobody could be asked about this mode; None when somebody can, or nobody has to be."""
     if mode != AGGRESSIVE or force_yes or terminal.is_there():
         return None
     return str(
@@ -42,73 +40,6 @@ def fault(mode: str, force_yes: bool) -> str | None:
             "--data force_yes=true, or --data prune_mode=images",
         )
     )
-
-
-def describe(notes: Mapping[str, str] | None, starts: bool, mode: str) -> str | None:
-    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
-    if mode == NONE:
-        return None
-    if starts:
-        return f"Prune Docker after the start: {mode}"
-    if DUE in (notes or {}):
-        return f"Prune Docker: {mode}, due since the last start"
-    return None
-
-
-def prune(
-    state: State,
-    host: Host,
-    user: str,
-    profile: str,
-    label: str,
-    mode: str,
-    force_yes: bool,
-    networks: tuple[str, ...],
-) -> bool:
-    """Say what a prune takes, ask where that is the aggressive one, prune, and forget that it was due.
-
-    Without a terminal and without `force_yes` an aggressive prune stays due. Returns False, having said why,
-    when Docker does not prune: then it stays due as well.
-    """
-    attended = terminal.is_there()
-    if mode == AGGRESSIVE and not attended and not force_yes:
-        host.log(
-            "Docker is not pruned: aggressive asks first, and there is no terminal. Run this on one, or with "
-            "--data force_yes=true",
-            logger.warning,
-        )
-        return True
-
-    def docker(action: str) -> tuple[bool, list[str]]:
-        return run(state, host, script("bin/prune", user, profile, mode, action, *networks))
-
-    def failed(said: list[str]) -> bool:
-        return fail(
-            host,
-            f"Docker cannot be pruned ({mode}):",
-            *said,
-            "Run this again, which prunes first; or, to go on without, with --data prune_mode=none",
-        )
-
-    ok, found = docker("look")
-    if not ok:
-        return failed(found)
-    if not found:
-        host.log(f"Docker holds nothing that a prune ({mode}) would take")
-    for line in found:
-        host.log(f"prune ({mode}) takes {line}")
-    # -y answers for the deploy, and force_yes where nobody can be asked: neither for someone who is there.
-    question = f"[{host.name}] Prune Docker of that?"
-    if found and mode == AGGRESSIVE and attended and not terminal.ask(question, default=False):
-        host.log("Docker is not pruned, as you say", logger.warning)
-    elif found:
-        ok, said = docker("do")
-        if not ok:
-            return failed(said)
-        for line in said:
-            host.log(line)
-    note = QuoteString(f"{milestones_path(label)}/{DUE}")
-    return run(state, host, StringCommand("/bin/rm", "-f", note))[0]
 
 
 @operation()
@@ -132,7 +63,8 @@ def pruned(
     + networks: networks that stay although nothing uses them now
 
     What an installer made is never taken: its container, stopped or not, and that one's image, networks and
-    volumes. No named volume is.
+    volumes. No named volume is. `aggressive` asks on the terminal; where there is none, and no `force_yes`,
+    it stays due.
 
     **Example:**
 
@@ -150,4 +82,26 @@ def pruned(
     if DUE not in notes:
         host.noop("no deploy has started Docker since it was last pruned")
         return
-    yield FunctionCommand(prune, (user, profile, label, mode, force_yes, networks), {})
+    if state.is_executing:
+        if why := fault(mode, force_yes):
+            host.log(f"Docker is not pruned. {why}", logger.warning)
+            return
+        found = ask(Prunable, user=user, profile=profile, mode=mode, networks=networks)
+        if found is None or found.trouble is not None:
+            yield from refuse(
+                f"Docker cannot be pruned ({mode}): {found.trouble if found else 'no answer'}. "
+                "Run this again, which prunes first; or, to go on without, with --data prune_mode=none"
+            )
+            return
+        for each in found.goes:
+            host.log(f"prune ({mode}) takes {each}")
+        if not found.goes:
+            host.log(f"Docker holds nothing that a prune ({mode}) would take")
+        # -y answers for the deploy, and force_yes where nobody can be asked; neither for one who is there.
+        question = f"[{host.name}] Prune Docker of that?"
+        if mode == AGGRESSIVE and terminal.is_there() and not terminal.ask(question, default=False):
+            host.log("Docker is not pruned, as you say", logger.warning)
+            yield live("prune", label, NONE)
+            return
+    explain(f"Prune Docker: {mode}, due since the last start")
+    yield live("prune", label, mode, *networks)

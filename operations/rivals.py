@@ -4,88 +4,46 @@ Manage the other launchd jobs that start the same Colima profile: there can be o
 
 from __future__ import annotations
 
-import time
+from pyinfra import host, logger, state
+from pyinfra.api import operation
 
-from pyinfra import host, logger
-from pyinfra.api import FunctionCommand, Host, State, operation
-
-from facts.launchd import (
-    IN_PROGRESS,
-    NO_DOMAIN,
-    NO_SUCH_PROCESS,
-    NOT_FOUND,
-    NOT_SUPPORTED,
-    Definition,
-    Definitions,
-)
-from files import script
-from operations.launchd import launchctl
+from facts.rivals import Definition, Definitions
 from operations.util import ahead, terminal
-from operations.util.remote import Commands, fail, refuse, run, wait
-from operations.util.rivals import Rival, judge
-
-BOOTOUT_SECONDS = 60
+from operations.util.commands import Commands, explain, live, refuse
+from operations.util.internals import is_read
 
 
-def judged(definitions: list[Definition], label: str, user: str, home: str, profile: str) -> list[Rival]:
-    """The jobs other than ours, each judged. A pure function."""
-    found = [judge(each, label, user, home, profile) for each in definitions]
-    return [each for each in found if each is not None]
+def named(job: Definition) -> str:
+    """What to call a job: its label, and where it is defined."""
+    where = job.path or f"loaded in {job.domain}, without a file"
+    return f"{job.label or 'a job'} ({where})"
 
 
-def describe(rivals: list[Rival], clean: str) -> str | None:
-    """What the operation would change and why, for a person who reads `--dry`; None: nothing."""
-    starting = [str(each.definition.label) for each in rivals if each.starts_ours]
-    if not starting or clean == "false":
-        return None
-    return f"Remove what else starts Colima: {', '.join(starting)}"
-
-
-def remove(state: State, host: Host, rival: Rival, user: str, backup: str, asks: bool) -> bool:
-    """Unload one job and move its file into the backup directory. Returns False, having said why, if not."""
-    definition = rival.definition
-    question = f"[{host.name}] Remove {rival.name}, which starts Colima as well?"
-    if asks and not terminal.ask(question, default=True):
-        host.log(f"{rival.name} stays: two owners of one VM will disturb each other", logger.warning)
-        return True
-    target = f"{definition.domain}/{definition.label}"
-    status, said = launchctl(state, host, "bootout", target)
-    # Without gui/UID an agent there does not run either.
-    absent = {0, NO_SUCH_PROCESS, IN_PROGRESS, NOT_FOUND, NO_DOMAIN, NOT_SUPPORTED}
-    if status not in absent:
-        return fail(host, f"launchctl bootout {target}: {status}: {said}")
-
-    def gone() -> bool | None:
-        status, _ = launchctl(state, host, "print", target)
-        return True if status in {NOT_FOUND, NO_DOMAIN, NOT_SUPPORTED} else None
-
-    if wait(host, BOOTOUT_SECONDS, gone, f"{target} to end", pause=0.3) is None:
-        return fail(host, f"{target} is still loaded. Look: sudo launchctl print {target}")
-    if definition.path is None:
-        host.log(f"{rival.name} is unloaded")
-        return True
-    kept = f"{backup}/launchd-{time.strftime('%Y%m%d-%H%M%S')}"
-    ok, said_lines = run(state, host, script("bin/move-aside", definition.path, kept, user))
-    if not ok:
-        return fail(host, f"{definition.path} cannot be moved to {kept}:", *said_lines)
-    host.log(f"{rival.name} is unloaded, and its file moved to {kept}")
-    return True
+def why_left(job: Definition, user: str, profile: str) -> str | None:
+    """Why a job is left alone; None where it starts this user's profile. A pure function."""
+    if job.kind == "link":
+        return "it is a symbolic link; see what it leads to"
+    if job.kind == "unreadable" or job.label is None:
+        return "it cannot be read"
+    if job.profile is None:
+        return "what it runs is not known to start Colima"
+    if job.user != user:
+        return f"it runs as {job.user}"
+    if job.profile != profile:
+        return f"it starts profile {job.profile}"
+    return None
 
 
 @operation()
-def removed(
-    user: str, home: str, profile: str, label: str, clean: str, backup: str, asks: bool = False
-) -> Commands:
+def removed(user: str, profile: str, label: str, clean: str, backup: str) -> Commands:
     """
     Keep every launchd job but ours from starting this user's profile.
 
     + user: who runs Colima
-    + home: the user's home directory
     + profile: the profile's short name
     + label: our LaunchDaemon
-    + clean: "true" removes them, "false" only mentions them, "prompt" asks where it can and takes yes
+    + clean: "true" removes them, "false" only mentions them, "prompt" asks for each where it can and takes yes
     + backup: where their files are moved to
-    + asks: whether "prompt" may ask on the terminal
 
     Recognised by what they run, not by their label. Jobs of another profile or user, links and what cannot be
     read are mentioned, and left alone.
@@ -95,7 +53,7 @@ def removed(
     .. code:: python
 
         rivals.removed(
-            name="Remove Homebrew's service", user="alice", home="/Users/alice", profile="default",
+            name="Remove other launchd jobs that start Colima", user="alice", profile="default",
             label="homebrew.mrcee.colima-pulse", clean="true", backup="/Users/alice/colima-pulse-backups",
         )
     """
@@ -103,13 +61,23 @@ def removed(
     if definitions is None:
         yield from refuse("the launchd jobs that mention Colima cannot be read")
         return
-    found = judged(definitions, label, user, home, profile)
-    for each in found:
-        if not each.starts_ours or clean == "false":
-            host.log(f"left alone: {each.name}: {each.why}")
-    starting = [each for each in found if each.starts_ours]
-    if not starting or clean == "false":
-        host.noop("nothing else starts this profile" if not starting else "asked to leave the others")
+    ours = {("system", label), ("system", f"{label}.pulse")}
+    others = [job for job in definitions if (job.domain, job.label) not in ours]
+    removes = []
+    for job in others:
+        why = why_left(job, user, profile)
+        if why is None and clean != "false":
+            removes.append(job)
+        else:
+            host.log(f"left alone: {named(job)}: {why or f'it starts profile {profile} as well'}")
+    if not removes:
+        host.noop("no other launchd job is to be removed")
         return
-    for each in starting:
-        yield FunctionCommand(remove, (each, user, backup, asks and clean == "prompt"), {})
+    explain(f"Remove what else starts Colima: {', '.join(map(named, removes))}")
+    asks = clean == "prompt" and state.is_executing and is_read()
+    for job in removes:
+        question = f"[{host.name}] Remove {named(job)}, which starts Colima as well?"
+        if asks and not terminal.ask(question, default=True):
+            host.log(f"{named(job)} stays: two owners of one VM will disturb each other", logger.warning)
+            continue
+        yield live("remove-job", label, job.domain, job.label, job.path or "", backup)

@@ -129,8 +129,12 @@ def failure(host: Host) -> str | None:
 
 
 def note_refusal(host: Host, faults: tuple[str, ...]) -> None:
-    """Keep the first faults for which a host was refused, for the summary."""
+    """Keep the first faults for which a host was refused, for the summary.
+
+    In a dry run no operation fails it, and pyinfra's exit status counts the hosts that have failed.
+    """
     _refusals.setdefault(host.name, faults)
+    state.failed_hosts.add(host)
 
 
 def refusal(host: Host) -> tuple[str, ...]:
@@ -138,7 +142,7 @@ def refusal(host: Host) -> tuple[str, ...]:
     return _refusals.get(host.name, ())
 
 
-# What a lost connection raises, and a password that nobody can type: of these pyinfra does not catch EOFError.
+# What a lost connection raises, and a password that nobody can type; pyinfra itself does not catch EOFError.
 WIRE_ERRORS = (OSError, EOFError, SSHException)
 
 
@@ -153,8 +157,8 @@ def fail_for(host: Host, error: Exception) -> None:
 class Command(StringCommand):
     """A command of an operation; where it is `live` its output is shown as it comes.
 
-    pyinfra shows the output of all commands as it comes (-vvv), or of none. To it a lost connection is a command
-    that has failed without a word, or an error that ends the run of every host.
+    pyinfra shows the output of all commands as it comes (-vvv), or of none. To it a lost connection is a
+    command that has failed without a word, or an error that ends the run of every host.
     """
 
     def __init__(self, *bits: Any, live: bool = False, **arguments: Any) -> None:
@@ -178,12 +182,12 @@ class Command(StringCommand):
             return False, CommandOutput([])
         mention_password(host)
         if not status:
+            if not is_connected(host):
+                fail(host, LOST)
+                return False, CommandOutput([])
             lines = [line for line in output if line.line.strip()]
             errors = [line for line in lines if line.buffer_name == "stderr"] or lines
-            if is_connected(host):
-                note_failure(host, errors[-1].line.strip() if errors else "a command failed")
-            else:
-                fail(host, LOST)
+            note_failure(host, errors[-1].line.strip() if errors else "a command failed")
         # pyinfra prints the output of a failed command, of which a live one has shown all.
         return status, CommandOutput([]) if self.live else output
 
@@ -196,6 +200,11 @@ def is_read() -> bool:
 def look_for_changes() -> None:
     """Have pyinfra look for changes also with `-y`."""
     state.check_for_changes = True
+
+
+def hide_facts() -> None:
+    """Show what facts answer not even with `-vvv`: it may hold secrets."""
+    state.print_fact_output = False
 
 
 def wants_json() -> bool:

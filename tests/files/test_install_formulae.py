@@ -1,4 +1,4 @@
-"""install-formulae: brew runs as the user, for what it does not have, and for nothing else."""
+"""bin/install-formulae: brew runs as the user, for what it does not have, and for nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.files.conftest import Mac
+from tests.files.conftest import LABEL, Mac
 from tests.files.test_lib import HOSTILE
 
 FORMULAE = ("colima", "docker", "qemu")
@@ -15,6 +15,7 @@ FORMULAE = ("colima", "docker", "qemu")
 def install(mac: Mac, installed: str, install: str = "echo poured") -> subprocess.CompletedProcess[str]:
     """Run it on a Mac whose brew has some `installed`, a line each, and does `install`."""
     mac.become("root")
+    mac.configure()
     mac.brewed(
         "brew",
         f"""case $1 in
@@ -22,7 +23,7 @@ def install(mac: Mac, installed: str, install: str = "echo poured") -> subproces
         install) {install} ;;
         esac""",
     )
-    return mac.run("install-formulae", "alice", *FORMULAE, env=HOSTILE)
+    return mac.run("bin/install-formulae", LABEL, *FORMULAE, env=HOSTILE)
 
 
 def installs(mac: Mac) -> list[list[str]]:
@@ -63,9 +64,3 @@ def test_what_is_there_and_not_linked(mac: Mac) -> None:
 def test_a_brew_that_fails(mac: Mac) -> None:
     done = install(mac, "", "echo 'Error: no network' >&2; exit 3")
     assert (done.returncode, done.stdout) == (3, "Error: no network\n")
-
-
-def test_without_the_user(mac: Mac) -> None:
-    mac.tool("/usr/bin/dscl", "exit 56")
-    assert install(mac, "").returncode == 1
-    assert mac.calls("brew") == []

@@ -1,14 +1,16 @@
-"""files/prune: what it chooses, and that it fails aloud when Docker hangs, fails or babbles."""
+"""What a prune takes, and that it fails aloud when Docker hangs, fails or babbles."""
 
 from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from facts.docker import SPEC_LABEL
-from tests.files.conftest import Mac
+from facts.docker import SPEC_LABEL, Prunable
+from tests.files.conftest import LABEL, Mac, a_mac, lines
 from tests.files.test_lib import HOSTILE
 
 MODES = ["safe", "images", "aggressive"]
@@ -69,15 +71,34 @@ esac
 )
 
 
-@pytest.fixture(autouse=True)
-def docker(mac: Mac) -> None:
-    mac.brewed("docker", DOCKER)
+@pytest.fixture
+def mac() -> Iterator[Mac]:
+    with a_mac("bash") as mac:
+        mac.configure()
+        mac.become("root")
+        mac.brewed("docker", DOCKER)
+        due(mac).parent.mkdir(parents=True)
+        due(mac).touch()
+        yield mac
+
+
+def due(mac: Mac) -> Path:
+    """The milestone that says that a prune is due."""
+    return mac.root / f"Library/ColimaPulse/state/{LABEL}/prune"
+
+
+def look(mac: Mac, mode: str, *networks: str) -> tuple[list[str], str | None]:
+    """What goes, and why that is not known."""
+    done = mac.run("facts/prunable", "alice", "default", mode, *networks, env=HOSTILE)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = Prunable().process(lines(done))
+    return found.goes, found.trouble
 
 
 def prune(
-    mac: Mac, mode: str, action: str, *networks: str, edits: dict[str, str] | None = None
+    mac: Mac, mode: str, *networks: str, edits: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return mac.run("prune", "alice", "default", mode, action, *networks, env=HOSTILE, edits=edits)
+    return mac.run("bin/prune", LABEL, mode, *networks, env=HOSTILE, edits=edits)
 
 
 def changes(mac: Mac) -> list[list[str]]:
@@ -106,14 +127,12 @@ LOOKS = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_look(mac: Mac, mode: str) -> None:
-    done = prune(mac, mode, "look", "spare")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == LOOKS[mode]
+    assert look(mac, mode, "spare") == (LOOKS[mode], None)
     assert changes(mac) == []
 
 
 def test_the_networks_that_are_named_stay(mac: Mac) -> None:
-    found = prune(mac, "aggressive", "look", "spare", "unused", "-f", "a b").stdout.splitlines()
+    found, _ = look(mac, "aggressive", "spare", "unused", "-f", "a b")
     assert [each for each in found if each.startswith("network")] == ["network frontend"]
 
 
@@ -130,11 +149,11 @@ DOES = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["none", *MODES])
 def test_do(mac: Mac, mode: str) -> None:
-    done = prune(mac, mode, "do", "spare")
+    done = prune(mac, mode, "spare")
     assert (done.returncode, done.stderr) == (0, "")
-    assert changes(mac) == DOES[mode]
+    assert changes(mac) == DOES.get(mode, [])
     said = {
         "container": "container: 1.2MB reclaimed",
         "image": "image: 1.2MB reclaimed",
@@ -142,33 +161,35 @@ def test_do(mac: Mac, mode: str) -> None:
         "network": "network: 4 removed",
         "volume": "volume: 2 removed",
     }
-    assert done.stdout.splitlines() == [said[words[0]] for words in DOES[mode]]
+    assert done.stdout.splitlines() == [said[words[0]] for words in DOES.get(mode, [])]
+    assert not due(mac).exists()
+
+
+@pytest.mark.parametrize("mode", ["", "all"])
+def test_no_such_mode(mac: Mac, mode: str) -> None:
+    assert prune(mac, mode).returncode == 64
+    assert due(mac).exists()
 
 
 def test_the_newer_builders_sum(mac: Mac) -> None:
     mac.brewed("docker", DOCKER.replace("Total reclaimed space: 1.2MB", "Total:\t7MB"))
-    assert "builder: 7MB reclaimed" in prune(mac, "aggressive", "do").stdout
+    assert "builder: 7MB reclaimed" in prune(mac, "aggressive").stdout
 
 
 def test_only_the_profiles_engine_is_asked(mac: Mac) -> None:
-    prune(mac, "aggressive", "do")
+    prune(mac, "aggressive")
     calls = mac.calls("docker")
     assert calls
     assert all(call[:2] == ["--host", f"unix://{mac.home}/.colima/default/docker.sock"] for call in calls)
-    assert "DOCKER_HOST" not in mac.env("docker")
-    assert "DOCKER_CONTEXT" not in mac.env("docker")
+    assert not {"DOCKER_HOST", "DOCKER_CONTEXT"} & set(mac.env("docker"))
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("action", ["look", "do"])
-def test_an_empty_engine(mac: Mac, mode: str, action: str) -> None:
+def test_an_empty_engine(mac: Mac, mode: str) -> None:
     mac.brewed("docker", '[ "$4" != inspect ] || exit 1; case $4 in ls) ;; *) echo Total: 0B ;; esac')
-    done = prune(mac, mode, action)
-    assert (done.returncode, done.stderr) == (0, "")
-    if action == "look":
-        assert done.stdout == ("the build cache\n" if mode == "aggressive" else "")
-    else:
-        assert not [call for call in changes(mac) if call[1] == "rm"]
+    assert look(mac, mode) == (["the build cache"] if mode == "aggressive" else [], None)
+    assert prune(mac, mode).returncode == 0
+    assert not [call for call in changes(mac) if call[1] == "rm"]
 
 
 GOES = "Error response from daemon: No such container: "
@@ -178,8 +199,7 @@ def test_containers_that_come_and_go(mac: Mac) -> None:
     """As `docker run --rm` in a loop makes them: one is always gone when it is asked about."""
     inspect = f"if [ \"$4\" = inspect ]; then {{ {DOCKER} }}; echo '{GOES}{OURS}' >&2; exit 1; fi"
     mac.brewed("docker", f"echo 'WARNING: Error loading config file' >&2\n{inspect}\n{DOCKER}")
-    done = prune(mac, "images", "look")
-    assert (done.returncode, done.stdout.splitlines()) == (0, LOOKS["images"])
+    assert look(mac, "images") == (LOOKS["images"], None), "a warning is no answer"
 
 
 def test_a_container_that_does_not_answer_for_itself_has_not_gone(mac: Mac) -> None:
@@ -187,49 +207,53 @@ def test_a_container_that_does_not_answer_for_itself_has_not_gone(mac: Mac) -> N
         "docker",
         f"if [ \"$4\" = inspect ]; then printf '%s\n' '{GOES}a' 'Cannot connect' >&2; exit 1; fi\n{DOCKER}",
     )
-    done = prune(mac, "images", "do")
-    assert (done.returncode, changes(mac)) == (1, [])
-    assert "Cannot connect" in done.stdout
+    assert look(mac, "images") == ([], "Cannot connect")
+    assert prune(mac, "aggressive").returncode == 1
+    assert changes(mac) == []
 
 
 ASKED = ["container ls", "container inspect", "image ls", "network ls", "volume ls"]
 DONE = ["container prune", "network rm", "volume rm", "image prune", "builder prune"]
 
 
-@pytest.mark.parametrize("trouble", ["fails", "hangs", "cut off"])
-@pytest.mark.parametrize("where", [*ASKED, *DONE])
+@pytest.mark.parametrize(
+    ("where", "trouble"),
+    [
+        *((where, "fails") for where in (*ASKED, *DONE)),
+        ("container ls", "hangs"),
+        ("image ls", "is cut off"),
+        ("network rm", "hangs"),
+        ("image prune", "hangs"),
+    ],
+)
 def test_docker_in_trouble(mac: Mac, where: str, trouble: str) -> None:
     """What could not be listed is not absent: nothing is removed then; and nothing follows a failure."""
     body = {
         "fails": "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
         "hangs": "exec sleep 300",
-        "cut off": "printf 'image\\tsha256:9'; kill -9 $$",
+        "is cut off": "printf 'image\\tsha256:9'; kill -9 $$",
     }[trouble]
     mac.brewed("docker", f'if [ "$3 $4" = "{where}" ]; then {body}; fi\n{DOCKER}')
     edits = {"engine 60 ": "engine 0.3 ", "engine 600 ": "engine 0.3 ", "engine 1800 ": "engine 0.3 "}
     start = time.monotonic()
-    done = prune(mac, "aggressive", "do", edits=edits)
+    done = prune(mac, "aggressive", edits=edits)
     assert time.monotonic() - start < 10
-    assert done.returncode != 0
+    assert done.returncode == 1
+    assert done.stderr.startswith("Docker could not be pruned (aggressive)")
     if trouble == "fails":
-        assert "Cannot connect to the Docker daemon" in done.stdout
+        assert done.stdout.endswith("Cannot connect to the Docker daemon\n")
     if trouble == "hangs":
         assert f"docker {where} did not end within" in done.stdout
     told = [" ".join(call[:2]) for call in changes(mac)]
     assert told == ([] if where in ASKED else DONE[: DONE.index(where) + 1])
+    assert due(mac).exists()
     assert mac.left() == {}
-
-
-def test_a_warning_is_no_answer(mac: Mac) -> None:
-    mac.brewed("docker", f"echo 'WARNING: Error loading config file' >&2\n{DOCKER}")
-    assert prune(mac, "images", "look").stdout.splitlines() == LOOKS["images"]
 
 
 def test_what_is_not_text(mac: Mac) -> None:
     r"""pyinfra takes UTF-8 and nothing else."""
-    body = r"[ '$3' != image ] || printf 'image\tsha256:4\tb\344\377d (1 MB)\n'".replace("'$3'", '"$3"')
+    body = r"""[ "$3" != image ] || printf 'image\tsha256:4\tb\344\377d (1 MB)\n'"""
     mac.brewed("docker", f'{body}\n[ "$3" = image ] || {{ {DOCKER} }}')
-    assert prune(mac, "images", "look").stdout == "image b??d (1 MB)\n"
+    assert look(mac, "images") == (["image b??d (1 MB)"], None)
     mac.brewed("docker", r"printf 'b\344\377d\n' >&2; exit 1")
-    done = prune(mac, "images", "look")
-    assert (done.returncode, "b??d" in done.stdout) == (1, True)
+    assert look(mac, "images") == ([], "b??d")

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyinfra.api import FactBase, FactProcessError
+from pyinfra.connectors.util import make_unix_command
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
 from facts.docker import DockerEngine
@@ -17,6 +19,8 @@ from tests.fakes import Clock, FakeHost
 JOB = (LaunchdJob, {"label": "l"})
 NOTES = (Milestones, {"label": "l"})
 ENGINE = (DockerEngine, {"user": "alice"})
+# Linux takes no longer argument than this many bytes (execve(2), MAX_ARG_STRLEN).
+LONGEST = 128 * 1024
 
 
 class World:
@@ -24,13 +28,12 @@ class World:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.done: list[Any] = []
         self.state: Any = SimpleNamespace(is_executing=True)
         self.host: Any = FakeHost({fact: self.answering(fact) for fact, _ in (JOB, NOTES, ENGINE)})
         self.state.ops = {self.host: {}}
 
     def answering(self, fact: Any) -> Any:
-        def answer(**arguments: Any) -> str:
+        def answer(**_: Any) -> str:
             self.asked.append(fact.__name__)
             return f"{fact.__name__} {len(self.asked)}"
 
@@ -52,66 +55,97 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         context.reset()
 
 
-def test_each_is_asked_once(world: World) -> None:
-    ahead.ask((JOB, NOTES), (ENGINE,))
+def test_an_answer_counts_until_something_has_changed(world: World) -> None:
+    ahead.look(JOB, NOTES, ENGINE)
     world.operation(complete=True, changed=False)
-    world.operation(complete=False, changed=False)
+    world.operation(complete=False, changed=True)  # still to run
     assert ahead.get(NOTES, ENGINE) == ["Milestones 2", "DockerEngine 3"]
     assert ahead.get(JOB) == ["LaunchdJob 1"]
-    assert ahead.get(ENGINE) == ["DockerEngine 3"]
     assert len(world.asked) == 3
-
-
-def test_after_a_change_everything_is_asked_anew(world: World) -> None:
-    ahead.ask((JOB,), (NOTES,))
     world.operation(complete=True, changed=True)
-    world.operation(complete=True, changed=False)
-    assert ahead.get(JOB, NOTES) == ["LaunchdJob 3", "Milestones 4"]
+    assert ahead.get(JOB, NOTES) == ["LaunchdJob 4", "Milestones 5"]
 
 
-def test_what_is_yet_to_run_has_changed_nothing(world: World) -> None:
-    ahead.ask((JOB,))
-    world.operation(complete=False, changed=True)
-    assert ahead.get(JOB) == ["LaunchdJob 1"]
-
-
-def test_what_is_old_is_asked_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_counts_for_a_few_seconds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(ahead, "time", clock)
-    ahead.ask((JOB,))
+    ahead.look(JOB)
     clock.now += ahead.SECONDS
     assert ahead.get(JOB) == ["LaunchdJob 1"]
     clock.now += 0.1
     assert ahead.get(JOB) == ["LaunchdJob 2"]
 
 
-def test_while_pyinfra_prepares_everything_is_asked_anew(world: World) -> None:
-    ahead.ask((JOB,))
+def test_while_pyinfra_prepares_everything_is_asked_again(world: World) -> None:
+    ahead.look(JOB)
     world.state.is_executing = False
     assert ahead.get(JOB) == ["LaunchdJob 2"]
 
 
-def test_another_question_is_another_one(world: World) -> None:
-    ahead.ask((JOB,), (NOTES,))
+def test_another_question_and_another_host(world: World) -> None:
+    ahead.look(JOB, NOTES)
     assert ahead.get((LaunchdJob, {"label": "other"})) == ["LaunchdJob 3"]
     assert ahead.get(JOB, ENGINE) == ["LaunchdJob 4", "DockerEngine 5"]
-
-
-def test_another_host_has_its_own_answers(world: World) -> None:
-    ahead.ask((JOB,))
-    other: Any = FakeHost({LaunchdJob: "the other's"})
+    other: Any = FakeHost({LaunchdJob: "the other's"}, name="other")
     world.state.ops[other] = {}
     with ctx_host.use(other):
         assert ahead.get(JOB) == ["the other's"]
 
 
-@pytest.mark.parametrize("together", [[["job", None], None], [None, ["engine"]]])
-def test_what_could_not_be_read_is_asked_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch, together: list[Any]
-) -> None:
-    monkeypatch.setattr(ahead, "together", lambda *_: together)
-    ahead.ask((JOB, NOTES), (ENGINE,))
-    read = [value for each in together for value in each or () if value is not None]
-    assert (ahead.get(JOB) == ["job"]) is ("job" in read)
-    assert (ahead.get(ENGINE) == ["engine"]) is ("engine" in read)
-    assert ahead.get(NOTES)[0].startswith("Milestones")
+def test_what_could_not_be_read_is_asked_again(world: World) -> None:
+    answers = iter([None, "job"])
+    world.host.facts = {**world.host.facts, LaunchdJob: lambda **_: next(answers)}
+    ahead.look(JOB, NOTES)
+    assert ahead.get(JOB) == ["job"]
+    assert ahead.get(NOTES) == ["Milestones 1"]
+
+
+class Words(FactBase[str]):
+    """Its lines; unreadable where there is a "?"."""
+
+    def command(self, word: str) -> str:
+        return f"echo {word}"
+
+    def process(self, output: list[str]) -> str:
+        if "?" in output:
+            raise FactProcessError("?")
+        return " ".join(output)
+
+
+TWO = ((Words, {"word": "a"}), (Words, {"word": "b"}))
+
+
+@pytest.mark.parametrize(
+    ("output", "values"),
+    [
+        ("a b [next] c [next]", ["a b", "c"]),
+        ("[next] c [next]", [None, "c"]),
+        ("? [next] c [next]", [None, "c"]),
+    ],
+)
+def test_several_facts_in_one_command(world: World, output: str, values: list[Any]) -> None:
+    fact = ahead.joined(*TWO)
+    assert str(fact().command()) == "echo a ; echo '[next]' ; echo b ; echo '[next]'"
+    assert fact().process(output.split()) == values
+    assert fact.default() == [None, None]
+
+
+@pytest.mark.parametrize(
+    "output", ["", "a", "a [next]", "a [next] b", "a [next] b [next] c", "[next] [next] [next]"]
+)
+def test_an_answer_that_is_not_whole(output: str) -> None:
+    with pytest.raises(FactProcessError):
+        ahead.joined(*TWO)().process(output.split())
+
+
+def test_all_that_a_deploy_asks_ahead_is_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    from deploys import preflight
+
+    asked: list[Any] = []
+    monkeypatch.setattr(ahead, "look", lambda *questions: asked.extend(questions))
+    settings = SimpleNamespace(homebrew_user="alice", colima_profile="default", label="l")
+    target: Any = SimpleNamespace(settings=settings)
+    preflight.look_ahead(target)
+    command = ahead.joined(*asked)().command()
+    sent = make_unix_command(command, _sudo=True, _shell_executable="/bin/sh").get_raw_value()
+    assert len(sent) < 0.8 * LONGEST

@@ -55,9 +55,7 @@ def detached(code: str) -> str:
         (True, "", True),
         (True, "n", False),
         (True, "y", True),
-        (True, "perhaps", False),
         (False, "", False),
-        (False, "n", False),
         (False, " Y ", True),
         (False, "YES", True),
         (False, "yesterday", False),
@@ -85,9 +83,8 @@ def test_an_end_of_file_is_no_answer(default: bool) -> None:
     assert child.expect(["answer: False", "answer: True"]) == default
 
 
-@pytest.mark.parametrize("stdin", ["<&0", "</dev/null"])
-def test_there(stdin: str) -> None:
-    child = spawn(LOOK, stdin)
+def test_there() -> None:
+    child = spawn(LOOK, "</dev/null")
     child.expect_exact("there: True")
 
 
@@ -104,15 +101,11 @@ def test_not_there() -> None:
     assert detached(ASK.format(False)) == "answer: False"
 
 
-@pytest.mark.parametrize("word", ["DESTROY", "", " two words "])
-def test_a_word_comes_as_it_is_typed(word: str) -> None:
+def test_a_word_comes_as_it_is_typed() -> None:
     child = spawn(TYPED, "</dev/null")
     child.expect_exact("Word? ")
-    child.sendline(word)
-    child.expect_exact(f"answer: {word!r}")
-
-
-def test_no_word_without_a_terminal() -> None:
+    child.sendline(" two words ")
+    child.expect_exact("answer: ' two words '")
     assert detached(TYPED) == "answer: None"
 
 
@@ -143,7 +136,7 @@ def test_a_question_colours_and_no_more() -> None:
 HOSTILE_DEPLOY = f"""
 from pyinfra import host, logger
 from pyinfra.operations import server
-from operations.util.remote import LiveCommand
+from operations.util.internals import Command
 from pyinfra.api import operation
 
 COPY = {COPY!r}
@@ -152,7 +145,7 @@ logger.info("%s", "arguments" + COPY)
 
 @operation()
 def live():
-    yield LiveCommand("printf", "'live\\033]52;c;cHduZWQ=\\007\\n'")
+    yield Command("printf", "'live\\033]52;c;cHduZWQ=\\007\\n'", live=True)
 
 live(name="name" + COPY)
 server.shell(name="fails", commands=["printf 'stderr\\033]52;c;cHduZWQ=\\007\\n' >&2; exit 3"])

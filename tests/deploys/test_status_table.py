@@ -1,0 +1,296 @@
+"""The table as it is read, on one host and on several, and how a run that has shown it ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+import pytest
+from pyinfra.context import ctx_host, ctx_state
+
+from deploys import status_table
+from deploys.status_report import (
+    DEGRADED,
+    DOWN,
+    HEALTHY,
+    STOPPED,
+    Boot,
+    Colima,
+    Containers,
+    Daemon,
+    Engine,
+    Finding,
+    Report,
+    Vm,
+    Watch,
+)
+from deploys.status_table import in_order, show, span, table, text
+from facts.colima import Disk
+from operations.util import internals
+
+GIB = 1024**3
+DAY = 86400
+VM = Vm("colima", "Running", "qemu", 4, 8 * GIB, Disk(59 * GIB, 12 * GIB, 44 * GIB))
+BOOT = Boot("2026-11-19T12:21:14Z", 74, None, 2, 3, (), ago=3 * DAY)
+WELL = Report(
+    host="mini",
+    state=HEALTHY,
+    daemon=Daemon(True, True, True, 312, 0, 3 * DAY, None),
+    vm=VM,
+    docker=Engine(None, "29.1.3", 3 * DAY),
+    containers=Containers(("api", "web"), ("api", "web"), {}, (), ("compose-1",)),
+    last_boot=BOOT,
+    pulse=Watch(True, "well", None),
+    colima=Colima("0.10.3", False),
+    log_size=1000,
+)
+SLEEPS = Finding("this Mac sleeps after 10 min: sudo pmset -a sleep 0 disksleep 0")
+BROKEN = replace(
+    WELL,
+    host="studio",
+    state=DOWN,
+    faults=(
+        Finding("Docker does not answer well: there is no socket; Colima's process runs without its VM",
+                "deploys/recover.py"),
+        Finding("Colima says: fatal: error starting vm: no disk"),
+    ),
+    warnings=(SLEEPS,),
+    daemon=Daemon(True, True, True, 47, 12, 30, "1"),
+    vm=Vm("colima", "Stopped", "qemu", 4, 8 * GIB, None),
+    docker=Engine("there is no socket", None, None),
+    containers=None,
+    last_boot=None,
+    pulse=Watch(True, "gave up", "nothing has helped"),
+)  # fmt: skip
+OFF = replace(
+    BROKEN,
+    host="attic",
+    state=STOPPED,
+    faults=(Finding("the job x is not loaded", "deploys/start.py"),),
+    warnings=(SLEEPS, Finding("an older Colima runs", "deploy.py --data restart=true")),
+    daemon=Daemon(False, True, False, None, 0, None, None),
+    vm=Vm("colima", "Stopped", "qemu", 4, 8 * GIB, None),
+)
+
+
+def plain(lines: list[str]) -> str:
+    return "\n".join(map(click.unstyle, lines))
+
+
+def test_one_host() -> None:
+    assert (
+        plain(text([WELL], ()))
+        == """\
+HOST  STATE    DAEMON   VM             DISK          DOCKER       CONTAINERS  LAST BOOT
+mini  healthy  pid 312  4 CPUs, 8 GiB  12 of 59 GiB  29.1.3, 3 d  2 of 2      74 s, 3 d ago
+
+Daemon      pid 312, for 3 d; 0 restarts
+VM          colima: Running, qemu; 44 GiB free for Docker
+Containers  api, web; not from containers/: compose-1
+Last boot   2026-11-19T12:21:14Z: Docker answered after 74 s; console: nobody; containers: 2 of 3 ran
+Pulse       well
+Colima      0.10.3 installed, and runs"""
+    )
+
+
+def test_one_host_that_is_not_well() -> None:
+    assert (
+        plain(text([BROKEN], ["containers/db:3: no --name"]))
+        == """\
+HOST    STATE  DAEMON               VM       DISK  DOCKER  CONTAINERS  LAST BOOT
+studio  down   pid 47, 12 restarts  Stopped  -     silent  -           -
+
+Daemon  pid 47, for 30 s; 12 restarts
+VM      colima: Stopped, qemu
+Pulse   gave up: nothing has helped
+Colima  0.10.3 installed, and runs
+
+studio is down
+  Docker does not answer well: there is no socket; Colima's process runs without its VM
+    next: pyinfra .. deploys/recover.py
+  Colima says: fatal: error starting vm: no disk
+
+To mind
+  this Mac sleeps after 10 min: sudo pmset -a sleep 0 disksleep 0
+
+containers/ cannot be read as a whole
+  containers/db:3: no --name"""
+    )
+
+
+def test_several_hosts() -> None:
+    seen = {each.host: each for each in (WELL, BROKEN, OFF)}
+    assert (
+        plain(text(in_order(seen, ["mini", "attic", "cellar", "studio"]), ()))
+        == """\
+HOST    STATE        DAEMON               VM             DISK          DOCKER       CONTAINERS  LAST BOOT
+mini    healthy      pid 312              4 CPUs, 8 GiB  12 of 59 GiB  29.1.3, 3 d  2 of 2      74 s, 3 d ago
+attic   stopped      not loaded           Stopped        -             silent       -           -
+cellar  unreachable  -                    -              -             -            -           -
+studio  down         pid 47, 12 restarts  Stopped        -             silent       -           -
+
+attic is stopped
+  the job x is not loaded
+    next: pyinfra .. deploys/start.py --limit attic
+
+cellar is unreachable
+  no connection: see above what pyinfra said of it
+
+studio is down
+  Docker does not answer well: there is no socket; Colima's process runs without its VM
+    next: pyinfra .. deploys/recover.py --limit studio
+  Colima says: fatal: error starting vm: no disk
+
+To mind
+  attic, studio: this Mac sleeps after 10 min: sudo pmset -a sleep 0 disksleep 0
+  attic: an older Colima runs
+    next: pyinfra .. deploy.py --data restart=true --limit attic"""
+    )
+
+
+def test_what_many_hosts_share_is_said_once() -> None:
+    many = [replace(WELL, host=f"mini{number}", warnings=(SLEEPS,)) for number in range(6)]
+    assert f"  all hosts: {SLEEPS.text}" in text(many, ())
+    many.append(WELL)
+    assert f"  mini0, mini1, mini2, mini3 and 2 more: {SLEEPS.text}" in text(many, ())
+
+
+@pytest.mark.parametrize(
+    ("old", "limits"),
+    [(1, " --limit mini0"), (2, " --limit mini0 --limit mini1"), (5, " --limit HOST"), (6, "")],
+)
+def test_what_to_type_next_is_for_the_hosts_that_need_it(old: int, limits: str) -> None:
+    older = Finding("an older Colima runs", "deploy.py --data restart=true")
+    many = [
+        replace(WELL, host=f"mini{number}", warnings=(older,) if number < old else ()) for number in range(6)
+    ]
+    assert text(many, ())[-1] == f"    next: pyinfra .. deploy.py --data restart=true{limits}"
+
+
+def test_the_table_is_aligned_under_its_colours() -> None:
+    lines = table([WELL, BROKEN, replace(WELL, state=DEGRADED)])
+    assert lines[1] != click.unstyle(lines[1])
+    column = lines[0].index("DAEMON")
+    assert all(click.unstyle(line)[column - 1 :].startswith((" DAEMON", " pid")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changed", "header", "cell"),
+    [
+        ({"daemon": Daemon(True, False, True, 1, 0, 1, None)}, "DAEMON", "disabled"),
+        ({"daemon": Daemon(True, True, False, None, 1, None, "1")}, "DAEMON", "no process, 1 restart"),
+        ({"daemon": None}, "DAEMON", "-"),
+        ({"vm": replace(VM, type="vz")}, "VM", "Running (vz)"),
+        ({"vm": replace(VM, status=None)}, "VM", "-"),
+        ({"vm": replace(VM, cpus=1, memory=int(2.5 * GIB))}, "VM", "1 CPU, 2.5 GiB"),
+        ({"docker": Engine(None, "29.1.3", None)}, "DOCKER", "29.1.3"),
+        ({"docker": None}, "DOCKER", "-"),
+        ({"last_boot": replace(BOOT, ago=None)}, "LAST BOOT", "74 s"),
+    ],
+)
+def test_cells(changed: dict[str, Any], header: str, cell: str) -> None:
+    head, line = map(click.unstyle, table([replace(WELL, **changed)]))
+    begin = head.index(header)
+    assert line[begin:].split("  ")[0].rstrip() == cell
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (172800, "2 d"),
+    ],
+)
+def test_span(seconds: int | None, words: str) -> None:
+    assert span(seconds) == words
+
+
+# The end of a run
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A host of an inventory."""
+
+    name: str
+
+
+@dataclass
+class Run:
+    """What is asked of pyinfra's state: the inventory's hosts, of which the second one is not connected."""
+
+    limit: tuple[str, ...] = ("mini", "cellar", "studio")
+    inventory: tuple[Listed, ...] = (Listed("mini"), Listed("cellar"), Listed("studio"))
+
+    @property
+    def activated_hosts(self) -> set[Listed]:
+        return {each for each in self.inventory if each.name != "cellar"}
+
+    def is_host_in_limit(self, host: Listed) -> bool:
+        return host.name in self.limit
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    monkeypatch.setattr(internals, "_ended", set())
+    monkeypatch.setattr(status_table, "_seen", {})
+    state = Run()
+    with ctx_state.use(state):
+        yield state
+
+
+def shown(run: Run, *each: Report) -> int | None:
+    """Show reports, each of a connected host; the exit status, None when pyinfra goes on."""
+    connected = (host for host in run.inventory if host in run.activated_hosts)
+    for host, report in zip(connected, each, strict=False):
+        with ctx_host.use(host):
+            try:
+                show(report, ["containers/db: no"])
+            except SystemExit as end:
+                assert isinstance(end.code, int)
+                return end.code
+    return None
+
+
+def test_nothing_is_shown_before_the_last_host(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(run, WELL) is None
+    assert capsys.readouterr().out == ""
+
+
+def test_a_host_that_is_not_well_is_exit_status_1(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(run, WELL, BROKEN) == 1
+    said = capsys.readouterr().out
+    assert [line.split()[:2] for line in said.splitlines()[1:4]] == [
+        ["mini", "healthy"],
+        ["cellar", "unreachable"],
+        ["studio", "down"],
+    ]
+    assert "\x1b" not in said
+
+
+def test_one_that_was_not_reached_is_exit_status_1(run: Run) -> None:
+    assert shown(run, WELL, replace(WELL, host="studio")) == 1
+
+
+def test_all_well_is_exit_status_0(run: Run) -> None:
+    run.limit = ("mini", "studio")
+    assert shown(run, WELL, replace(WELL, host="studio")) == 0
+
+
+def test_json(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["pyinfra", "inventory.py", "deploys/status.py", "--json"])
+    assert shown(run, WELL, BROKEN) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert list(said["hosts"]) == ["mini", "cellar", "studio"]
+    assert said["hosts"]["mini"]["docker"] == {"silence": None, "version": "29.1.3", "seconds": 3 * DAY}
+    assert said["hosts"]["cellar"]["state"] == "unreachable"
+    assert said["installer_faults"] == ["containers/db: no"]

@@ -1,0 +1,431 @@
+"""The commands that install, start and remove containers, against a docker client that is as moody as the real one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.files.conftest import LABEL, Mac, a_mac, until
+from tests.files.test_lib import HOSTILE
+
+SECRET = "hunter2-0d1f"
+SPEC = "5" * 64
+ID = "a1" * 32
+TEXT = "docker run -d --name web 'an image'\n"
+
+# A client whose one container is what the file "container" says: its spec, state and exit code. `run` makes it, or does
+# as the test says.
+DOCKER = """
+[ "$1" != --host ] || shift 2
+case "$1 $2" in
+'rm --force') [ -e "$HOME/container" ] || {{ echo 'Error: No such container: web' >&2; exit 1; }}; rm "$HOME/container" ;;
+'run '*) {run} ;;
+'container start') {start} ;;
+'container inspect')
+    [ -e "$HOME/container" ] || {{ echo 'Error: No such container: web' >&2; exit 1; }}
+    read -r spec state code <"$HOME/container"
+    case $4 in
+    *Labels*Status*) echo "$spec $state $code" ;;
+    *'exit code'*) echo "$state (exit code $code)" ;;
+    *Status*) echo "$state" ;;
+    *Labels*) echo "{id} $spec" ;;
+    esac ;;
+'container rm') rm "$HOME/container" ;;
+'logs --tail') echo 'last words'; echo 'last error' >&2 ;;
+esac
+"""
+MADE = f'echo made; echo "{SPEC} running 0" >"$HOME/container"'
+EOF = "echo 'docker: Error response from daemon: Get x: EOF.' >&2; exit 125"
+
+# What recovery and diagnostics do is tested elsewhere; a moment is long enough to stay up.
+EDITS = {
+    "recover || return 1": "echo recovered || return 1",
+    'keep_diagnostics "$1"\n    die': "echo diagnostics\n    die",
+    "-gt 3 ]": "-gt -1 ]",
+    "-gt 25 ]": "-gt -1 ]",
+}
+
+
+@pytest.fixture
+def mac() -> Iterator[Mac]:
+    with a_mac("bash") as mac:
+        mac.configure()
+        mac.become("root")
+        docker(mac)
+        yield mac
+
+
+def docker(mac: Mac, run: str = MADE, start: str = 'echo web; echo "x running 0" >"$HOME/container"') -> None:
+    mac.brewed("docker", DOCKER.format(run=run, start=start, id=ID))
+
+
+def holds(mac: Mac, what: str) -> None:
+    """Let there be a container: "SPEC STATE EXITCODE"."""
+    (mac.home / "container").write_text(f"{what}\n")
+
+
+def holding(mac: Mac) -> str:
+    container = mac.home / "container"
+    return container.read_text().strip() if container.exists() else "nothing"
+
+
+def install(
+    mac: Mac,
+    text: str = TEXT,
+    *options: str,
+    kind: str = "attached",
+    tries: int = 3,
+    edits: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    arguments = (LABEL, "web", tries, SPEC, kind, *options)
+    return mac.run(
+        "bin/install-container", *arguments, stdin=text, env=HOSTILE, edits={**EDITS, **(edits or {})}
+    )
+
+
+def told(mac: Mac, word: str) -> int:
+    """How often docker was called with this as its first word."""
+    return sum(word in call[:3] for call in mac.calls("docker"))
+
+
+def socket(mac: Mac) -> str:
+    return f"unix://{mac.home}/.colima/default/docker.sock"
+
+
+def test_the_old_container_goes_and_the_text_runs(mac: Mac) -> None:
+    holds(mac, "old running 0")
+    docker(mac, "pwd; echo err >&2; " + MADE)
+    done = install(mac, kind="detached")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{mac.home}\nerr\nmade\n", "")
+    assert holding(mac) == f"{SPEC} running 0"
+    calls = mac.calls("docker")
+    assert ["--host", socket(mac), "rm", "--force", "web"] in calls
+    assert ["run", "-d", "--name", "web", "an image"] in calls
+
+
+def test_docker_is_the_profiles_whatever_the_caller_has_set(mac: Mac) -> None:
+    docker(mac, f'echo "$DOCKER_HOST,${{DOCKER_CONTEXT-}},$HOME,$USER"; {MADE}')
+    assert install(mac).stdout.splitlines()[0] == f"{socket(mac)},,{mac.home},alice"
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "runs"),
+    [
+        ("detached", f"{SPEC} running 0", False),
+        ("detached", f"{SPEC} paused 0", False),
+        ("detached", f"{SPEC} dead 0", True),
+        ("detached", f"{SPEC}5 running 0", True),
+        ("attached", f"{SPEC} exited 0", False),
+        ("attached", f"{SPEC} exited 1", True),
+        ("smoke", f"{SPEC} running 0", True),
+    ],
+)
+def test_nothing_is_done_where_another_run_has_done_it(mac: Mac, kind: str, there: str, runs: bool) -> None:
+    holds(mac, there)
+    assert install(mac, kind=kind).returncode == 0
+    assert told(mac, "run") == runs
+    assert install(mac, TEXT, "anew", kind=kind).returncode == 0
+    assert told(mac, "run") == runs + 1
+
+
+def test_two_at_once(mac: Mac) -> None:
+    """The second waits for the first, and finds its work done."""
+    docker(mac, '[ ! -e "$HOME/container" ] || { echo Conflict; exit 125; }; sleep 1; ' + MADE)
+    text = mac.text("bin/install-container")
+    both = [mac.popen("-c", text, "install-container", LABEL, "web", "3", SPEC, "attached") for _ in range(2)]
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write(TEXT)
+        process.stdin.close()
+        process.stdin = None
+    said = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert told(mac, "run") == 1
+    late = next(each for each in said if "made" not in each)
+    assert "Waiting for install-container (pid " in late
+    assert "web is as its installer says" in late
+
+
+def test_what_is_begun_ends_well_when_nobody_listens_any_more(mac: Mac) -> None:
+    docker(mac, f': >"$HOME/runs"; sleep 0.5; echo one; echo two; {MADE}')
+    process = mac.popen(
+        "-c", mac.text("bin/install-container"), "install-container", LABEL, "web", "3", SPEC, "smoke"
+    )
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    process.stdin.write(TEXT)
+    process.stdin.close()
+    until((mac.home / "runs").exists)
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(60) == 0
+    assert (mac.root / f"Library/ColimaPulse/state/{LABEL}/smoke.web").exists()
+
+
+@pytest.mark.parametrize("said", ["removal of container web is already in progress", "permission denied"])
+def test_a_container_that_cannot_be_removed_stops_it(mac: Mac, said: str) -> None:
+    mac.brewed("docker", f"[ \"$3\" != rm ] || {{ echo 'Error: {said}' >&2; exit 1; }}")
+    done = install(mac)
+    assert (done.returncode, told(mac, "run")) == (1, 0)
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["true\nfalse", "(exit 9)", "docker run --name web image", "if then", "cd /nowhere", "absent-command"],
+)
+def test_the_first_failing_line_ends_it(mac: Mac, text: str) -> None:
+    docker(mac, "exit 125")
+    done = install(mac, f"{text}\necho went on")
+    assert done.returncode == 1
+    assert "went on" not in done.stdout
+    assert done.stdout.endswith("diagnostics\n")
+    assert done.stderr.startswith("web could not be installed, tried once; what Docker said is above.")
+
+
+@pytest.mark.parametrize(
+    ("first", "shell", "options"),
+    [
+        ("#!/bin/zsh", "zsh", ["-f", "-e", "-c"]),
+        ("#!/bin/bash", "bash", ["-e", "-c"]),
+        ("#!/bin/sh", "sh", ["-e", "-c"]),
+        ("#!/bin/zsh-beta", "sh", ["-e", "-c"]),
+        ("# zsh", "sh", ["-e", "-c"]),
+    ],
+)
+def test_the_first_line_chooses_the_shell(mac: Mac, first: str, shell: str, options: list[str]) -> None:
+    mac.tool("/bin/zsh", f'PATH={mac.prefix}/bin:$PATH; shift; exec bash "$@"')
+    mac.tool("/bin/bash", f'PATH={mac.prefix}/bin:$PATH; exec bash "$@"')
+    done = install(mac, f"{mac.path(first)}\n{TEXT}false\necho went on\n")
+    assert done.stdout.startswith("made\n")
+    assert (done.returncode, "went on" in done.stdout) == (1, False)
+    assert {name: [call[: len(options)] for call in mac.calls(name)] for name in ("zsh", "bash")} == {
+        name: [options] if name == shell else [] for name in ("zsh", "bash")
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["back\\\\slash \\n %s $HOME", "'", "-n", "a  b\ttab", "ünïcode", "*", "x" * 300_000]
+)
+def test_the_text_is_run_as_it_is(mac: Mac, text: str) -> None:
+    quoted = text.replace("'", "'\\''")
+    done = install(mac, f"set -- '{quoted}'\nprintf '%s\\n' \"$1\"\ncat\n")
+    assert done.stdout == f"{text}\n", "it gets no input"
+
+
+def test_the_text_has_a_deadline_and_leaves_the_lock(mac: Mac) -> None:
+    done = install(mac, "echo first\n/bin/sleep 300\n", edits={" 3600 ": " 0.3 "})
+    said = ["first", "the installer did not end within 0.3 s", "diagnostics"]
+    assert (done.returncode, done.stdout.splitlines()) == (1, said)
+    assert mac.left() == {}
+    # What a text leaves behind does not hold the lock.
+    assert install(mac, "sleep 20 >/dev/null 2>&1 &\n").returncode == 0
+    start = time.monotonic()
+    assert install(mac).returncode == 0
+    assert time.monotonic() - start < 10
+
+
+PASSING = [
+    'Error response from daemon: Get "https://registry-1.docker.io/v2/": EOF',
+    "net/http: TLS handshake timeout",
+    "read tcp 10.0.2.15:53: read: connection reset by peer",
+    "dial tcp 127.0.0.1:443: connect: connection refused",
+    "write: broken pipe",
+    "dial tcp: lookup registry: i/o timeout",
+    "context canceled",
+    "error during connect: http2: server sent GOAWAY",
+    "use of closed network connection",
+    "the connection is closing",
+    "dial unix /Users/a/.colima/default/docker.sock: connect: no such file or directory",
+    "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?",
+]
+FINAL = [
+    "pull access denied for nope, repository does not exist",
+    "manifest for nginx:nope not found: manifest unknown",
+    "Bind for 0.0.0.0:80 failed: port is already allocated",
+    "GEOFENCE",
+    'exec: "nope": stat nope: no such file or directory',
+]
+
+
+def test_which_error_passes(mac: Mac) -> None:
+    code = "while IFS= read -r line; do printf '%s\\n' \"$line\" | transient >/dev/null; echo $?; done"
+    done = mac.call(code, stdin="".join(f"{line}\n" for line in (*PASSING, *FINAL)))
+    assert done.stdout.split() == ["0"] * len(PASSING) + ["1"] * len(FINAL)
+
+
+def test_a_passing_error_is_tried_again_once_docker_has_recovered(mac: Mac) -> None:
+    docker(mac, f'[ ! -e "$HOME/once" ] || {{ {MADE}; exit; }}; : >"$HOME/once"; {EOF}')
+    done = install(mac)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1:] == ["web: a passing error; try 2 of 3 follows", "recovered", "made"]
+    assert told(mac, "rm") == 2, "what the first try has left goes"
+
+
+@pytest.mark.parametrize(
+    ("run", "edits", "tries", "says"),
+    [
+        (EOF, {}, 3, "tried 3 times"),
+        (EOF, {"echo recovered ||": "false ||"}, 1, "tried once"),
+        ("echo port is already allocated >&2; exit 125", {}, 1, "tried once"),
+    ],
+)
+def test_tries_are_bounded(mac: Mac, run: str, edits: dict[str, str], tries: int, says: str) -> None:
+    docker(mac, run)
+    merged = {
+        **EDITS,
+        "recover || return 1": f"{edits.get('echo recovered ||', 'echo recovered ||')} return 1",
+    }
+    done = mac.run("bin/install-container", LABEL, "web", 3, SPEC, "attached", stdin=TEXT, edits=merged)
+    assert (done.returncode, told(mac, "run")) == (1, tries)
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        (
+            f'echo "{SPEC} exited 137" >"$HOME/container"',
+            "web is exited (exit code 137) right after its start.",
+        ),
+        (f'echo "{SPEC} restarting 1" >"$HOME/container"', "web is restarting (exit code 1)"),
+        ("", "web is gone"),
+        ('mkdir "$HOME/container"', "web cannot be looked at: Docker does not answer any more"),
+    ],
+)
+def test_a_detached_container_that_does_not_stay(mac: Mac, after: str, says: str) -> None:
+    docker(mac, after)
+    if "mkdir" in after:
+        mac.brewed("docker", 'case "$3 $4" in "container inspect") echo Cannot connect >&2; exit 1 ;; esac')
+    done = install(mac, kind="detached")
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "web's last lines:\n" in done.stdout
+    if after:
+        assert done.stdout.endswith("diagnostics\n")
+
+
+def test_it_has_to_stay_for_three_seconds(mac: Mac) -> None:
+    docker(mac, f'{MADE}; (sleep 1.5; echo "{SPEC} exited 2" >"$HOME/container") >/dev/null 2>&1 &')
+    done = install(mac, kind="detached", edits={"-gt -1 ]": "-gt 3 ]"})
+    assert (done.returncode, "is exited (exit code 2)" in done.stderr) == (1, True)
+    assert "last words\nlast error\n" in done.stdout
+
+
+def test_a_smoke_test_that_passed_is_noted(mac: Mac) -> None:
+    note = mac.root / f"Library/ColimaPulse/state/{LABEL}/smoke.web"
+    docker(mac, "echo hello")
+    assert install(mac, kind="smoke").stdout == "hello\n"
+    assert note.read_text() == f"{SPEC}\n"
+    assert install(mac, kind="smoke").stdout == "web is as its installer says\n"
+    docker(mac, "exit 1")
+    assert install(mac, TEXT, "anew", kind="smoke").returncode == 1
+    assert not note.exists(), "what has passed before is void"
+
+
+def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac) -> None:
+    mac.tool("/bin/cat", 'cat "$@"; sleep 0.1')  # time to look while the text is on its way
+    docker(mac, f": >'{mac.root}/runs'; printf %s \"$TOKEN\"; sleep 0.2")
+    process = mac.popen(
+        "-c", mac.text("bin/install-container", EDITS), "install-container", LABEL, "web", "1", SPEC, "attached",
+        env={**HOSTILE, "TMPDIR": str(mac.root)},
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(f"#!/bin/sh\nexport TOKEN='{SECRET}'\ndocker run --name web --env TOKEN image\n")
+    process.stdin.close()
+    process.stdin = None
+
+    seen: list[str] = []
+
+    def look() -> bool:
+        seen.extend(command for command in mac.left().values() if SECRET in command)
+        # Docker's environment has it, and what notes that is the stand-in.
+        grep = subprocess.run(
+            [shutil.which("grep") or "grep", "-rlF", "--exclude=docker.env", SECRET, str(mac.root)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        seen.extend(grep.stdout.splitlines())
+        return process.poll() is not None
+
+    until(look)
+    out, _ = process.communicate()
+    assert Path(mac.root / "runs").exists()
+    assert (process.returncode, out) == (0, f"{SECRET}\n"), "the text was not run"
+    assert seen == []
+    assert all(SECRET not in word for name in ("sudo", "docker") for call in mac.calls(name) for word in call)
+
+
+# Starting
+
+
+def start(mac: Mac) -> subprocess.CompletedProcess[str]:
+    return mac.run("bin/start-container", LABEL, "web", 3, env=HOSTILE, edits=EDITS)
+
+
+def test_start(mac: Mac) -> None:
+    holds(mac, f"{SPEC} exited 137")
+    done = start(mac)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert ["--host", socket(mac), "container", "start", "web"] in mac.calls("docker")
+    calls = len(mac.calls("docker"))
+    assert start(mac).stdout == "web runs\n"
+    assert len(mac.calls("docker")) == calls + 1, "another run has started it"
+
+
+def test_a_start_that_fails(mac: Mac) -> None:
+    holds(mac, f"{SPEC} exited 137")
+    docker(mac, start="echo 'Error: port is already allocated' >&2; exit 1")
+    done = start(mac)
+    assert done.returncode == 1
+    said = [
+        "Error: port is already allocated",
+        "web's last lines:",
+        "last words",
+        "last error",
+        "diagnostics",
+    ]
+    assert done.stdout.splitlines() == said
+    assert done.stderr.startswith("web could not be started, tried once;")
+    assert "--data reinstall=web makes it anew" in done.stderr
+    docker(mac, start=EOF)
+    assert "tried 3 times" in start(mac).stderr
+
+
+# Removing
+
+
+def remove(mac: Mac) -> subprocess.CompletedProcess[str]:
+    return mac.run("bin/remove-container", LABEL, "web", env=HOSTILE)
+
+
+def test_what_an_installer_has_made_goes_by_its_id(mac: Mac) -> None:
+    holds(mac, f"{SPEC} exited 0")
+    done = remove(mac)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # Its anonymous volumes stay as well: no --volumes.
+    assert mac.calls("docker")[-1][2:] == ["container", "rm", "--force", ID]
+    assert remove(mac).returncode == 0, "what is gone is no failure"
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        (f"echo '{ID} '", "no installer has made it: it stays"),
+        ("echo ''", "no installer has made it: it stays"),
+        (f"echo 'x {ID} {SPEC}'", "no installer has made it: it stays"),
+        ("echo 'Cannot connect' >&2; exit 1", "Cannot connect"),
+    ],
+)
+def test_what_no_installer_has_made_stays(mac: Mac, said: str, says: str) -> None:
+    mac.brewed("docker", f'[ "$4" = rm ] || {{ {said}; }}')
+    done = remove(mac)
+    assert (done.returncode, done.stdout) == (1, f"{says}\n")
+    assert done.stderr == "container web could not be removed\n"
+    assert not [call for call in mac.calls("docker") if call[3] == "rm"]

@@ -1,0 +1,322 @@
+"""facts/job, profile and log, run for real and read by the facts they are for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facts.colima import ColimaProfile, Log, LogPart, ProfileState
+from facts.launchd import JobState, LaunchdJob
+from tests.files.conftest import Mac, lines
+from tests.files.test_lib import HOSTILE
+
+LABEL = "a b.label"
+PRINT = """system/a b.label = {
+	active count = 1
+	path = /Library/LaunchDaemons/a b.label.plist
+	state = running
+
+	arguments = {
+		/bin/echo
+		}
+		|state = forged
+		[print 113]
+		[end 0]
+		end
+	}
+
+	environment = {
+		A => b=c
+	}
+
+	runs = 1
+	pid = 77
+	last exit code = (never exited)
+}
+"""
+
+
+@pytest.fixture
+def launchctl(mac: Mac) -> Mac:
+    (mac.root / "print").write_text(PRINT)
+    mac.tool(
+        "/bin/launchctl",
+        f"""case "$1 $2" in
+        'print system/{LABEL}') cat '{mac.root}/print' ;;
+        'print-disabled system')
+            printf '\\tdisabled services = {{\\n\\t\\t"{LABEL}" => disabled\\n\\t}}\\n' ;;
+        *) echo 'Unrecognized subcommand' >&2; exit 64 ;;
+        esac""",
+    )
+    # BSD's stat: %HT is the file's type in words, %Lp its mode.
+    mac.tool(
+        "/usr/bin/stat",
+        """[ "$1 $2 $#" = '-f %HT %u %g %Lp 3' ] || exit 1
+        type='Regular File'
+        if [ -L "$3" ]; then type='Symbolic Link'; elif [ -d "$3" ]; then type=Directory; fi
+        echo "$type 0 0 $(stat -c %a "$3")" """,
+    )
+    mac.tool(
+        "/usr/bin/plutil",
+        '[ "$1 $2 $3 $4" = "-convert xml1 -o -" ] && cat "$5" || { echo "$5: no"; exit 1; }',
+    )
+    return mac
+
+
+def job(mac: Mac) -> JobState | None:
+    done = mac.run("facts/job", LABEL)
+    assert (done.returncode, done.stderr) == (0, "")
+    return LaunchdJob().process(lines(done))
+
+
+def plist_of(mac: Mac) -> Path:
+    """Where the job's property list is."""
+    directory = mac.root / "Library/LaunchDaemons"
+    directory.mkdir()
+    return directory / f"{LABEL}.plist"
+
+
+def test_a_job_and_its_plist(launchctl: Mac) -> None:
+    plist = plist_of(launchctl)
+    plist.write_text("<?xml version='1.0'?><plist>\n<!--\n[end 0]\n|\n=-->\n\n<dict/></plist>\n")
+    plist.chmod(0o644)
+    state = job(launchctl)
+    assert state is not None
+    assert (state.loaded, state.disabled, state.state, state.pid) == (True, True, "running", 77)
+    assert state.arguments == ("/bin/echo", "}", "|state = forged", "[print 113]", "[end 0]", "end")
+    assert state.environment == {"A": "b=c"}
+    assert state.plist_file is not None
+    assert (state.plist_file.kind, state.plist_file.mode, state.plist) == ("Regular File", "644", {})
+
+
+@pytest.mark.parametrize("target", ["absent", "tools"])
+def test_a_plist_that_is_no_file_is_seen_as_what_it_is(launchctl: Mac, target: str) -> None:
+    plist_of(launchctl).symlink_to(launchctl.root / target)
+    state = job(launchctl)
+    assert state is not None
+    assert state.plist_file is not None
+    assert (state.plist_file.kind, state.plist_file.text) == ("Symbolic Link", None)
+
+
+def test_a_job_that_launchd_does_not_know(launchctl: Mac) -> None:
+    text = f'Bad request.\\nCould not find service "{LABEL}" in domain for system\\n'
+    launchctl.tool("/bin/launchctl", f"[ $1 = print-disabled ] || {{ printf '{text}' >&2; exit 113; }}")
+    assert job(launchctl) == JobState(loaded=False, disabled=False)
+
+
+@pytest.mark.parametrize("code", [1, 5, 127])
+def test_a_launchctl_that_fails_otherwise_is_unknown_and_not_absent(launchctl: Mac, code: int) -> None:
+    launchctl.tool("/bin/launchctl", f"[ $1 = print-disabled ] || exit {code}")
+    assert job(launchctl) is None
+
+
+def instance(mac: Mac, name: str = "colima") -> Path:
+    directory = mac.home / ".colima/_lima" / name
+    directory.mkdir(parents=True)
+    return directory
+
+
+def profile(mac: Mac, name: str = "default", edits: dict[str, str] | None = None) -> ProfileState | None:
+    done = mac.run("facts/profile", "alice", name, env=HOSTILE, edits=edits, stdin="input\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    return ColimaProfile().process(lines(done))
+
+
+def test_where_nothing_was_made_limactl_is_not_called_and_nothing_is_made(mac: Mac) -> None:
+    mac.brewed("limactl", "echo called")
+    before = sorted(mac.root.rglob("*"))
+    state = profile(mac)
+    assert state == ProfileState(str(mac.home), "colima", False, None, False)
+    assert mac.calls("limactl") == []
+    made = set(mac.root.rglob("*")) - set(before)
+    assert all(mac.root / "calls" in path.parents for path in made)
+
+
+def test_what_lies_in_the_home_is_seen(mac: Mac) -> None:
+    inodes(mac)
+    other = mac.home / ".config/colima"
+    other.mkdir(parents=True)
+    (mac.home / ".colima/_lima/_disks/colima-web").mkdir(parents=True)
+    assert profile(mac, "web") == ProfileState(str(mac.home), "colima-web", True, str(other), True)
+    state = profile(mac)
+    assert state is not None
+    assert not state.data_disk, "colima is a prefix of colima-web"
+
+
+def inodes(mac: Mac) -> None:
+    mac.tool("/usr/bin/stat", '[ "$1 $2 $3 $#" = "-L -f %d:%i 4" ] && exec stat -L -c %d:%i "$4"')
+
+
+def made(directory: Path, *instances: str) -> str:
+    """A state directory with these instances of Lima, and what else lies there."""
+    for name in instances:
+        (directory / "_lima" / name).mkdir(parents=True)
+        (directory / "_lima" / name / "lima.yaml").write_text("vmType: qemu\n")
+    for name in ("_config", "_disks/colima", "colima-half-made"):
+        (directory / "_lima" / name).mkdir(parents=True, exist_ok=True)
+    return str(directory)
+
+
+def test_two_state_directories_and_what_each_holds(mac: Mac) -> None:
+    inodes(mac)
+    mac.brewed("limactl", "")
+    made(mac.home / ".colima", "colima", "colima-web")
+    other = made(mac.home / ".config/colima", "colima-a-b")
+    state = profile(mac, "web")
+    assert state is not None
+    assert (state.profiles, state.other_dir, state.other_profiles) == (("default", "web"), other, ("a-b",))
+
+
+def test_the_login_shell_says_where_else(mac: Mac) -> None:
+    inodes(mac)
+    other = made(mac.root / "elsewhere/colima", "colima")
+    shell = mac.root / "login shell"
+    shell.write_text(
+        f"#!/bin/sh\n[ \"$*\" = '-c {mac.path('/usr/bin/printenv')} XDG_CONFIG_HOME' ] || exit 1\n"
+    )
+    with shell.open("a") as more:
+        more.write(f"echo Hello\necho '{mac.root}/elsewhere'\n")
+    shell.chmod(0o755)
+    mac.tool(
+        "/usr/bin/dscl",
+        f"""case "$3 $4" in
+        *NFSHomeDirectory) printf 'NFSHomeDirectory:\\n %s\\n' '{mac.home}' ;;
+        '/Users/alice UserShell') echo 'UserShell: {shell}' ;;
+        esac""",
+    )
+    state = profile(mac)
+    assert state is not None
+    assert (state.other_dir, state.other_profiles) == (other, ("default",))
+
+
+def test_the_login_shell_is_asked_only_before_a_first_start(mac: Mac) -> None:
+    mac.tool("/usr/bin/printenv", "echo /elsewhere")
+    instance(mac).joinpath("colima.yaml").write_text("disk: 20\n")
+    profile(mac)
+    assert mac.calls("printenv") == []
+
+
+@pytest.mark.parametrize("said", ["relative", "", "/nowhere", "exit 3", "sleep 30"])
+def test_a_login_shell_that_says_nothing_of_use(mac: Mac, said: str) -> None:
+    mac.tool("/usr/bin/printenv", said if " " in said else f"echo '{said}'")
+    state = profile(mac, edits={"bounded 10": "bounded 0.5"})
+    assert state is not None
+    assert state.other_dir is None
+
+
+def test_a_link_from_one_to_the_other_is_one_directory(mac: Mac) -> None:
+    inodes(mac)
+    mac.brewed("limactl", "")
+    made(mac.home / ".colima", "colima")
+    (mac.home / ".config").mkdir()
+    (mac.home / ".config/colima").symlink_to("../.colima")
+    state = profile(mac)
+    assert state is not None
+    assert (state.other_dir, state.profiles) == (None, ("default",))
+
+
+@pytest.mark.parametrize("caller", ["root", "alice"])
+def test_an_instance(mac: Mac, caller: str) -> None:
+    mac.become(caller)
+    directory = instance(mac, "colima-web")
+    directory.joinpath("colima.yaml").write_text('cpu: 2\ndisk: 60\nruntime: "docker"\nrootDisk: 20\n')
+    error = 'a=b | [end 0]\n"end"\nend'
+    found = {
+        "name": "colima-web", "status": "Running", "vmType": "qemu", "cpus": 2, "memory": 4294967296,
+        "disk": 20, "hostAgentPID": 12, "driverPID": 13, "errors": [error],
+    }  # fmt: skip
+    answer = [{"name": "colima", "status": "Stopped"}, found, {"name": "colima-web-2", "status": "Broken"}]
+    (mac.root / "list").write_text("".join(json.dumps(each) + "\n" for each in answer))
+    mac.brewed("limactl", f"cat; echo 'end' >&2; cat '{mac.root}/list'")
+    assert profile(mac, "web") == ProfileState(
+        home=str(mac.home), instance="colima-web", state_dir=True, other_dir=None, data_disk=False,
+        provisioned=True, status="Running", vm_type="qemu", runtime="docker", cpus=2, memory=4294967296,
+        disk=60, host_agent_pid=12, driver_pid=13, errors=(error.replace("\n", "?"),),
+    )  # fmt: skip
+    assert mac.env("limactl")["LIMA_HOME"] == f"{mac.home}/.colima/_lima"
+    assert "XDG_CONFIG_HOME" not in mac.env("limactl")
+
+
+@pytest.mark.parametrize("body", ["exit 1", "echo '{}'; exit 1", "exec sleep 300"])
+def test_a_limactl_that_fails_or_hangs_is_unknown_and_not_absent(mac: Mac, body: str) -> None:
+    instance(mac)
+    mac.brewed("limactl", body)
+    start = time.monotonic()
+    assert profile(mac, edits={'"$2" 30 ': '"$2" 0.3 '}) is None
+    assert time.monotonic() - start < 5
+
+
+@pytest.fixture
+def log(mac: Mac) -> Path:
+    mac.stat()
+    return mac.root / "a log"
+
+
+def part(mac: Mac, log: Path, offset: int = 0, env: dict[str, str] | None = None) -> LogPart:
+    done = mac.run("facts/log", log, offset, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    return Log().process(lines(done))
+
+
+def test_a_log_in_a_place_of_somebody_elses_is_not_read(mac: Mac, log: Path) -> None:
+    """Nor is anything of one whose place alone is asked for."""
+    log.write_text("secret\n")
+    assert part(mac, log, -1) == LogPart(0, ())
+    mac.stat({mac.root: "Directory:501:alice:755"})
+    assert part(mac, log) == LogPart(
+        0, (), exposed=f"{mac.root} is alice's, who could put something else in its place"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "one\n", "one\n\ntwo", "end\n|end\nsize=7\n[end 0]\n a=b\n"])
+def test_a_logs_lines_come_back_as_they_are(mac: Mac, log: Path, text: str) -> None:
+    log.write_text(text)
+    assert part(mac, log) == LogPart(len(text), tuple(text.removesuffix("\n").split("\n")) if text else ())
+
+
+def test_a_log_is_read_from_where_one_was(mac: Mac, log: Path) -> None:
+    log.write_text("one\n")
+    size = part(mac, log).size
+    assert part(mac, log, size) == LogPart(4, ())
+    log.write_text("one\ntwo\nthree\n")
+    assert part(mac, log, size) == LogPart(14, ("two", "three"))
+
+
+def test_a_log_that_became_shorter_is_read_from_its_beginning(mac: Mac, log: Path) -> None:
+    log.write_text("new\n")
+    assert part(mac, log, 5000) == LogPart(4, ("new",))
+
+
+def test_of_a_long_log_the_end_is_read(mac: Mac, log: Path) -> None:
+    log.write_text("".join(f"{number:099}\n" for number in range(2000)))
+    found = part(mac, log)
+    assert found.size == 200_000
+    assert found.lines[-1] == f"{1999:099}"
+    assert 60_000 < sum(len(line) + 1 for line in found.lines) <= 65_536 + 1
+    assert all(re.fullmatch(r"\d+", line) for line in found.lines)
+
+
+@pytest.mark.parametrize("locale", ["", "en_US.UTF-8"])
+def test_a_log_cut_within_a_character_is_still_text(mac: Mac, log: Path, locale: str) -> None:
+    # pyinfra reads UTF-8 and nothing else, and a Mac's sed wants it too, where the locale says so.
+    gnu = shutil.which("sed")
+    mac.tool(
+        "/usr/bin/sed",
+        f"""case ${{LC_ALL:-${{LC_CTYPE:-${{LANG:-}}}}}} in *UTF-8) exec {sys.executable} -ISc '
+import subprocess, sys
+text = sys.stdin.buffer.read()
+try: text.decode()
+except UnicodeDecodeError: sys.exit("sed: RE error: illegal byte sequence")
+sys.exit(subprocess.run(["{gnu}", *sys.argv[1:]], input=text).returncode)' "$@" ;; esac
+        exec {gnu} "$@" """,
+    )
+    log.write_bytes("ü".encode() * 40_000 + b"\nlast\n")
+    assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1] == "last"
+    log.write_bytes("ü".encode() * 40_001 + b"last\n")
+    assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1].endswith("ülast")
