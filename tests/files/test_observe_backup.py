@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from facts.backup import Backups, Contents, ProfileContents, Unfinished, Unit
 from facts.colima import ColimaProfile
 from tests.files.conftest import Mac, lines
 from tests.files.resets import TWO, Home, said
-
-pytestmark = pytest.mark.parametrize("mac", ["bash"], indirect=True)
 
 
 def contents(mac: Mac, home: Home, *more: object) -> Contents:

@@ -23,7 +23,6 @@ from tests.files.resets import (
 )
 from tests.files.test_set_aside import STEPS
 
-pytestmark = pytest.mark.parametrize("mac", ["bash"], indirect=True)
 PARTS = ("profile", "instance", "disk", "store.json")
 
 

@@ -25,7 +25,6 @@ from tests.files.resets import (
     untouched,
 )
 
-pytestmark = pytest.mark.parametrize("mac", ["bash"], indirect=True)
 UNITS = pytest.mark.parametrize("unit", [ONE, TWO], ids=["one volume", "two volumes"])
 # All steps are exhaustive; one in so many shows the corners.
 STEPS = pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.weekly), 14])

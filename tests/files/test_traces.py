@@ -12,7 +12,6 @@ from facts.traces import Traces, TracesState
 from tests.files.conftest import LABEL, Mac, lines
 from tests.files.resets import IMPATIENT, Launchd
 
-pytestmark = pytest.mark.parametrize("mac", ["bash"], indirect=True)
 PULSE = f"{LABEL}.pulse"
 
 
@@ -43,7 +42,7 @@ class Left:
             *(self.own, Path(f"{self.own}.1.gz")),
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("")
+            path.write_text("/Library/ColimaPulse/")
         self.others = [Path(f"{self.log}.txt"), mac.root / "log/colima.logs", self.caches.parent / "colima/x"]
         for path in self.others:
             path.parent.mkdir(exist_ok=True)
@@ -131,10 +130,12 @@ def test_root_touches_nothing_where_the_user_writes(left: Left) -> None:
 
 def test_another_installation_keeps_what_it_uses(left: Left) -> None:
     left.other("com.example.work")
+    (left.support / f"diagnostics/{LABEL}-20261122-101530.txt").write_text("")
     found = left.see()
     assert found.others == ("com.example.work",)
     mine = [left.support / f"etc/{LABEL}.conf", left.support / "state" / LABEL, left.run_dir / LABEL]
-    assert found.paths[:3] == tuple(map(str, mine))
+    mine.append(left.support / f"diagnostics/{LABEL}-20261122-101530.txt")
+    assert found.paths[:4] == tuple(map(str, mine))
     assert str(left.log) in found.paths
     left.other("com.example.work", f"/Library/ColimaPulse/bin/launch</string><string>{left.log}")
     assert not [path for path in left.see().paths if path.startswith(str(left.log))]
