@@ -128,7 +128,6 @@ class Home:
         log = mac.root / "var/log/colima.log"
         log.parent.mkdir(parents=True)
         log.touch()
-        (mac.root / "var/run").mkdir()
         mac.configure(profile=profile)
         self.plist = mac.root / f"Library/LaunchDaemons/{LABEL}.plist"
         self.plist.write_text("<plist/>")

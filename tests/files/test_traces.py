@@ -23,7 +23,6 @@ class Left:
         mac.become("root")
         mac.link("grep")
         mac.stat({mac.home: "Directory:501:alice:700"})
-        (mac.root / "var/run").mkdir(parents=True)
         self.log = mac.root / "log/colima.log"
         mac.configure(log=self.log)
         self.launchd = Launchd(mac)
