@@ -11,7 +11,7 @@ from pathlib import Path
 from pyinfra import config, host, inventory, logger
 from pyinfra.context import ctx_host
 
-from deploys import preflight
+from deploys import faults, preflight
 from operations import (
     colima,
     containers,
@@ -88,7 +88,7 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
         name="Keep Colima loaded in launchd",
         label=label,
         plist=daemon_plist(settings, target.user.home, target.mac.homebrew.prefix),
-        restart=settings.restart or target.replaced,
+        restart=target.restart,
         milestones=target.milestones,
     )
 
@@ -150,7 +150,7 @@ summary.at_end()
 installers = installer.read(Path("containers"))
 target = preflight.check(host, host.data.dict(), inventory.get_override_data(), installers)
 if target:
-    for warning in [*preflight.warnings(target.settings, target.mac), *installers.warnings]:
+    for warning in [*faults.warnings(target.settings, target.mac), *installers.warnings]:
         host.log(warning, logger.warning)
     if not is_read():
         preflight.look_ahead(target)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pyinfra.api import Host
 
-from deploys import preflight
 from deploys.diagnostics import mask, secrets_of
+from deploys.faults import log_faults, mac_faults, warnings
 from facts.colima import (
     RUNNING,
     ColimaProfile,
@@ -347,7 +347,7 @@ def _warnings(
 ) -> Iterator[Finding]:
     """What does not make a host unhealthy, today."""
     if seen.mac is not None:
-        yield from map(Finding, preflight.warnings(settings, seen.mac))
+        yield from map(Finding, warnings(settings, seen.mac))
         free = seen.mac.volume_free
         if free is not None and free < LOW_ON_HOST:
             yield Finding(
@@ -360,7 +360,7 @@ def _warnings(
             "or remove images and volumes"
         )
     if seen.log is not None:
-        yield from map(Finding, preflight.log_faults(settings, seen.log))
+        yield from map(Finding, log_faults(settings, seen.log))
     if seen.log is not None and seen.log.size > settings.log_max_mb * 1_000_000:
         yield Finding(f"{settings.log_path} has {seen.log.size / 1e6:.0f} MB, above LOG_MAX_MB")
     if (colima := _colima(seen)) is not None and colima.outdated:
@@ -474,13 +474,13 @@ def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Ins
     mac, job, pulse_job, pulse = together(
         (Mac, {}),
         (LaunchdJob, {"label": label}),
-        (LaunchdJob, {"label": pulse_label(label), "runs": "pulse"}),
+        (LaunchdJob, {"label": pulse_label(label)}),
         (Pulse, {"label": label}),
     )
     if mac is None and (why := internals.failure(host)):
         return Report(host.name, UNKNOWN, (Finding(why),))
     if mac is not None and mac.kernel != "Darwin":
-        return Report(host.name, UNKNOWN, tuple(map(Finding, preflight.mac_faults(settings, mac))))
+        return Report(host.name, UNKNOWN, tuple(map(Finding, mac_faults(settings, mac))))
     start = settings.wait_qemu_max + settings.wait_docker_api_max
     found, engine, guest, log, program, diagnosis = together(
         (ColimaProfile, where),

@@ -72,7 +72,7 @@ class FakeHost:
     def get_fact(self, fact: Any, **arguments: Any) -> Any:
         arguments.pop("_ignore_errors", None)
         if together := getattr(fact, "asked", ()):  # of operations.util.ahead.joined()
-            return [self.get_fact(each, **given) for each, given in together]
+            return [self.get_fact(each, **given, **arguments) for each, given in together]
         value = self.facts[fact]
         return value(**arguments) if callable(value) else value
 

@@ -9,7 +9,6 @@ from typing import Any
 import pexpect
 import pytest
 
-from files import text
 from tests.checkout import PYINFRA
 from tests.e2e.looking import LABEL, Deployed, is_loaded, job_pid, ping
 from tests.mac.machine import Mac
@@ -64,60 +63,56 @@ def test_homebrews_agent_while_nobody_is_logged_in_is_moved_away(deployed: Deplo
     assert deployed.run("-y", "--json").changed == []
 
 
-def test_a_daemon_of_another_name_that_starts_our_profile_is_removed(deployed: Deployed) -> None:
+def test_daemons_that_start_our_profile_are_removed(deployed: Deployed) -> None:
+    """By the original's su, by Lima itself, and one that is loaded without a file."""
     mac = deployed.mac
     line = "unset XDG_CONFIG_HOME; export HOME=/Users/alice; exec colima start --profile default --foreground"
-    path = define(mac, DAEMONS, "com.example.docker", "/usr/bin/su", "-", "alice", "-c", line)
-    mac.run(["launchctl", "bootstrap", "system", path])
+    su = define(mac, DAEMONS, "com.example.docker", "/usr/bin/su", "-", "alice", "-c", line)
+    lima = define(
+        mac,
+        DAEMONS,
+        "io.lima-vm.daemon.colima",
+        *("/opt/homebrew/bin/limactl", "start", "colima", "--foreground"),
+        UserName="alice",
+        EnvironmentVariables={"LIMA_HOME": "/Users/alice/.colima/_lima"},
+    )
+    gone = define(mac, DAEMONS, "com.example.gone", COLIMA, "start", "default", UserName="alice")
+    for path in (su, gone):
+        mac.run(["launchctl", "bootstrap", "system", path])
+    mac.path(gone).unlink()
     run = deployed.run("-y")
     assert run.status == 0, run.output
     assert not is_loaded(mac, "com.example.docker")
-    assert path in kept(mac)
+    assert not is_loaded(mac, "com.example.gone")
+    assert {su, lima} <= set(kept(mac))
     assert ping(mac) == "200"
 
 
-def test_a_job_loaded_without_a_file_is_unloaded(deployed: Deployed) -> None:
+NOT_OURS: list[tuple[tuple[str, ...], dict[str, str], str]] = [
+    ((COLIMA, "start", "-p", "colima-work"), {"UserName": "alice"}, "it starts profile work"),
+    ((COLIMA, "start"), {"UserName": "admin"}, "it runs as admin"),
+    ((COLIMA, "start"), {}, "it runs as root"),
+    (("/usr/local/bin/start-colima.sh",), {"UserName": "alice"}, "what it runs is not known"),
+    (("/opt/homebrew/bin/limactl", "start", "colima"), {"UserName": "alice"}, "what it runs is not known"),
+]
+
+
+def test_what_is_not_ours_to_remove_is_mentioned(deployed: Deployed) -> None:
     mac = deployed.mac
-    path = define(mac, DAEMONS, "com.example.gone", COLIMA, "start", "default", UserName="alice")
-    mac.run(["launchctl", "bootstrap", "system", path])
-    mac.path(path).unlink()
-    run = deployed.run("-y")
-    assert run.status == 0, run.output
-    assert not is_loaded(mac, "com.example.gone")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "keys", "why"),
-    [
-        ((COLIMA, "start", "--profile=work"), {"UserName": "alice"}, "it starts profile work"),
-        ((COLIMA, "start", "-p", "colima-work"), {"UserName": "alice"}, "it starts profile work"),
-        ((COLIMA, "start"), {"UserName": "admin"}, "it runs as admin"),
-        ((COLIMA, "start"), {}, "it runs as root"),
-        (("/usr/local/bin/start-colima.sh",), {"UserName": "alice"}, "not known to start Colima"),
-        (("/opt/homebrew/bin/limactl", "start", "colima"), {"UserName": "alice"}, "not known"),
-    ],
-)
-def test_what_is_not_ours_to_remove_is_mentioned(
-    deployed: Deployed, arguments: tuple[str, ...], keys: dict[str, str], why: str
-) -> None:
-    mac = deployed.mac
-    path = define(mac, DAEMONS, "com.example.other", *arguments, **keys)
-    run = deployed.run("-y")
-    assert run.status == 0, run.output
-    assert "left alone: com.example.other" in run.output
-    assert why in run.output
-    assert mac.path(path).exists()
-    assert deployed.run("-y", "--json").changed == []
-
-
-def test_a_link_and_an_unreadable_file_are_mentioned(deployed: Deployed) -> None:
-    mac = deployed.mac
+    paths = [
+        define(mac, DAEMONS, f"com.example.{number}", *arguments, **keys)
+        for number, (arguments, keys, _) in enumerate(NOT_OURS)
+    ]
     target = define(mac, "/private/var/root", "com.example.linked", COLIMA, "start", UserName="alice")
     mac.run(["/bin/ln", "-s", target, f"{DAEMONS}/com.example.colima.plist"])
     mac.path(f"{DAEMONS}/broken-colima.plist").write_text("<?xml version='1.0'?><plist><dict>colima")
-    run = deployed.run("-y")
-    assert "it is a symbolic link" in run.output
-    assert "it cannot be read" in run.output
+    run = deployed.run("-y", "--json")
+    assert (run.status, run.changed) == (0, []), run.output
+    for number, (_, _, why) in enumerate(NOT_OURS):
+        assert f"left alone: com.example.{number} ({paths[number]}): {why}" in run.output
+        assert mac.path(paths[number]).exists()
+    assert f"a job ({DAEMONS}/com.example.colima.plist): it is a symbolic link" in run.output
+    assert f"a job ({DAEMONS}/broken-colima.plist): it cannot be read" in run.output
     assert mac.path(f"{DAEMONS}/broken-colima.plist").exists()
 
 
@@ -159,10 +154,11 @@ def test_what_a_user_can_put_among_the_agents_harms_nobody(deployed: Deployed, s
     mac.path(admins).unlink()
 
 
-def move_aside(mac: Mac, path: str) -> str:
-    """What a deploy does with a rival's file, after it has looked; with what it says of its failure."""
-    command = ["/bin/sh", "-c", text("move-aside"), "move-aside", path, "/Users/alice/colima-pulse-backups/x"]
-    done = mac.run([*command, "alice"], check=False)
+def remove_job(mac: Mac, label: str) -> str:
+    """What a deploy does with a rival, after it has looked; with what it says of its failure."""
+    uid = mac.user("alice").uid
+    words = [LABEL, f"gui/{uid}", label, f"{AGENTS}/{label}.plist", "/Users/alice/colima-pulse-backups"]
+    done = mac.run(["/Library/ColimaPulse/bin/remove-job", *words], check=False)
     assert done.returncode != 0
     return done.stderr
 
@@ -170,7 +166,7 @@ def move_aside(mac: Mac, path: str) -> str:
 def test_a_file_swapped_for_a_link_hands_nothing_over(deployed: Deployed, secret: bytes) -> None:
     mac = deployed.mac
     mac.run(["/bin/ln", "-s", SECRET, f"{AGENTS}/swapped.plist"], user="alice")
-    assert "not a regular file" in move_aside(mac, f"{AGENTS}/swapped.plist")
+    assert "not a regular file" in remove_job(mac, "swapped")
     assert secret not in alices(mac)
     assert mac.path(SECRET).read_bytes() == secret
 
@@ -180,7 +176,7 @@ def test_a_directory_swapped_for_a_link_to_roots_removes_nothing_there(deployed:
     path = define(mac, DAEMONS, "com.example.admins", "/bin/sleep", "9")
     mac.run(["/bin/mv", AGENTS, f"{AGENTS}.aside"], user="alice")
     mac.run(["/bin/ln", "-s", DAEMONS, AGENTS], user="alice")
-    move_aside(mac, f"{AGENTS}/com.example.admins.plist")
+    remove_job(mac, "com.example.admins")
     run = deployed.run("-y")
     mac.run(["/bin/rm", AGENTS], user="alice")
     mac.run(["/bin/mv", f"{AGENTS}.aside", AGENTS], user="alice")
@@ -210,20 +206,6 @@ def test_false_leaves_them(deployed: Deployed) -> None:
     assert (run.status, run.changed) == (0, [])
     assert "left alone: homebrew.mxcl.colima" in run.output
     assert mac.path(path).exists()
-
-
-def test_lima_in_colimas_home_is_recognised(deployed: Deployed) -> None:
-    mac = deployed.mac
-    path = define(
-        mac,
-        DAEMONS,
-        "io.lima-vm.daemon.colima",
-        *("/opt/homebrew/bin/limactl", "start", "colima", "--foreground"),
-        UserName="alice",
-        EnvironmentVariables={"LIMA_HOME": "/Users/alice/.colima/_lima"},
-    )
-    assert deployed.run("-y").status == 0
-    assert path in kept(mac)
 
 
 @pytest.mark.parametrize(("answer", "stays"), [("n", True), ("", False)])

@@ -1,6 +1,6 @@
 """What launchd says to launchctl: launchctl(1)'s verbs as macOS 12 to 26 answer them.
 
-As on macOS launchd itself formats what `print` shows, so the client (overlay/bin/launchctl) is
+As on macOS launchd itself formats what `print` shows, so the client (overlay/usr/bin/launchctl) is
 thin. The exit status is launchd's error number. Where recordings disagree, the harsher reading is
 taken.
 
@@ -140,7 +140,7 @@ class Reply:
     become: list[str] = field(default_factory=list)
 
     def as_bytes(self) -> bytes:
-        """As the client reads it (overlay/bin/launchctl): code and lengths on a line, then the texts."""
+        """As the client reads it (overlay/usr/bin/launchctl): code and lengths on a line, then the texts."""
         out, err = self.out.encode(), self.err.encode()
         become = "\0".join(self.become).encode()
         return f"{self.code} {len(out)} {len(err)}\n".encode() + out + err + become

@@ -8,7 +8,8 @@ is in launchctl.py. As in launchd, one thread does everything: no call here may 
 
 Faults: `never-spawn` (count: so many bootstrapped jobs stay idle until a kickstart), `btm-161`
 (Background Task Management forbids every job, at boot too), `console-user` (its content is the user
-who is logged in at the screen; Mac.log_in sets it).
+who is logged in at the screen; Mac.log_in sets it), `bootout-lingers` (seconds: so long after a bootout,
+when `print` already says 113, bootstrap goes on answering 5, as real Macs do for 25 s and more).
 """
 
 from __future__ import annotations
@@ -368,6 +369,7 @@ class Domain:
         self.name = name
         self.uid = uid
         self.jobs: dict[str, Job] = {}
+        self.left: dict[str, float] = {}  # label -> when it was last booted out, or ended so
         suffix = f".{uid}" if uid else ""
         self._file = STORE / f"disabled{suffix}.plist"
         self.overrides: dict[str, bool] = {}  # label -> disabled; survives everything
@@ -390,6 +392,8 @@ class Domain:
             raise RefusedError(161, f"{path}: Service cannot be launched because of BTM policy")
         if plist["Label"] in self.jobs:  # loaded, or still draining
             raise RefusedError(5)
+        if now < self.left.get(plist["Label"], now) + float(read_fault("bootout-lingers") or 0):
+            raise RefusedError(5)
         job = Job(plist, str(path), self)
         self.jobs[job.label] = job
         job.load(now)
@@ -409,6 +413,7 @@ class Domain:
     def drop(self, job: Job) -> None:
         if self.jobs.get(job.label) is job:
             del self.jobs[job.label]
+            self.left[job.label] = time.monotonic()
 
 
 class Launchd:
@@ -464,7 +469,7 @@ class Launchd:
         from tests.mac import launchctl
 
         credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _, uid, _ = struct.unpack("3i", credentials)
+        pid, uid, _ = struct.unpack("3i", credentials)
         client.setblocking(True)
         client.settimeout(5)
 
@@ -473,6 +478,9 @@ class Launchd:
                 client.sendall(reply.as_bytes())
 
         terminal, directory, *argv = os.fsdecode(request).split("\0")
+        with (RECORDS / "commands.log").open("a", errors="surrogateescape") as record:
+            words = (word.replace("\n", " ") for word in ("launchctl", *argv))
+            record.write("\t".join([str(uid), str(pid), *words]) + "\n")
         self.update_gui()
         try:
             launchctl.Client(self, uid, argv, directory, terminal == "1", send).serve()

@@ -82,8 +82,14 @@ def test_prompt_asks_where_somebody_reads(
     asked: int,
 ) -> None:
     questions: list[str] = []
+
+    def ask(question: str, *, default: bool) -> bool:
+        assert default
+        questions.append(question)
+        return yes
+
     monkeypatch.setattr(rivals, "is_read", lambda: reads)
-    monkeypatch.setattr(terminal, "ask", lambda question, default: bool(questions.append(question)) or yes)
+    monkeypatch.setattr(terminal, "ask", ask)
     got, host = commands(
         rivals.removed, {Definitions: [SERVICE]}, executing=executing, clean="prompt", **ARGUMENTS
     )

@@ -266,7 +266,7 @@ class HostAgent:
                 say(f"Forwarding TCP from 0.0.0.0:{port} to 0.0.0.0:{port}")
                 arguments = (listener, port)
                 threading.Thread(target=self.accept, args=arguments, daemon=True).start()
-            self.stopping.wait(0.5)
+            self.stopping.wait(1)
 
     def accept(self, listener: socket.socket, port: int) -> None:
         while True:
@@ -343,8 +343,8 @@ class HostAgent:
 
     def wait_for_machine(self) -> None:
         process = self.qemu or (self.power.process if self.power is not None else None)
-        while process is not None and process.poll() is None:
-            time.sleep(0.02)
+        if process is not None:
+            process.wait()
 
     def leave(self) -> None:
         """What a host agent takes with it; after a crash of QEMU its sockets stay.

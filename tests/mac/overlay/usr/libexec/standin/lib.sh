@@ -10,8 +10,7 @@ newline='
 '
 tab='	'
 
-# record NAME ARGUMENT...: one line in commands.log, `epoch TAB uid TAB pid TAB argv...`.
-# dash has neither the time nor its uid: the first costs a date, the second is in /proc.
+# record NAME ARGUMENT...: one line in commands.log, `uid TAB pid TAB argv...`.
 record() {
     [ -w "$STANDIN_DB/commands.log" ] || return 0
     line=$$
@@ -26,7 +25,7 @@ record() {
         line=$line$tab$word
     done
     my_uid
-    printf '%s\t%s\t%s\n' "$("$STANDIN_GNU/date" +%s)" "$uid" "$line" 2>/dev/null >>"$STANDIN_DB/commands.log" || :
+    printf '%s\t%s\n' "$uid" "$line" 2>/dev/null >>"$STANDIN_DB/commands.log" || :
 }
 
 # my_uid: sets uid to the effective user id, without a process.
@@ -46,14 +45,6 @@ by_the_clock() {
     done <"$STANDIN_DB/clock"
     moment=$(($1 + offset))
     : "$moment" # who sources this file reads it
-}
-
-# need_root TEXT STATUS
-need_root() {
-    my_uid
-    [ "$uid" = 0 ] && return
-    printf '%s\n' "$1"
-    exit "$2"
 }
 
 # machine: the facts of this Mac, as core wrote them at boot.
@@ -109,39 +100,4 @@ gnu() {
     POSIXLY_CORRECT=1
     export POSIXLY_CORRECT
     exec "$STANDIN_GNU/$name" "$@"
-}
-
-# The power settings of a source, ac or battery, one `key value` a line in $STANDIN_DB/pmset.SOURCE; what is not there is
-# as a Mac mini comes.
-power_defaults='standby 0
-Sleep On Power Button 1
-autorestart 0
-powernap 1
-networkoversleep 0
-disksleep 10
-sleep 1
-ttyskeepawake 1
-displaysleep 10
-tcpkeepalive 1
-womp 1'
-
-# power KEY SOURCE: its value, or nothing
-power() {
-    [ -r "$STANDIN_DB/pmset.$2" ] && while read -r key value; do
-        [ "$key" = "$1" ] && printf '%s\n' "$value" && return
-    done <"$STANDIN_DB/pmset.$2"
-    printf '%s\n' "$power_defaults" | while read -r line; do
-        [ "${line% *}" != "$1" ] || printf '%s\n' "${line##* }"
-    done
-}
-
-# set_power KEY VALUE SOURCE
-set_power() {
-    {
-        printf '%s %s\n' "$1" "$2"
-        [ -r "$STANDIN_DB/pmset.$3" ] && while read -r key value; do
-            [ "$key" = "$1" ] || printf '%s %s\n' "$key" "$value"
-        done <"$STANDIN_DB/pmset.$3"
-    } >"$STANDIN_DB/pmset.$$"
-    "$STANDIN_GNU/mv" -f "$STANDIN_DB/pmset.$$" "$STANDIN_DB/pmset.$3"
 }

@@ -1,0 +1,200 @@
+"""A host is checked as a whole: everything that is wrong is said at once, and nothing was touched."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyinfra.api import DeployError
+from pyinfra.context import ctx_host, ctx_state
+
+from deploys import preflight
+from deploys.preflight import Target, check, settings_of
+from facts.backup import Backups
+from facts.colima import ColimaProfile, Log, LogPart
+from facts.mac import Mac, NoUser, User
+from operations.util import internals, terminal
+from operations.util.installer import Installers, parse
+from tests.conftest import RunOperation
+from tests.deploys.test_faults import ALICE, BREW, MINI, PROFILE, UNIT
+from tests.deploys.test_faults import settings as parsed
+from tests.fakes import FakeHost, fake_state, words
+
+FACTS: dict[str, Any] = {"mac": Mac, "user": User, "profile": ColimaProfile, "log": Log, "backups": Backups}
+DATA: dict[str, Any] = {"homebrew_user": "alice"}
+NO_INSTALLERS = Installers((), (), ())
+
+
+def host_with(**facts: Any) -> Any:
+    good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogPart(0, ())}
+    return FakeHost(good | {FACTS[name]: value for name, value in facts.items()})
+
+
+@contextmanager
+def loading(host: Any, **state: Any) -> Iterator[None]:
+    """pyinfra's context while a deploy is loaded."""
+    try:
+        with ctx_host.use(host), ctx_state.use(fake_state(executing=False, **state)):
+            yield
+    finally:
+        ctx_host.reset()
+        ctx_state.reset()
+
+
+def on(
+    host: Any, data: dict[str, Any], installers: Installers = NO_INSTALLERS, **state: Any
+) -> Target | None:
+    """Check a host; all data is from --data."""
+    with loading(host, **state):
+        return check(host, data, data, installers)
+
+
+def refused(data: dict[str, Any], installers: Installers = NO_INSTALLERS, **facts: Any) -> str:
+    with pytest.raises(DeployError) as error:
+        on(host_with(**facts), data, installers)
+    assert "mini: nothing was touched" in str(error.value)
+    return str(error.value)
+
+
+def test_a_good_host() -> None:
+    target = on(host_with(), DATA | {"colima_cpus": "4"})
+    assert target is not None
+    assert target.settings == parsed(colima_cpus=4)
+    assert (target.mac, target.user, target.profile) == (MINI, ALICE, PROFILE)
+
+
+def test_all_faults_in_one_message() -> None:
+    """The settings' own, the installers', and what the Mac, the user, the log and the profile say."""
+    web, _ = parse("00-web", b"docker run --name web nginx\n")
+    assert web is not None
+    said = refused(
+        DATA
+        | {"colima_cpus": "0", "colima_memory": "lots", "label": "a b", "colima_disk": 10, "only": "wbe"},
+        Installers((web,), ("containers/b:1: there is no command in it",), ()),
+        mac=replace(MINI, macos="12.0"),
+        user=replace(ALICE, home_present=False),
+        log=lambda path, offset: LogPart(0, (), "/a is bob's" if offset == -1 else None),
+        profile=replace(PROFILE, vm_type="vz"),
+    )
+    for each in (
+        "COLIMA_CPUS",
+        "COLIMA_MEMORY",
+        "LABEL",
+        "COLIMA_DISK",
+        "12.0",
+        "/Users/alice",
+        "vz",
+        "bob's",
+    ):
+        assert each in said
+    assert "containers/b:1" in said
+    assert "ONLY: 'wbe'; no installer's name; there is web (containers/00-web)" in said
+    assert said.count("\n  - ") == 10
+
+
+def test_among_several_hosts_one_is_its_own_failed_operation(
+    monkeypatch: pytest.MonkeyPatch, commands: RunOperation
+) -> None:
+    asked: list[Any] = []
+    untouched = preflight.untouched
+    monkeypatch.setattr(preflight, "untouched", lambda **arguments: asked.append(arguments))
+    host = host_with(profile=replace(PROFILE, vm_type="vz"))
+    host.name = "refused"
+    assert on(host, DATA, hosts=2) is None
+    assert asked[0]["name"] == "Preflight"
+    assert "vz" in asked[0]["faults"][0]
+    assert internals.refusal(host) == tuple(asked[0]["faults"])
+    got, _ = commands(untouched, {}, faults=["a", "b"])
+    assert [words(each) for each in got] == [["refuse", "nothing was touched.", "  - a", "  - b"]]
+
+
+def test_a_reset_that_nobody_can_confirm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "is_there", lambda: False)
+    reset = DATA | {"full_reset": True}
+    said = refused(reset | {"colima_cpus": "0"})
+    assert "force_yes=true" in said
+    assert "COLIMA_CPUS" in said
+    # What is only previewed is not refused.
+    for target in (on(host_with(), reset, reads=True), on(host_with(), reset | {"force_yes": True})):
+        assert target is not None
+        assert (target.replaced, target.first_start) == (True, True)
+
+
+def test_danger_in_an_inventory_is_passed_over() -> None:
+    host = host_with()
+    with loading(host):
+        target = check(host, DATA | {"full_reset": True}, DATA, NO_INSTALLERS)
+    assert target is not None
+    assert not target.settings.full_reset
+    assert "full_reset" in host.said
+
+
+def test_the_settings_of_a_deploy_file_that_makes_nothing_anew() -> None:
+    host, asked, wrong = host_with(), {"lines": 7}, {"lines": "many", "follow": "x"}
+    with loading(host):
+        found = settings_of(host, DATA | asked | {"delete_vm": True}, asked)
+        with pytest.raises(DeployError, match=r"(?s)mini: nothing was touched.*LINES.*FOLLOW"):
+            settings_of(host, DATA | wrong, wrong)
+    assert found is not None
+    assert (found.lines, found.delete_vm) == (7, False)
+    assert "delete_vm in an inventory is ignored" in host.said
+
+
+def test_what_a_restore_checks() -> None:
+    facts: dict[str, Any] = {
+        "profile": replace(PROFILE, vm_type="vz"),
+        "backups": lambda **asked: [UNIT] if asked["backup"] == "/Users/alice/b" else None,
+    }
+    target = on(host_with(**facts), DATA | {"restore": "default-1", "backup_dir_base": "b"})
+    assert target is not None
+    assert (target.replaced, target.first_start) == (True, False)
+    assert target.place.unit.startswith("/Users/alice/b/default-2")
+    assert "default-1" in refused(DATA | {"restore": "default-2", "backup_dir_base": "b"}, **facts)
+
+
+NOBODYS = replace(MINI, homebrew=replace(BREW, owner=None))
+
+
+@pytest.mark.parametrize(
+    ("data", "facts", "says", "not_says"),
+    [
+        ({"colima_cpus": "0"}, {"mac": replace(MINI, kernel="Linux")}, ["Linux", "COLIMA_CPUS"], "Lima"),
+        (DATA | {"colima_cpus": "0"}, {"mac": None}, ["what this Mac is", "COLIMA_CPUS"], "Lima"),
+        ({"homebrew_user": ""}, {}, ["HOMEBREW_USER: not set", "HOMEBREW_USER=alice"], "Lima"),
+        ({"homebrew_user": "root"}, {}, ["'root'"], "HOMEBREW_USER=alice"),
+        ({}, {"mac": NOBODYS}, ["HOMEBREW_USER: not set"], "HOMEBREW_USER="),
+        # What Lima says does not count without a user, and a name that is refused never reaches a command.
+        (DATA, {"user": NoUser(), "profile": None}, ["'alice'"], "Lima"),
+        (DATA, {"user": None, "profile": None}, ["'alice'"], "Lima"),
+        ({"homebrew_user": "$(id)"}, {"user": lambda user: pytest.fail("asked")}, ["$(id)"], "Lima"),
+    ],
+)
+def test_where_it_ends(data: dict[str, Any], facts: dict[str, Any], says: list[str], not_says: str) -> None:
+    said = refused(data, **facts)
+    assert all(each in said for each in says)
+    assert not_says not in said
+
+
+def test_only_lima_is_asked_with_sudo() -> None:
+    """All are asked at once, and only one of them may ask for sudo's password."""
+    asked = {}
+
+    def ask(fact: str, value: object) -> Any:
+        return lambda **arguments: asked.update({fact: arguments.get("_sudo")}) or value
+
+    on(host_with(mac=ask("mac", MINI), user=ask("user", ALICE), profile=ask("profile", PROFILE)), DATA)
+    assert asked == {"mac": False, "user": False, "profile": None}
+
+
+def test_commands_travel_fast() -> None:
+    with socket.socket() as wire:
+        transport = SimpleNamespace(sock=wire, is_active=lambda: True)
+        host = host_with()
+        host.connector = SimpleNamespace(client=SimpleNamespace(get_transport=lambda: transport))
+        on(host, DATA)
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
