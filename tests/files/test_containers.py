@@ -218,6 +218,13 @@ def test_the_text_is_run_as_it_is(mac: Mac, text: str) -> None:
     assert done.stdout == f"{text}\n", "it gets no input"
 
 
+def test_what_is_shown_is_text(mac: Mac) -> None:
+    """A terminal would obey the rest; and a pipeline of the text's ends as it does elsewhere."""
+    docker(mac, r"printf 'a\tb\033]52;c;x\007\302\233\303\244\344\r\n'")
+    done = install(mac, f"yes | head -n 1\n{TEXT}", kind="smoke")
+    assert (done.returncode, done.stdout) == (0, "y\na\tb?]52;c;x??ä?\n")
+
+
 def test_the_text_has_a_deadline_and_leaves_the_lock(mac: Mac) -> None:
     done = install(mac, "echo first\n/bin/sleep 300\n", edits={" 3600 ": " 0.3 "})
     said = ["first", "the installer did not end within 0.3 s", "diagnostics"]
@@ -396,6 +403,12 @@ def test_a_start_that_fails(mac: Mac) -> None:
     assert "--data reinstall=web makes it anew" in done.stderr
     docker(mac, start=EOF)
     assert "tried 3 times" in start(mac).stderr
+    docker(mac, start="exec sleep 300")
+    done = mac.run("bin/start-container", LABEL, "web", 3, edits={**EDITS, "engine 120 ": "engine 0.3 "})
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1,
+        "docker container start did not end within 0.3 s",
+    )
 
 
 # Removing
