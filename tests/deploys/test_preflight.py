@@ -125,6 +125,16 @@ def test_a_reset_that_nobody_can_confirm(monkeypatch: pytest.MonkeyPatch) -> Non
         assert (target.replaced, target.first_start) == (True, True)
 
 
+def test_a_prune_that_nobody_can_be_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "is_there", lambda: False)
+    prune = DATA | {"prune_mode": "aggressive", "restart": True}
+    assert "PRUNE_MODE: 'aggressive'" in refused(prune)
+    # Where nothing is started, and where it is only previewed, there is nothing to ask about.
+    for each in (prune | {"restart": False}, prune | {"force_yes": True}, prune | {"prune_mode": "images"}):
+        assert on(host_with(), each) is not None
+    assert on(host_with(), prune, reads=True) is not None
+
+
 def test_danger_in_an_inventory_is_passed_over() -> None:
     host = host_with()
     with loading(host):
