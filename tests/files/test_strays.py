@@ -133,8 +133,8 @@ def test_what_refuses_to_go_is_named_and_nothing_is_removed_under_it(
 
 
 def test_leftovers_alone(mac: Mac) -> None:
-    leave(mac, "default/docker.sock")
-    lock(mac, "/nowhere")
+    (dead,) = leave(mac, "default/docker.sock")
+    held = lock(mac, "/nowhere")
     done = remove(mac)
     assert done.returncode == 0
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == [
