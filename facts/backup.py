@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Lines, Record, read_lines
 from files import script_as
@@ -95,16 +94,9 @@ class ProfileContents(FactBase["Contents | None"]):
         Contents(parts=(Part("profile", "/Users/alice/.colima/default", 8), ...), others=("work",), ...)
     """
 
-    @override
     def command(self, user: str, profile: str, backup: str, other: str = "") -> StringCommand:
         return script_as(user, 900, "facts/contents", user, profile, backup, other)
 
-    @override
-    @staticmethod
-    def default() -> Contents | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> Contents | None:
         lines = read_lines(output)
         values = lines.values
@@ -144,16 +136,9 @@ class Backups(FactBase["list[Unit] | None"]):
         [Unit(name="default-20261122-101530", complete=True, profile="default", kib=20971520, ...)]
     """
 
-    @override
     def command(self, user: str, backup: str) -> StringCommand:
         return script_as(user, 900, "facts/backups", user, backup)
 
-    @override
-    @staticmethod
-    def default() -> list[Unit] | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> list[Unit] | None:
         if not read_lines(output).values.get("home"):
             return None

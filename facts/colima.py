@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, replace
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.launchd import NOT_FOUND, OK
 from facts.mac import elapsed_seconds
@@ -78,16 +77,9 @@ class ColimaProfile(FactBase["ProfileState | None"]):
         ProfileState(instance="colima", status="Running", vm_type="qemu", cpus=2, disk=20, ...)
     """
 
-    @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
         return script_as(user, 60, "facts/profile", user, profile)
 
-    @override
-    @staticmethod
-    def default() -> ProfileState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> ProfileState | None:
         lines = read_lines(output)
         values = lines.values
@@ -168,16 +160,9 @@ class Guest(FactBase["GuestState | None"]):
                    disk=Disk(size=63089479680, used=12884901888, free=46976204800))
     """
 
-    @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
         return script("facts/guest", user, profile)
 
-    @override
-    @staticmethod
-    def default() -> GuestState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> GuestState | None:
         lines = read_lines(output)
         values = lines.values
@@ -224,16 +209,9 @@ class Program(FactBase["ProgramState | None"]):
         ProgramState(version="0.10.3", linked=1763800000, now=1763900000, age=86400)
     """
 
-    @override
     def command(self, pid: int = 0) -> StringCommand:
         return script("facts/program", pid)
 
-    @override
-    @staticmethod
-    def default() -> ProgramState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> ProgramState | None:
         lines = read_lines(output)
         version = re.search(r"(?:^|/)Cellar/colima/([^/]+)/", lines.values.get("link", ""))
@@ -267,16 +245,9 @@ class Log(FactBase["LogState | None"]):
         LogState(size=2048)
     """
 
-    @override
     def command(self, path: str) -> StringCommand:
         return script("facts/log", path)
 
-    @override
-    @staticmethod
-    def default() -> LogState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> LogState:
         lines = read_lines(output)
         return LogState(lines.number("size") or 0, lines.values.get("exposed") or None)
@@ -311,16 +282,9 @@ class Strays(FactBase["StraysState | None"]):
         StraysState(supervised=False, processes=((4711, "colima start"),), stale=(), held_by=None)
     """
 
-    @override
     def command(self, user: str, profile: str, label: str) -> StringCommand:
         return script("facts/strays", user, profile, label)
 
-    @override
-    @staticmethod
-    def default() -> StraysState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> StraysState | None:
         lines = read_lines(output)
         launchctl = lines.required("launchctl")

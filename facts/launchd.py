@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, read_lines
 from files import script
@@ -198,16 +197,9 @@ class LaunchdJob(FactBase["JobState | None"]):
         JobState(loaded=True, disabled=False, state="running", pid=312, runs=1, ...)
     """
 
-    @override
     def command(self, label: str) -> StringCommand:
         return script("facts/job", label)
 
-    @override
-    @staticmethod
-    def default() -> JobState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> JobState | None:
         sections = _sections(output)
         label = "\n".join(sections["label"][1])
@@ -271,15 +263,8 @@ class Milestones(FactBase["dict[str, str] | None"]):
         {"log-offset": "1024", "verified": "5"}
     """
 
-    @override
     def command(self, label: str) -> StringCommand:
         return script("facts/milestones", label)
 
-    @override
-    @staticmethod
-    def default() -> dict[str, str] | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> dict[str, str]:
         return read_lines(output).values

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, read_lines
 from files import script
@@ -121,16 +120,9 @@ class Pulse(FactBase["PulseState | None"]):
         PulseState(state="well", reports=(BootReport("2026-11-22T10:04:37Z", 74, None, 2, 3),), ...)
     """
 
-    @override
     def command(self, label: str) -> StringCommand:
         return script("facts/pulse", label)
 
-    @override
-    @staticmethod
-    def default() -> PulseState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> PulseState:
         lines = read_lines(output)
         values = lines.values

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
-from typing_extensions import override
 
 from facts.backup import every
 from facts.util import Record, read_lines
@@ -36,16 +35,9 @@ class Traces(FactBase["TracesState | None"]):
         TracesState(paths=("/Library/ColimaPulse", "/var/run/colima-pulse", "/var/log/colima.log"))
     """
 
-    @override
     def command(self, user: str, label: str, log_path: str) -> StringCommand:
         return script("facts/traces", user, label, log_path)
 
-    @override
-    @staticmethod
-    def default() -> TracesState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> TracesState:
         lines = read_lines(output)
         resets = (value.split(" ", 1) for value in every(lines, "unfinished", fields=2))
