@@ -18,7 +18,6 @@ from files import script, script_as
 
 RUNNING = "Running"
 QEMU = "qemu"
-BROKEN = "Broken"
 
 HELD_BY = "held by "  # of a disk lock: files/lib
 
@@ -60,10 +59,6 @@ class ProfileState(Record):
     other_profiles: tuple[str, ...] = ()
     unfinished: str | None = None
 
-    @property
-    def exists(self) -> bool:
-        return self.status is not None
-
 
 class ColimaProfile(FactBase["ProfileState | None"]):
     """
@@ -92,8 +87,8 @@ class ColimaProfile(FactBase["ProfileState | None"]):
             other_dir=values.get("other_dir") or None,
             data_disk=values.get("data_disk") == "yes",
             provisioned=values.get("provisioned") == "yes",
-            profiles=tuple(value for key, value in lines.all if key == "profile"),
-            other_profiles=tuple(value for key, value in lines.all if key == "other_profile"),
+            profiles=lines.every("profile"),
+            other_profiles=lines.every("other_profile"),
             unfinished=(values["unfinished"] or "unknown") if "unfinished" in values else None,
         )
         if values.get("lima") == "absent":
@@ -293,13 +288,13 @@ class Strays(FactBase["StraysState | None"]):
         if launchctl != str(NOT_FOUND) or lines.values.get("looked") != "yes":
             return None
         processes = []
-        for pid, _, command in (value.partition(" ") for key, value in lines.all if key == "process"):
+        for pid, _, command in (value.partition(" ") for value in lines.every("process")):
             if not pid.isdecimal():
                 raise FactProcessError(f"no pid: {pid!r}")
             processes.append((int(pid), command))
         stale = []
         held_by = None
-        for path, _, why in (value.partition("\t") for key, value in lines.all if key == "stale"):
+        for path, _, why in (value.partition("\t") for value in lines.every("stale")):
             if why.startswith(HELD_BY):
                 held_by = why.removeprefix(HELD_BY)
             else:

@@ -26,7 +26,7 @@ def _homebrew(lines: Lines) -> HomebrewState:
         prefix=lines.values.get("prefix", ""),
         brew=lines.values.get("brew"),
         owner=lines.values.get("brew_owner") or None,
-        tools=tuple(value for key, value in lines.all if key == "tool"),
+        tools=lines.every("tool"),
     )
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
 
-from facts.backup import every
 from facts.util import Record, read_lines
 from files import script
 
@@ -40,9 +39,7 @@ class Traces(FactBase["TracesState | None"]):
 
     def process(self, output: list[str]) -> TracesState:
         lines = read_lines(output)
-        resets = (value.split(" ", 1) for value in every(lines, "unfinished", fields=2))
+        resets = (value.split(" ", 1) for value in lines.every("unfinished", words=2))
         return TracesState(
-            every(lines, "trace"),
-            every(lines, "other"),
-            tuple((user, profile) for user, profile in resets),
+            lines.every("trace"), lines.every("other"), tuple((user, profile) for user, profile in resets)
         )
