@@ -23,17 +23,7 @@ CONTENTS = [
     "end",
 ]
 UNITS = ["home=/Users/a", "[unit]", "path=/b/a=b", "profile=web", "made=2026-11-22T10:15:30Z"]
-UNITS += [
-    "part=profile",
-    "part=disk",
-    "kib=9",
-    "vm_type=qemu",
-    "disk=10",
-    "[unit]",
-    "path=/b/x.part",
-    "kib=",
-    "end",
-]
+UNITS += ["part=profile", "part=disk", "kib=9", "vm_type=qemu", "disk=10", "[unit]", "path=/b/x.part", "end"]
 
 
 def test_contents() -> None:

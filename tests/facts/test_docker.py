@@ -59,7 +59,6 @@ def test_one_container_that_does_not_answer_leaves_all_unknown() -> None:
         # EOF: the forward is up, docker not.
         ("000 curl: (52) Empty reply from server", "yes", "Empty reply"),
         ("503", "yes", "the API answers 503"),
-        ("", "yes", "no answer"),
         ("000", "yes", "no answer"),
         ("000 curl: (7) Couldn't connect to server", "no", "no socket"),
     ],
@@ -71,9 +70,8 @@ def test_silence(ping: str, exists: str, says: str) -> None:
     assert (found.socket_exists, found.containers) == (exists == "yes", None)
 
 
-@pytest.mark.parametrize("rest", [["version=28.4.0", "listed=no"], ["version=28.4.0"]])
-def test_unlisted(rest: list[str]) -> None:
-    found = engine("200", *rest)
+def test_unlisted() -> None:
+    found = engine("200", "version=28.4.0", "listed=no")
     assert (found.answers, found.containers) == (True, None)
 
 
@@ -94,12 +92,10 @@ def test_a_pull() -> None:
     ("said", "nowhere"),
     [
         ("Error response from daemon: manifest for mine:latest not found: manifest unknown", True),
-        ("Error response from daemon: pull access denied for mine, repository does not exist or", True),
         ('failed to resolve reference "docker.io/a/mine:latest": docker.io/a/mine:latest: not found', True),
         ("invalid reference format", True),
         ('error getting credentials - err: exec: "docker-credential-x": file not found in $PATH', False),
         ("Error response from daemon: Get x: unauthorized: authentication required", False),
-        ("toomanyrequests: You have reached your pull rate limit", False),
         ("no matching manifest for linux/arm64/v8 in the manifest list entries", False),
     ],
 )

@@ -91,60 +91,46 @@ def test_homebrew() -> None:
     assert Homebrew().process(["prefix=/usr/local", "end"]) == HomebrewState("/usr/local", None, None, ())
 
 
+def user(*record: str, status: int = 0, present: str = "yes") -> UserState | NoUser | None:
+    """What becomes of what files/facts/user prints."""
+    return User().process([f"status={status}", *record, f"present={present}", "group=staff", "end"])
+
+
+REST = ("PrimaryGroupID: 20", "UniqueID: 502", "UserShell: /bin/zsh")
+
+
 # dscl puts a value with a space on a line of its own.
 @pytest.mark.parametrize(
     ("record", "home"),
     [
-        (["NFSHomeDirectory: /Users/alice"], "/Users/alice"),
-        (["NFSHomeDirectory:", " /Volumes/Data Disk/al ice"], "/Volumes/Data Disk/al ice"),
         (["NFSHomeDirectory: /Users/a=b"], "/Users/a=b"),
+        (["NFSHomeDirectory:", " /Volumes/Data Disk/al ice"], "/Volumes/Data Disk/al ice"),
     ],
 )
-def test_user(record: list[str], home: str) -> None:
-    output = ["status=0", *record, "PrimaryGroupID: 20", "UniqueID: 502", "UserShell: /bin/zsh"]
-    assert User().process([*output, "present=yes", "group=staff", "end"]) == UserState(
-        uid=502, gid=20, group="staff", home=home, home_present=True, shell="/bin/zsh"
+@pytest.mark.parametrize("present", ["yes", "no"])
+def test_user(record: list[str], home: str, present: str) -> None:
+    assert user(*record, *REST, present=present) == UserState(
+        uid=502, gid=20, group="staff", home=home, home_present=present == "yes", shell="/bin/zsh"
     )
 
 
-def test_user_whose_home_is_away() -> None:
-    output = ["status=0", "NFSHomeDirectory: /Volumes/x", "PrimaryGroupID: 20", "UniqueID: 502", "present=no"]
-    found = User().process([*output, "group=", "end"])
-    assert isinstance(found, UserState)
-    assert not found.home_present
-
-
 def test_no_such_user() -> None:
-    output = ["status=56", "<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)", "present=no", "group=", "end"]
-    assert User().process(output) == NoUser()
+    assert user("<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)", status=56) == NoUser()
 
 
 @pytest.mark.parametrize(
-    "output",
+    ("status", "record"),
     [
-        ["status=185", "<dscl_cmd> DS Error: -14009 (eDSUnknownNodeName)"],
-        ["status=40", "<dscl_cmd> DS Error: -14120 (eDSPermissionError)"],
-        ["status=127", "sh: /usr/bin/dscl: No such file or directory"],
-        ["status=0", "No such key: NFSHomeDirectory", "PrimaryGroupID: 20", "UniqueID: 502"],
-        ["status=0", "NFSHomeDirectory: /Users/x", "PrimaryGroupID: 20", "UniqueID: many"],
-        ["status=0"],
+        (185, ["<dscl_cmd> DS Error: -14009 (eDSUnknownNodeName)"]),
+        (127, ["sh: /usr/bin/dscl: No such file or directory"]),
+        (0, ["No such key: NFSHomeDirectory", "PrimaryGroupID: 20", "UniqueID: 502"]),
+        (0, ["NFSHomeDirectory: /Users/x", "PrimaryGroupID: 20", "UniqueID: many"]),
     ],
 )
-def test_unreadable_user(output: list[str]) -> None:
-    assert User().process([*output, "present=no", "group=", "end"]) is None
+def test_unreadable_user(status: int, record: list[str]) -> None:
+    assert user(*record, status=status) is None
 
 
-@pytest.mark.parametrize(
-    ("elapsed", "seconds"),
-    [
-        ("    00:07", 7),
-        ("12:34", 754),
-        ("01:00:00", 3600),
-        ("03-04:05:06", 273906),
-        ("", None),
-        ("ps: no", None),
-        ("7", None),
-    ],
-)
-def test_process_age(elapsed: str, seconds: int | None) -> None:
-    assert ProcessAge().process([f"elapsed={elapsed}", "end"]) == seconds
+def test_process_age() -> None:
+    ages = {"    00:07": 7, "12:34": 754, "01:00:00": 3600, "03-04:05:06": 273906, "ps: no": None, "7": None}
+    assert {text: ProcessAge().process([f"elapsed={text}", "end"]) for text in ages} == ages
