@@ -51,24 +51,13 @@ GOOD = settings()
 
 
 @pytest.mark.parametrize(
-    ("mac", "data"),
-    [
-        (MINI, {}),
-        (INTEL, {}),
-        (replace(MINI, macos="13.0"), {}),
-        (replace(MINI, cpus=None, memory=None), {"colima_cpus": 99}),
-        (MINI, {"colima_cpus": 8, "colima_memory": 16, "colima_disk": 228}),
-    ],
-)
-def test_a_good_mac(mac: MacState, data: dict[str, Any]) -> None:
-    assert mac_faults(settings(**data), mac) == []
-
-
-@pytest.mark.parametrize(
     ("mac", "data", "says"),
     [
+        (INTEL, {}, ""),
+        (replace(MINI, macos="13.0"), {}, ""),
+        (replace(MINI, cpus=None, memory=None), {"colima_cpus": 99}, ""),
+        (MINI, {"colima_cpus": 8, "colima_memory": 16, "colima_disk": 228}, ""),
         (replace(MINI, kernel="Linux", macos=None), {}, "Linux"),
-        (replace(MINI, kernel=""), {}, "not macOS"),
         (replace(MINI, arch="riscv"), {}, "riscv"),
         (replace(MINI, macos="12.7.6"), {}, "12.7.6"),
         (replace(MINI, macos=None), {}, "too old"),
@@ -83,9 +72,10 @@ def test_a_good_mac(mac: MacState, data: dict[str, Any]) -> None:
         (MINI, {"colima_disk": 229}, "COLIMA_DISK: 229; this Mac has 228 GiB"),
     ],
 )
-def test_macs_refused(mac: MacState, data: dict[str, Any], says: str) -> None:
-    (fault,) = mac_faults(settings(**data), mac)
-    assert says in fault
+def test_macs(mac: MacState, data: dict[str, Any], says: str) -> None:
+    found = mac_faults(settings(**data), mac)
+    assert len(found) == bool(says)
+    assert says in "".join(found)
 
 
 # macOS takes 103 bytes; Lima's longest socket is ssh.sock and a dot and 16 characters.
@@ -97,8 +87,6 @@ LONGEST = replace(ALICE, home="/Users/" + "a" * (len("alice") + ROOM + 1))
 @pytest.mark.parametrize(
     ("user", "data", "says"),
     [
-        (ALICE, {}, ""),
-        (NoUser(), {}, "no such user"),
         (None, {}, "cannot be read"),
         (replace(ALICE, uid=0), {}, "root"),
         (replace(ALICE, home="/Volumes/a b", home_present=False), {}, "/Volumes/a b"),
@@ -117,7 +105,6 @@ LONGEST = replace(ALICE, home="/Users/" + "a" * (len("alice") + ROOM + 1))
         ),
         (LONGEST, {}, ""),
         (replace(LONGEST, home=LONGEST.home + "a"), {}, "none fits"),
-        (ALICE, {"launch_via": "su"}, ""),
         (replace(ALICE, shell="/usr/bin/false"), {}, ""),
         (replace(ALICE, shell="/usr/bin/false"), {"launch_via": "su"}, "sudo chsh -s /bin/zsh alice"),
         (replace(ALICE, shell="/sbin/nologin"), {"launch_via": "su"}, "LAUNCH_VIA=user"),
@@ -148,7 +135,6 @@ WORK = replace(PROFILE, profiles=("default", "Work"))
     ("profile", "data", "says"),
     [
         (NEW, {}, []),
-        (replace(PROFILE, status="Running"), {}, []),
         (replace(PROFILE, disk=None, vm_type=None), {}, []),
         (PROFILE, {"colima_disk": 40}, []),
         (None, {}, ["/opt/homebrew/bin/limactl list"]),
@@ -176,7 +162,6 @@ WORK = replace(PROFILE, profiles=("default", "Work"))
         # On a Mac's disk both are one directory.
         (WORK, {"colima_profile": "Work"}, []),
         (WORK, {"colima_profile": "woRk"}, ["COLIMA_PROFILE: 'woRk'; there is Work"]),
-        (WORK, {"colima_profile": "woRk", "full_reset": True}, ["there is Work"]),
     ],
 )
 def test_profiles(profile: ProfileState | None, data: dict[str, Any], says: list[str]) -> None:
@@ -192,7 +177,6 @@ TWO = replace(PROFILE, other_dir=OTHER.strip("'"), profiles=("default", "foo"), 
 @pytest.mark.parametrize(
     ("profile", "data", "says"),
     [
-        (PROFILE, {}, []),
         # What each holds, and the ways out as they are typed.
         (
             TWO,
@@ -205,7 +189,6 @@ TWO = replace(PROFILE, other_dir=OTHER.strip("'"), profiles=("default", "foo"), 
                 "--data full_reset=true",
             ],
         ),
-        (replace(TWO, other_profiles=()), {}, ["holds no profile"]),
         (
             replace(TWO, state_dir=False),
             {},
@@ -240,7 +223,6 @@ UNIT = Unit(
     ("backups", "says"),
     [
         ([replace(UNIT, name="x"), UNIT], ""),
-        ([replace(UNIT, vm_type=None, disk=None)], ""),
         (None, "cannot be read"),
         ([], "there is no backup"),
         ([replace(UNIT, name="a"), replace(UNIT, name="b", complete=False)], "there is a"),
@@ -263,11 +245,9 @@ ASLEEP = replace(MINI, sleep_minutes=1, disk_sleep_minutes=10, auto_restart=Fals
     ("mac", "data", "says"),
     [
         (MINI, {}, ""),
-        (replace(MINI, filevault=None, sleep_minutes=None, auto_restart=None), {}, ""),
         (replace(MINI, filevault=True), {}, "fdesetup authrestart"),
         (replace(MINI, rosetta=True), {}, "Rosetta"),
         (MINI, {"colima_memory": "1.5"}, "COLIMA_MEMORY is 1.5 GiB"),
-        (replace(MINI, auto_restart=False), {}, "sudo pmset -a autorestart 1, or POWER=server"),
         (
             ASLEEP,
             {},
@@ -278,7 +258,6 @@ ASLEEP = replace(MINI, sleep_minutes=1, disk_sleep_minutes=10, auto_restart=Fals
         # Disks alone wake by themselves.
         (replace(MINI, disk_sleep_minutes=10), {}, ""),
         # What every user of the Mac can read.
-        (MINI, {"colima_extra_args": "--env TOKEN=s3cret"}, "sets TOKEN with --env"),
         (MINI, {"colima_extra_args": "--env=A=s3cret,B=x --env C=s3cret=x"}, "sets A, B, C with --env"),
         (MINI, {"colima_extra_args": """--env='"A=1,s3cret=2"'"""}, "sets A with --env"),
         (MINI, {"colima_extra_args": "--dns=1.1.1.1 --env-file=a=b --env"}, ""),
@@ -298,7 +277,6 @@ def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
         (PROFILE, {"prune_mode": "aggressive", "restart": True}, False, True),
         (PROFILE, {"prune_mode": "aggressive", "restart": True}, True, False),
         (PROFILE, {"prune_mode": "aggressive", "restart": True, "force_yes": True}, False, False),
-        (PROFILE, {"prune_mode": "images", "restart": True}, False, False),
         (NEW, {"prune_mode": "aggressive"}, False, True),
         (None, {"prune_mode": "aggressive"}, False, False),
     ],

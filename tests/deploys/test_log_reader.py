@@ -68,9 +68,6 @@ def settings(**changed: Any) -> Settings:
     return Settings(homebrew_user="alice", **changed)
 
 
-# What is read
-
-
 def test_what_is_asked_and_masked(run_of: Callable[..., None]) -> None:
     asked: list[dict[str, Any]] = []
 
@@ -90,9 +87,6 @@ def test_what_is_asked_and_masked(run_of: Callable[..., None]) -> None:
     assert all(each["_timeout"] > WAIT_SECONDS + 20 for each in asked)
 
 
-# What is shown
-
-
 def test_a_terminal_obeys_no_log() -> None:
     parts = (LogLines("1:1", ("a\tb \x1b[2J\r\x07é",)), *WELL[1:3], LogLines("1:1"))
     assert rows("mini", parts, prefixes(["mini"])) == ["colima    | a\tb ?[2J??é"]
@@ -104,18 +98,13 @@ def shown(*hosts: Any, follow: bool = False) -> int:
     return log_reader.show()
 
 
-def test_one_host(run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    host = host_of("mini", WELL)
-    run_of(host)
-    assert shown(host) == 0
-    assert capsys.readouterr().out == "colima    | one\npulse     | tick\n"
-    assert host.logged == []
-
-
-def test_many_hosts_in_the_inventorys_order(
+def test_one_host_and_several_in_the_inventorys_order(
     run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b = host_of("a", WELL), host_of("long-name", WELL)
+    run_of(a)
+    assert shown(a) == 0
+    assert capsys.readouterr().out == "colima    | one\npulse     | tick\n"
     run_of(a, b)
     assert shown(b, a) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -124,6 +113,7 @@ def test_many_hosts_in_the_inventorys_order(
         "long-name colima    | one",
         "long-name pulse     | tick",
     ]
+    assert a.logged == []
 
 
 def test_what_cannot_be_read_is_said(run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,9 +143,6 @@ def test_json(
     assert shown(half, none) == 1
     lines = dict(zip(NAMES, (["one", "two"], [], None, []), strict=True))
     assert json.loads(capsys.readouterr().out) == {"hosts": {"half": lines, "none": None}}
-
-
-# What comes
 
 
 def test_followed_until_ctrl_c(run_of: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
