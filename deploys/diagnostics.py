@@ -68,12 +68,7 @@ class Secrets(tuple[str, ...]):
 def secrets_of(flags: Iterable[str], installers: Mapping[str, str]) -> Secrets:
     """What must be masked: the values that `flags` of `colima start` put into the VM, and the installers'."""
     found = list(installers.values())
-    words = list(flags)
-    for index, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag == "--env":
-            variables = value if equals else "".join(words[index + 1 : index + 2])
-            found.append(variables.partition("=")[2])
+    found += [flag.removeprefix("--env=").partition("=")[2] for flag in flags if flag.startswith("--env=")]
     return Secrets(dict.fromkeys(value for value in found if value))
 
 

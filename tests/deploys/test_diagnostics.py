@@ -110,7 +110,7 @@ def test_a_word_of_any_length_takes_no_time() -> None:
 
 
 def test_secrets_of() -> None:
-    flags = ("--env=TOKEN=a=b", "--dns", "1.1.1.1", "--env", "K=c d", "--env=EMPTY=", "--envy=X=no")
+    flags = ("--env=TOKEN=a=b", "--dns=1.1.1.1", "--env=K=c d", "--env=EMPTY=", "--envy=X=no")
     found = secrets_of(flags, {"A": "e", "B": "", "C": "a=b"})
     assert set(found) == {"a=b", "c d", "e"}
     assert "c d" not in repr(found) + str(found) + f"{[found]}"

@@ -258,9 +258,9 @@ ASLEEP = replace(MINI, sleep_minutes=1, disk_sleep_minutes=10, auto_restart=Fals
         # Disks alone wake by themselves.
         (replace(MINI, disk_sleep_minutes=10), {}, ""),
         # What every user of the Mac can read.
-        (MINI, {"colima_extra_args": "--env=A=s3cret,B=x --env C=s3cret=x"}, "sets A, B, C with --env"),
+        (MINI, {"colima_extra_args": "--env=A=s3cret,B=x --env=C=s3cret=x"}, "sets A, B, C with --env"),
         (MINI, {"colima_extra_args": """--env='"A=1,s3cret=2"'"""}, "sets A with --env"),
-        (MINI, {"colima_extra_args": "--dns=1.1.1.1 --env-file=a=b --env"}, ""),
+        (MINI, {"colima_extra_args": "--dns=1.1.1.1 --env-file=a=b --env=A"}, ""),
     ],
 )
 def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
