@@ -9,37 +9,13 @@ from typing import Any
 import pytest
 from pyinfra.context import ctx_config, ctx_host
 
-from deploys.status_report import (
-    ABSENT,
-    DEGRADED,
-    DOWN,
-    HEALTHY,
-    STARTING,
-    STOPPED,
-    UNKNOWN,
-    Containers,
-    Finding,
-    Report,
-    Seen,
-    judge,
-    look,
-)
-from facts.colima import (
-    ColimaProfile,
-    Disk,
-    Guest,
-    GuestState,
-    Log,
-    LogState,
-    ProfileState,
-    Program,
-    ProgramState,
-)
+from deploys.status_report import Containers, Finding, Report, Seen, judge, look
+from facts import colima
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import FileState, JobState, LaunchdJob
 from facts.mac import Mac
-from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, WELL, BootReport, Pulse, PulseState
+from facts.pulse import BootReport, Pulse, PulseState
 from operations.util import internals
 from operations.util.installer import Installers, parse
 from settings import Settings
@@ -67,7 +43,7 @@ PLIST = FileState("Regular File", 0, 0, "644", "<plist/>")
 JOB = JobState(loaded=True, disabled=False, state="running", pid=312, runs=3, last_exit="1", plist_file=PLIST)
 UNLOADED = JobState(loaded=False, disabled=False, plist_file=PLIST)
 DISABLED = replace(JOB, disabled=True)
-PROFILE = ProfileState(
+PROFILE = colima.ProfileState(
     home="/Users/alice",
     instance="colima",
     state_dir=True,
@@ -79,16 +55,18 @@ PROFILE = ProfileState(
     cpus=4,
     memory=8 * GIB,
 )
-GUEST = GuestState(True, "active", "active", docker_seconds=2 * DAY, disk=Disk(60 * GIB, 12 * GIB, 46 * GIB))
+GUEST = colima.GuestState(
+    True, "active", "active", docker_seconds=2 * DAY, disk=colima.Disk(60 * GIB, 12 * GIB, 46 * GIB)
+)
 MAC = replace(mini(), boot_time=NOW - 3 * DAY, volume_free=200 * GIB)
 BOOT = BootReport("2026-11-19T12:21:14Z", 74, None, 2, 3)
-PULSE = PulseState(WELL, reports=(BOOT,))
-PROGRAM = ProgramState("0.10.3", linked=NOW - 9 * DAY, now=NOW, age=2 * DAY)
+PULSE = PulseState("well", reports=(BOOT,))
+PROGRAM = colima.ProgramState("0.10.3", linked=NOW - 9 * DAY, now=NOW, age=2 * DAY)
 GOOD = DiagnosisState("Docker answers", good=True)
 BROKEN = DiagnosisState("Docker does not answer; the guest is silent", ("job", "hard"))
 NEW = DiagnosisState("Docker does not answer; the profile has not come up yet", refused=True)
 PASSING = DiagnosisState("Docker does not answer; Colima is still starting", passing=True)
-SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, LogState(1000), PROGRAM)
+SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, colima.LogState(1000), PROGRAM)
 DEAD = {"engine": SILENT, "diagnosis": BROKEN}
 
 
@@ -100,72 +78,52 @@ def of_engine(**containers: Container) -> EngineState:
     return replace(ENGINE, containers=containers)
 
 
-def test_a_mac_on_which_all_is_well_as_json() -> None:
-    assert json.loads(json.dumps(judged(SEEN).to_json())) == {
-        "healthy": True,
-        "state": "healthy",
-        "faults": [],
-        "warnings": [],
-        "daemon": {
-            "loaded": True,
-            "enabled": True,
-            "running": True,
-            "pid": 312,
-            "restarts": 2,
-            "seconds": 2 * DAY,
-            "last_exit": "1",
-        },
-        "vm": {
-            "instance": "colima",
-            "status": "Running",
-            "type": "qemu",
-            "cpus": 4,
-            "memory": 8 * GIB,
-            "disk": {"size": 60 * GIB, "used": 12 * GIB, "free": 46 * GIB},
-        },
-        "docker": {"silence": None, "version": "29.1.3", "seconds": 2 * DAY},
-        "containers": {"declared": ["web"], "well": ["web"], "failed": {}, "unowned": [], "others": []},
-        "last_boot": {
-            "at": BOOT.at,
-            "seconds": 74,
-            "console": None,
-            "running": 2,
-            "total": 3,
-            "not_back": [],
-            "ago": 3 * DAY - 74,
-        },
-        "pulse": {"loaded": True, "state": "well", "reason": None},
-        "colima": {"installed": "0.10.3", "outdated": False},
-        "log_size": 1000,
-    }
+AS_JSON = """
+{"healthy": true, "state": "healthy", "faults": [], "warnings": [],
+ "daemon": {"loaded": true, "enabled": true, "running": true, "pid": 312, "restarts": 2, "seconds": 172800,
+            "last_exit": "1"},
+ "vm": {"instance": "colima", "status": "Running", "type": "qemu", "cpus": 4, "memory": 8589934592,
+        "disk": {"size": 64424509440, "used": 12884901888, "free": 49392123904}},
+ "docker": {"silence": null, "version": "29.1.3", "seconds": 172800},
+ "containers": {"declared": ["web"], "well": ["web"], "failed": {}, "unowned": [], "others": []},
+ "last_boot": {"at": "2026-11-19T12:21:14Z", "seconds": 74, "console": null, "running": 2, "total": 3,
+               "not_back": [], "ago": 259126},
+ "pulse": {"loaded": true, "state": "well", "reason": null},
+ "colima": {"installed": "0.10.3", "outdated": false},
+ "log_size": 1000}
+"""
+
+
+def test_a_mac_on_which_all_is_well() -> None:
+    assert json.loads(json.dumps(judged(SEEN).to_json())) == json.loads(AS_JSON)
 
 
 @pytest.mark.parametrize(
     ("changed", "state", "fault", "next_"),
     [
-        ({**DEAD, "job": UNLOADED}, STOPPED, f"the job {LABEL} is not loaded", "deploys/start.py"),
-        ({**DEAD, "job": DISABLED}, STOPPED, "is disabled", "deploys/start.py"),
-        ({"job": DISABLED}, DEGRADED, "it will not start at a boot", "deploys/start.py"),
-        ({"job": UNLOADED}, DEGRADED, "is not loaded, and Docker runs without it", "deploys/start.py"),
-        ({**DEAD, "job": replace(UNLOADED, plist_file=None)}, ABSENT, "nothing was deployed", "deploy.py"),
-        (DEAD, DOWN, "the guest is silent", "deploys/recover.py"),
-        ({**DEAD, "diagnosis": NEW}, DOWN, "not come up yet", "deploy.py"),
-        ({**DEAD, "diagnosis": PASSING}, STARTING, "still starting", None),
-        ({**DEAD, "diagnosis": PASSING, "job": replace(JOB, state="SIGTERMed")}, DOWN, "starting", None),
-        ({"job": replace(JOB, pid=None, state="waiting")}, DEGRADED, "calls it waiting", "deploy.py"),
-        ({"profile": replace(PROFILE, status="Broken")}, DEGRADED, "colima Broken", "deploys/recover.py"),
-        ({"profile": replace(PROFILE, vm_type="vz")}, DEGRADED, "runs on vz, not on qemu", "deploy.py"),
-        ({"pulse_job": UNLOADED}, DEGRADED, "the pulse is not loaded", "deploy.py"),
-        ({"pulse_job": DISABLED}, DEGRADED, "the pulse is disabled", "deploy.py"),
-        ({"pulse": PulseState(GAVE_UP, reason="no")}, DEGRADED, "pulse gave up: no", "deploys/recover.py"),
-        ({"mac": None}, UNKNOWN, "cannot be read: the Mac", None),
-        ({"job": None}, UNKNOWN, "cannot be read: launchd's job", None),
-        ({"profile": None}, UNKNOWN, "cannot be read: Lima's instance", None),
-        ({"engine": None}, UNKNOWN, "cannot be read: Docker", None),
-        ({"diagnosis": None}, UNKNOWN, "cannot be read: what is wrong", None),
-        ({"guest": None}, DEGRADED, "cannot be read: the guest", None),
-        ({"pulse": None}, DEGRADED, "cannot be read: the pulse's notes", None),
-        ({"log": None}, DEGRADED, "cannot be read: Colima's log", None),
+        ({**DEAD, "job": UNLOADED}, "stopped", f"the job {LABEL} is not loaded", "deploys/start.py"),
+        ({**DEAD, "job": DISABLED}, "stopped", "is disabled", "deploys/start.py"),
+        ({"job": DISABLED}, "degraded", "it will not start at a boot", "deploys/start.py"),
+        ({"job": UNLOADED}, "degraded", "is not loaded, and Docker runs without it", "deploys/start.py"),
+        ({**DEAD, "job": replace(UNLOADED, plist_file=None)}, "absent", "nothing was deployed", "deploy.py"),
+        (DEAD, "down", "the guest is silent", "deploys/recover.py"),
+        ({**DEAD, "diagnosis": NEW}, "down", "not come up yet", "deploy.py"),
+        ({**DEAD, "diagnosis": PASSING}, "starting", "still starting", None),
+        ({**DEAD, "diagnosis": PASSING, "job": replace(JOB, state="SIGTERMed")}, "down", "starting", None),
+        ({"job": replace(JOB, pid=None, state="waiting")}, "degraded", "calls it waiting", "deploy.py"),
+        ({"profile": replace(PROFILE, status="Broken")}, "degraded", "colima Broken", "deploys/recover.py"),
+        ({"profile": replace(PROFILE, vm_type="vz")}, "degraded", "runs on vz, not on qemu", "deploy.py"),
+        ({"pulse_job": UNLOADED}, "degraded", "the pulse is not loaded", "deploy.py"),
+        ({"pulse_job": DISABLED}, "degraded", "the pulse is disabled", "deploy.py"),
+        ({"pulse": PulseState("gave up", reason="no")}, "degraded", "gave up: no", "deploys/recover.py"),
+        ({"mac": None}, "unknown", "cannot be read: the Mac", None),
+        ({"job": None}, "unknown", "cannot be read: launchd's job", None),
+        ({"profile": None}, "unknown", "cannot be read: Lima's instance", None),
+        ({"engine": None}, "unknown", "cannot be read: Docker", None),
+        ({"diagnosis": None}, "unknown", "cannot be read: what is wrong", None),
+        ({"guest": None}, "degraded", "cannot be read: the guest", None),
+        ({"pulse": None}, "degraded", "cannot be read: the pulse's notes", None),
+        ({"log": None}, "degraded", "cannot be read: Colima's log", None),
     ],
 )  # fmt: skip
 def test_what_is_not_well(changed: dict[str, Any], state: str, fault: str, next_: str | None) -> None:
@@ -187,19 +145,22 @@ def test_why_a_start_fails_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("pulse", "said"),
     [
-        (PulseState(BACKING_OFF, 4, "in the guest docker is failed", "docker"), "has taken a step (docker)"),
-        (PulseState(MISSING, 2), "has missed Docker 2 times in a row"),
+        (
+            PulseState("backing off", 4, "in the guest docker is failed", "docker"),
+            "has taken a step (docker)",
+        ),
+        (PulseState("missing", 2), "has missed Docker 2 times in a row"),
     ],
 )
 def test_what_the_pulse_does_about_it(pulse: PulseState, said: str) -> None:
     assert said in judged(replace(SEEN, pulse=pulse, engine=SILENT, diagnosis=BROKEN)).faults[1].text
     # Between two looks of the pulse Docker may have come back.
-    assert judged(replace(SEEN, pulse=pulse)).state == HEALTHY
+    assert judged(replace(SEEN, pulse=pulse)).state == "healthy"
 
 
 def test_a_pulse_that_is_not_wanted_is_not_missed() -> None:
     report = judged(replace(SEEN, pulse_job=UNLOADED), pulse=False)
-    assert (report.state, report.pulse) == (HEALTHY, None)
+    assert (report.state, report.pulse) == ("healthy", None)
 
 
 DETACHED = "docker run -d --name web nginx"
@@ -250,7 +211,7 @@ def test_containers_that_no_file_describes() -> None:
     report = judged(replace(SEEN, engine=engine))
     assert report.containers == Containers(("web",), ("web",), {}, ("old",), ("compose",))
     assert (report.state, [each.next for each in report.warnings]) == (
-        HEALTHY,
+        "healthy",
         ["deploy.py --data remove_unowned=true"],
     )
     # The file that cannot be read may be its own.
@@ -263,9 +224,9 @@ def test_containers_that_no_file_describes() -> None:
     [
         ({"mac": replace(MAC, sleep_minutes=10)}, "sleeps after 10 min"),
         ({"mac": replace(MAC, volume_free=9 * GIB)}, "this Mac has 9.0 GiB of disk left"),
-        ({"guest": replace(GUEST, disk=Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4.0 of 60 GiB left"),
-        ({"log": LogState(51_000_000)}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
-        ({"log": LogState(1, "/a is b's")}, "LOG_PATH: '/var/log/colima.log'; /a is b's"),
+        ({"guest": replace(GUEST, disk=colima.Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4.0 of 60 GiB left"),
+        ({"log": colima.LogState(51_000_000)}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
+        ({"log": colima.LogState(1, "/a is b's")}, "LOG_PATH: '/var/log/colima.log'; /a is b's"),
         ({"program": replace(PROGRAM, linked=NOW - DAY)}, "an older Colima runs than the one"),
         ({"engine": of_engine(web=replace(RUNS, restart_policy="no"))}, "has no restart policy"),
         ({"engine": of_engine(web=replace(RUNS, spec="abc"))}, "containers/web says: its text changed"),
@@ -273,7 +234,7 @@ def test_containers_that_no_file_describes() -> None:
 )
 def test_what_to_mind_does_not_make_a_mac_unhealthy(changed: dict[str, Any], warning: str) -> None:
     report = judged(replace(SEEN, **changed))
-    assert report.state == HEALTHY
+    assert report.state == "healthy"
     (found,) = report.warnings
     assert warning in found.text
 
@@ -303,13 +264,13 @@ def test_an_older_colima(changed: dict[str, Any], outdated: bool | None) -> None
 def looked(job: Any = JOB, **changed: Any) -> Report:
     values = {
         Mac: MAC,
-        ColimaProfile: PROFILE,
+        colima.ColimaProfile: PROFILE,
         DockerEngine: ENGINE,
         Diagnosis: GOOD,
-        Guest: GUEST,
-        Log: LogState(1000),
+        colima.Guest: GUEST,
+        colima.Log: colima.LogState(1000),
         Pulse: PULSE,
-        Program: lambda **arguments: replace(PROGRAM, age=arguments["pid"]),
+        colima.Program: lambda **arguments: replace(PROGRAM, age=arguments["pid"]),
         LaunchdJob: job,
     }
     host: Any = FakeHost(values | {Mac: changed.get("mac", MAC)})
@@ -339,17 +300,17 @@ def test_a_host_that_cannot_be_asked_has_a_row(
         raise error
 
     report = looked(mac=ask)
-    assert report.state == UNKNOWN
+    assert report.state == "unknown"
     assert why in report.faults[0].text
 
 
 def test_no_mac() -> None:
     report = looked(mac=replace(MAC, kernel="Linux"))
-    assert (report.state, report.faults) == (UNKNOWN, (Finding("this is Linux, not macOS"),))
+    assert (report.state, report.faults) == ("unknown", (Finding("this is Linux, not macOS"),))
 
 
 def test_settings_that_cannot_be_used() -> None:
     settings, wrong = Settings.parse({"colima_disk": "much"})
     report = look(FakeHost(), settings, wrong, WEB)  # type: ignore[arg-type]
-    assert report.state == UNKNOWN
+    assert report.state == "unknown"
     assert [fault.text.partition(":")[0] for fault in report.faults] == ["HOMEBREW_USER", "COLIMA_DISK"]

@@ -13,11 +13,7 @@ from facts.colima import (
     Disk,
     Guest,
     GuestState,
-    Log,
-    LogState,
     ProfileState,
-    Program,
-    ProgramState,
     Strays,
     StraysState,
 )
@@ -100,11 +96,6 @@ def test_garbage(garbage: str) -> None:
     assert profile(garbage, RUNNING) is None
 
 
-def test_log() -> None:
-    assert Log().process(["size=2048", "end"]) == LogState(2048)
-    assert Log().process(["exposed=/a is b's", "size=0", "end"]) == LogState(0, "/a is b's")
-
-
 STRAYS = [
     f"process=4711 limactl hostagent --pidfile {PID_FILE} --socket x=y",
     "process=4712 colima start",
@@ -168,16 +159,3 @@ ACTIVE = ["answers=yes", "docker=active"]
 )
 def test_guest(output: list[str], state: GuestState | None) -> None:
     assert Guest().process([*output, "end"]) == state
-
-
-@pytest.mark.parametrize(
-    ("link", "elapsed", "state"),
-    [
-        ("../Cellar/colima/0.10.3/bin/colima", "   01:05", ProgramState("0.10.3", 900, 1000, 65)),
-        # brew's own build of a branch; and a program that brew did not install.
-        ("../Cellar/colima/HEAD-1a2b3c4/bin/colima", "", ProgramState("HEAD-1a2b3c4", 900, 1000, None)),
-        ("/opt/colima", "2-00:00:01", ProgramState(None, 900, 1000, 172801)),
-    ],
-)
-def test_program(link: str, elapsed: str, state: ProgramState) -> None:
-    assert Program().process(["now=1000", f"elapsed={elapsed}", f"link={link}", "linked=900", "end"]) == state

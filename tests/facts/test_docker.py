@@ -7,7 +7,7 @@ import json
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.docker import Container, DockerEngine, EngineState, Garbage, Prunable, Pulled, PulledImage
+from facts.docker import Container, DockerEngine, EngineState, Pulled
 
 SOCKET = "/Users/pulse/.colima/default/docker.sock"
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -80,14 +80,6 @@ def test_garbage() -> None:
         engine("200", "version=28", "listed=yes", "|Error: no such object")
 
 
-def test_a_pull() -> None:
-    assert PulledImage().process(["before=", "after=sha256:1", "end"]) == Pulled(None, "sha256:1")
-    cut_off = ["before=sha256:1", "trouble=Get x=y: EOF", "after=sha256:1", "end"]
-    assert PulledImage().process(cut_off) == Pulled("sha256:1", "sha256:1", "Get x=y: EOF")
-    with pytest.raises(FactProcessError):
-        PulledImage().process(["before=sha256:1", "end"])
-
-
 @pytest.mark.parametrize(
     ("said", "nowhere"),
     [
@@ -102,9 +94,3 @@ def test_a_pull() -> None:
 def test_why_an_image_was_not_pulled(said: str, nowhere: bool) -> None:
     outcome = Pulled(None, None, said)
     assert (outcome.nowhere, outcome.failed) == (nowhere, not nowhere)
-
-
-def test_what_a_prune_takes() -> None:
-    found = Prunable().process(["|container old (exited)", "|the build cache", "end"])
-    assert found == Garbage(["container old (exited)", "the build cache"])
-    assert Prunable().process(["trouble=Cannot connect", "end"]) == Garbage([], "Cannot connect")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.launchd import FileState, JobState, LaunchdJob, Milestones
+from facts.launchd import FileState, JobState, LaunchdJob
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "launchctl"
 LABEL = "ai.openclaw.gateway"
@@ -179,8 +179,3 @@ def test_roots_alone(owner: str, alone: bool) -> None:
 def test_a_stat_that_failed_is_no_answer() -> None:
     with pytest.raises(FactProcessError):
         job(RUNNING, owner=(0, "stat: /x: No such file or directory"))
-
-
-def test_milestones() -> None:
-    output = ["log-offset=1024", "first-start=", "smoke.web=a=b", "end"]
-    assert Milestones().process(output) == {"log-offset": "1024", "first-start": "", "smoke.web": "a=b"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facts.mac import Homebrew, HomebrewState, Mac, MacState, NoUser, ProcessAge, User, UserState
+from facts.mac import HomebrewState, Mac, MacState, ProcessAge
 
 BREW = [
     "prefix=/opt/homebrew",
@@ -84,51 +84,6 @@ def test_variants(changed: dict[str, str], expected: dict[str, object]) -> None:
 def test_version() -> None:
     assert mini(macos="26.0.1").macos_version == (26, 0, 1)
     assert mini(macos="").macos_version == ()
-
-
-def test_homebrew() -> None:
-    assert Homebrew().process(BREW) == HOMEBREW
-    assert Homebrew().process(["prefix=/usr/local", "end"]) == HomebrewState("/usr/local", None, None, ())
-
-
-def user(*record: str, status: int = 0, present: str = "yes") -> UserState | NoUser | None:
-    """What becomes of what files/facts/user prints."""
-    return User().process([f"status={status}", *record, f"present={present}", "group=staff", "end"])
-
-
-REST = ("PrimaryGroupID: 20", "UniqueID: 502", "UserShell: /bin/zsh")
-
-
-# dscl puts a value with a space on a line of its own.
-@pytest.mark.parametrize(
-    ("record", "home"),
-    [
-        (["NFSHomeDirectory: /Users/a=b"], "/Users/a=b"),
-        (["NFSHomeDirectory:", " /Volumes/Data Disk/al ice"], "/Volumes/Data Disk/al ice"),
-    ],
-)
-@pytest.mark.parametrize("present", ["yes", "no"])
-def test_user(record: list[str], home: str, present: str) -> None:
-    assert user(*record, *REST, present=present) == UserState(
-        uid=502, gid=20, group="staff", home=home, home_present=present == "yes", shell="/bin/zsh"
-    )
-
-
-def test_no_such_user() -> None:
-    assert user("<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)", status=56) == NoUser()
-
-
-@pytest.mark.parametrize(
-    ("status", "record"),
-    [
-        (185, ["<dscl_cmd> DS Error: -14009 (eDSUnknownNodeName)"]),
-        (127, ["sh: /usr/bin/dscl: No such file or directory"]),
-        (0, ["No such key: NFSHomeDirectory", "PrimaryGroupID: 20", "UniqueID: 502"]),
-        (0, ["NFSHomeDirectory: /Users/x", "PrimaryGroupID: 20", "UniqueID: many"]),
-    ],
-)
-def test_unreadable_user(status: int, record: list[str]) -> None:
-    assert user(*record, status=status) is None
 
 
 def test_process_age() -> None:
