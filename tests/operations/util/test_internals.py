@@ -196,22 +196,17 @@ def test_a_lost_connection_fails_its_host_in_one_line(
     wire.error, wire.active = error, False
     run(state, each, runs)
     assert state.failed_hosts == {mini}
-    assert said(caplog).count(f"[mini] {LOST}") == 1
-    assert [line for line in said(caplog) if "[mini]" in line and LOST not in line] == [
-        "[mini] Error: executed 0 commands"
-    ]
+    of_mini = [line for line in said(caplog) if "[mini]" in line]
+    assert sorted(of_mini) == ["[mini] Error: executed 0 commands", f"[mini] {LOST}"]
     assert internals.failure(mini) == LOST
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_connection_cut_in_the_middle(
-    over_ssh: tuple[State, Host], wire: Wire, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_connection_cut_in_the_middle(over_ssh: tuple[State, Host], wire: Wire) -> None:
     """paramiko ends the output then, and has no exit status: -1."""
     state, mini = over_ssh
     wire.output, wire.cut = (b"begun\n", b"", -1), True
     run(state, runs)
-    assert said(caplog).count(f"[mini] {LOST}") == 1
     assert internals.failure(mini) == LOST
 
 
@@ -306,17 +301,13 @@ def test_how_far_each_host_has_come() -> None:
         assert not internals.has_changed(off)
 
 
-def test_hosts_of_the_run() -> None:
+def test_what_is_asked_of_a_run() -> None:
     state = made("@fake/a", "@fake/b")
+    state.check_for_changes = False
     with ctx_state.use(state):
         assert (internals.hosts_of_run(), internals.host_names()) == (2, ["@fake/a", "@fake/b"])
         state.limit_hosts = [state.inventory.get_host("@fake/b")]
         assert (internals.hosts_of_run(), internals.host_names()) == (1, ["@fake/b"])
-
-
-def test_whether_somebody_reads_what_would_change() -> None:
-    state = State(Inventory((["@local"], {})), Config(), check_for_changes=False)
-    with ctx_state.use(state):
         assert not internals.is_read()
         internals.look_for_changes()
         assert internals.is_read()
