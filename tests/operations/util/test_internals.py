@@ -35,7 +35,6 @@ class Wire:
         self.active = True
         self.ran: list[str] = []
         self.error: Exception | None = None
-        self.output: tuple[bytes, bytes, int] = b"", b"", 0
         self.cut = False
         self.sock: Any = None
 
@@ -45,20 +44,24 @@ class Wire:
     def open_session(self, **_: Any) -> Any:
         if self.error is not None:
             raise self.error
-        out, err, status = self.output
-        stdout = io.BytesIO(out)
-        stdout.channel = SimpleNamespace(recv_exit_status=lambda: status)  # type: ignore[attr-defined]
+        # paramiko ends the output of a command that is cut off, and has no exit status: -1.
+        channel = SimpleNamespace(recv_exit_status=lambda: -1 if self.cut else 0)
 
         def run(command: str) -> None:
             self.ran.append(command)
             self.active = not self.cut
 
+        def stream(*_: Any) -> Any:
+            found: Any = io.BytesIO()
+            found.channel = channel
+            return found
+
         return SimpleNamespace(
             settimeout=lambda _: None,
             exec_command=run,
-            makefile_stdin=lambda *_: io.BytesIO(),
-            makefile=lambda *_: stdout,
-            makefile_stderr=lambda *_: io.BytesIO(err),
+            makefile_stdin=stream,
+            makefile=stream,
+            makefile_stderr=stream,
         )
 
 
@@ -203,9 +206,8 @@ def test_a_lost_connection_fails_its_host_in_one_line(
 
 
 def test_a_connection_cut_in_the_middle(over_ssh: tuple[State, Host], wire: Wire) -> None:
-    """paramiko ends the output then, and has no exit status: -1."""
     state, mini = over_ssh
-    wire.output, wire.cut = (b"begun\n", b"", -1), True
+    wire.cut = True
     run(state, runs)
     assert internals.failure(mini) == LOST
 

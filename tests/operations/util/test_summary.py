@@ -139,10 +139,10 @@ def test_of_one_host_that_was_looked_at_all_is_said(run: Run, caplog: pytest.Log
     [
         (["unchanged", "unchanged"], 0),
         (["unchanged", "would change"], 2),
-        *(
-            (["would change", what], 1)
-            for what in ("refused", "failed", "unreachable", "nothing was touched")
-        ),
+        (["would change", "refused"], 1),
+        (["would change", "failed"], 1),
+        (["unchanged", "unreachable"], 1),
+        (["unchanged", "nothing was touched"], 1),
     ],
 )
 def test_the_exit_status_of_a_look(monkeypatch: pytest.MonkeyPatch, whats: list[str], status: int) -> None:
