@@ -16,7 +16,7 @@ from pyinfra.context import ctx_host, ctx_state
 from deploys import preflight
 from deploys.preflight import Target, check, settings_of
 from facts.backup import Backups
-from facts.colima import ColimaProfile, Log, LogPart
+from facts.colima import ColimaProfile, Log, LogState
 from facts.mac import Mac, NoUser, User
 from operations.util import internals, terminal
 from operations.util.installer import Installers, parse
@@ -31,7 +31,7 @@ NO_INSTALLERS = Installers((), (), ())
 
 
 def host_with(**facts: Any) -> Any:
-    good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogPart(0, ())}
+    good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogState(0)}
     return FakeHost(good | {FACTS[name]: value for name, value in facts.items()})
 
 
@@ -78,7 +78,7 @@ def test_all_faults_in_one_message() -> None:
         Installers((web,), ("containers/b:1: there is no command in it",), ()),
         mac=replace(MINI, macos="12.0"),
         user=replace(ALICE, home_present=False),
-        log=lambda path, offset: LogPart(0, (), "/a is bob's" if offset == -1 else None),
+        log=LogState(0, "/a is bob's"),
         profile=replace(PROFILE, vm_type="vz"),
     )
     for each in (
