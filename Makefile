@@ -3,17 +3,21 @@ PYTHON ?= python3
 HOST ?= @local
 VENV := .venv
 BIN := $(VENV)/bin
-SHELL_FILES = $(filter-out %.py,$(wildcard files/[a-z]*))
+SHELL_FILES = files/install files/refuse $(wildcard files/bin/* files/daemons/* files/facts/* files/lib/*)
 
 MINUTES ?= 30
 
-.PHONY: help demo deploy drift test soak bench pictures lint format clean
+# The slowest tests are named: what a change costs is seen where it is made.
+PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --durations=20
+
+.PHONY: help demo deploy drift test test-weekly soak bench pictures lint format clean
 
 help:
 	@echo 'make demo      boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
 	@echo 'make deploy    deploy to this Mac, or to HOST=@ssh/macmini.lan'
 	@echo 'make drift     say which hosts of HOST a deploy would change, and why; fails when one would'
 	@echo 'make test      run the tests'
+	@echo 'make test-weekly  run those that are exhaustive, and slow'
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
 	@echo 'make pictures  draw the terminal pictures of the README, from a run on a stand-in Mac (Linux, root)'
@@ -44,7 +48,12 @@ drift: $(VENV)/ready
 
 test: $(VENV)/ready
 	@sh tests/mac/prepare || true
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+# What is exhaustive and slow, and `make test` leaves out.
+test-weekly: $(VENV)/ready
+	@sh tests/mac/prepare || true
+	$(PYTEST) -m weekly $(PYTEST_ARGS)
 
 soak: $(VENV)/ready
 	@sh tests/mac/prepare

@@ -88,7 +88,7 @@ def lifecycle(target: preflight.Target, installers: installer.Installers) -> Non
         name="Keep Colima loaded in launchd",
         label=label,
         plist=daemon_plist(settings, target.user.home, target.mac.homebrew.prefix),
-        restart=settings.restart or target.replaced,
+        restart=target.restart,
         milestones=target.milestones,
     )
 

@@ -55,6 +55,13 @@ class Target:
         return self.settings.full_reset or bool(self.settings.restore)
 
     @property
+    def restart(self) -> str:
+        """Why the daemon is restarted although nothing of it differs; empty: it is not."""
+        if self.replaced:
+            return "its profile is replaced"
+        return "asked for with restart=true" if self.settings.restart else ""
+
+    @property
     def first_start(self) -> bool:
         """Whether the daemon's next start makes the profile."""
         return not self.settings.restore and (self.settings.full_reset or not self.profile.provisioned)
@@ -132,8 +139,8 @@ def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -
 
 
 def place_of_log(settings: Settings) -> Question:
-    """Whether root may work on the log, without reading it: what log_faults() judges."""
-    return Log, {"path": settings.log_path, "offset": -1}
+    """Whether root may work on the log: what log_faults() judges."""
+    return Log, {"path": settings.log_path}
 
 
 def check(

@@ -11,6 +11,7 @@ from facts.backup import Backups
 from facts.mac import User, UserState
 from operations.reset import gib
 from operations.util.commands import ask
+from operations.util.internals import end_after_all, outcomes, refusal
 from settings import Settings
 
 
@@ -34,5 +35,8 @@ def show(settings: Settings) -> None:
 # An inventory's is ignored, as deploy.py does.
 if inventory.get_override_data().get("restore"):
     local.include("deploy.py")
-elif settings := settings_of(host, host.data.dict(), inventory.get_override_data()):
-    show(settings)
+else:
+    if settings := settings_of(host, host.data.dict(), inventory.get_override_data()):
+        show(settings)
+    # Nothing is left that pyinfra could ask about.
+    end_after_all(lambda: int(any(refusal(each.host) for each in outcomes())))

@@ -32,7 +32,7 @@ def why_not(engine: EngineState | None) -> str:
 @operation()
 def ready(user: str, profile: str, label: str, required: int = 5) -> Commands:
     """
-    Keep a profile's Docker Engine answering: socket, API, then `required` good answers in a row, one a second.
+    Keep a profile's Docker Engine answering: socket, API, then good answers in a row, one a second.
 
     + user: who runs Colima
     + profile: the profile's short name

@@ -65,8 +65,9 @@ def loaded_differences(job: JobState, plist: dict[str, Any]) -> list[str]:
     return found
 
 
-def converge(job: JobState, plist: dict[str, Any], *, restart: bool = False) -> Convergence:
-    """Decide what brings the job to `plist`, from what is. A pure function."""
+def converge(job: JobState, plist: dict[str, Any], *, restart: str = "") -> Convergence:
+    """Decide what brings the job to `plist`, from what is; `restart` is why it is restarted although nothing
+    differs. A pure function."""
     reasons = []
     file = job.plist_file
     differs = job.plist != plist
@@ -84,7 +85,7 @@ def converge(job: JobState, plist: dict[str, Any], *, restart: bool = False) -> 
             elif stale:
                 reasons += stale
             elif restart:
-                reasons.append("asked for with restart=true")
+                reasons.append(restart)
             else:
                 reasons.append("on its way out")
         elif job.pid is None and "StartInterval" not in plist:
@@ -148,7 +149,7 @@ def daemon(
     label: str,
     plist: dict[str, Any],
     what: str = "Colima",
-    restart: bool = False,
+    restart: str = "",
     milestones: tuple[str, ...] = (),
 ) -> Commands:
     """
@@ -157,7 +158,7 @@ def daemon(
     + label: the label of Colima's job, whose settings the toolkit has
     + plist: the property list, as launchd.plist(5) has it: Colima's, or the pulse's
     + what: what it starts, as people call it
-    + restart: stop and start it although nothing differs
+    + restart: why it is stopped and started although nothing differs
     + milestones: what is still to be done after this start (facts.launchd.Milestones)
 
     The file is replaced by rename, and only where its parsed value, owner or mode differ. The job is reloaded

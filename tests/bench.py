@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import os
 import platform
-import resource
 import shutil
 import socket
 import statistics
@@ -28,12 +27,10 @@ from pathlib import Path
 
 from tests.checkout import PYINFRA, Checkout
 from tests.mac.machine import STANDIN, Mac, missing
-from tests.network import Delay
 
 # What DESIGN promises.
-CONVERGED, COMMANDS, FIRST, RESIZE, FLEET = 2.0, 20, 1.2, 1.2, 4.0
+CONVERGED, COMMANDS, FIRST, RESIZE, FLEET = 2.2, 12, 1.2, 1.2, 4.0
 STABLE_SECONDS = 5
-ROUND_TRIPS = (0.0, 0.05)
 FLEETS = (1, 5, 20)
 SECTIONS = ("converged", "first", "resize", "fleet")
 DEPLOY = ("deploy.py", "-y")
@@ -153,7 +150,6 @@ class Bench:
         self.directory = directory
         self.runs = runs
         self.boot_seconds = boot_seconds
-        self.notes: list[str] = []
         self._macs: list[Mac] = []
 
     def close(self) -> None:
@@ -232,21 +228,12 @@ class Bench:
         mac.run([*quiet, "colima", *arguments], user="alice", env={"PATH": path}, timeout=600)
         return time.monotonic() - start
 
-    @contextlib.contextmanager
-    def inventory(self, hosts: int, round_trip: float) -> Iterator[str]:
-        """An inventory of the deployed Mac under so many names, a round trip of so many seconds away."""
+    def inventory(self, hosts: int) -> str:
+        """An inventory of the deployed Mac under so many names."""
         mac, checkout = self.deployed
-        data = checkout.host_data(mac)
-        with contextlib.ExitStack() as after:
-            if round_trip:
-                port = after.enter_context(Delay(mac.ssh.port, round_trip)).port
-                known = checkout.directory / f"known_hosts-{port}"
-                known.write_text(mac.ssh.known_hosts.read_text().replace(f"]:{mac.ssh.port} ", f"]:{port} "))
-                data |= {"ssh_port": port, "ssh_known_hosts_file": str(known)}
-            name = f"inventory-{hosts}-{round_trip:g}.py"
-            named = [(f"mac{number}", data) for number in range(1, hosts + 1)]
-            (checkout.directory / name).write_text(f"macs = {named!r}\n")
-            yield name
+        named = [(f"mac{number}", checkout.host_data(mac)) for number in range(1, hosts + 1)]
+        (checkout.directory / f"inventory-{hosts}.py").write_text(f"macs = {named!r}\n")
+        return f"inventory-{hosts}.py"
 
     @contextlib.contextmanager
     def recorded(self) -> Iterator[None]:
@@ -277,21 +264,21 @@ class Bench:
     def converged(self) -> list[Row]:
         """A deploy that changes nothing, against pyinfra that runs nothing."""
         mac, checkout = self.deployed
-        rows = []
-        for round_trip in ROUND_TRIPS:
-            self.say(f"a converged Mac, {round_trip * 1000:g} ms away")
-            with self.inventory(1, round_trip) as inventory:
-                sent = len(mac.ssh_commands())
-                self.pyinfra(checkout, inventory, *DEPLOY)
-                commands = len(mac.ssh_commands()) - sent
-                measured, against = in_turns(
-                    2 * self.runs,
-                    partial(self.pyinfra, checkout, inventory, *DEPLOY),
-                    partial(self.pyinfra, checkout, inventory, "exec", "--", "true"),
-                )
-            what = f"converged deploy -y : exec -- true, {round_trip * 1000:g} ms"
-            rows.append(Row(what, measured, against, CONVERGED))
-        return [*rows, Row("commands on a converged Mac", commands, aim=COMMANDS, unit="")]
+        self.say("a converged Mac")
+        inventory = self.inventory(1)
+        self.pyinfra(checkout, inventory, *DEPLOY)
+        sent = len(mac.ssh_commands())
+        self.pyinfra(checkout, inventory, *DEPLOY)
+        commands = len(mac.ssh_commands()) - sent
+        measured, against = in_turns(
+            2 * self.runs,
+            partial(self.pyinfra, checkout, inventory, *DEPLOY),
+            partial(self.pyinfra, checkout, inventory, "exec", "--", "true"),
+        )
+        return [
+            Row("converged deploy -y : exec -- true", measured, against, CONVERGED),
+            Row("commands on a converged Mac", commands, aim=COMMANDS, unit=""),
+        ]
 
     def first(self) -> list[Row]:
         """A first deploy, against `colima start` typed on a Mac of its own."""
@@ -325,44 +312,19 @@ class Bench:
         return [Row("Docker away, resize : VM restart", measured, against, RESIZE)]
 
     def fleet(self) -> list[Row]:
-        """Many converged Macs at once, against one."""
-        rows = []
-        for whose, ways in (("shared CPUs", contextlib.nullcontext), ("CPUs of their own", self.recorded)):
-            with ways():
-                for round_trip in ROUND_TRIPS:
-                    rows += self._fleet(whose, round_trip)
-        self.notes.append(
-            "The Macs are one converged stand-in under 1, 5 and 20 names. With shared CPUs it does the work "
-            f"of all on the {os.cpu_count()} of this machine, beside pyinfra. With CPUs of their own it "
-            "answers what it answered before, after as long as it took, and computes nothing."
-        )
-        return rows
+        """Many converged Macs at once, against one: under so many names, each with CPUs of its own.
 
-    def _fleet(self, whose: str, round_trip: float) -> list[Row]:
+        They answer what one answered before, after as long as it took, and compute nothing.
+        """
+        self.say("a fleet")
         _, checkout = self.deployed
-        away = f"{round_trip * 1000:g} ms"
-        self.say(f"a fleet with {whose}, {away} away")
-        with contextlib.ExitStack() as after:
-            inventories = [after.enter_context(self.inventory(hosts, round_trip)) for hosts in FLEETS]
-            spent: dict[str, float] = {}
-
-            def deploy(inventory: str) -> float:
-                before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                seconds = self.pyinfra(checkout, inventory, *DEPLOY)
-                used = resource.getrusage(resource.RUSAGE_CHILDREN)
-                spent[inventory] = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-                return seconds
-
-            deploy(inventories[0])
-            one, *more = in_turns(self.runs, *(partial(deploy, inventory) for inventory in inventories))
-        cpu = ", ".join(
-            f"{hosts}: {spent[each]:.1f} s" for hosts, each in zip(FLEETS, inventories, strict=True)
-        )
-        self.notes.append(f"pyinfra's own CPU, {whose}, {away}: {cpu}")
-        return [
-            Row(
-                f"{hosts} Macs : 1 Mac, {whose}, {away}", seconds, one, FLEET if hosts == FLEETS[-1] else None
+        inventories = [self.inventory(hosts) for hosts in FLEETS]
+        with self.recorded():
+            one, *more = in_turns(
+                self.runs, *(partial(self.pyinfra, checkout, each, *DEPLOY) for each in inventories)
             )
+        return [
+            Row(f"{hosts} Macs : 1 Mac", seconds, one, FLEET if hosts == FLEETS[-1] else None)
             for hosts, seconds in zip(FLEETS[1:], more, strict=True)
         ]
 
@@ -389,8 +351,6 @@ def main() -> int:
         f"{os.cpu_count()} CPUs, {load:.1f} processes in line when it began; medians of {given.runs} runs\n"
     )
     print(table(rows))
-    for note in bench.notes:
-        print(f"\n{note}")
     return 0
 
 

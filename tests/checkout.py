@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import warm
 from tests.mac.machine import Mac
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +76,9 @@ def copy_repository(directory: Path) -> None:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, directory / part, ignore=shutil.ignore_patterns("__pycache__"))
+            # With byte code, which pyinfra does not write: each run would compile all of it.
+            compileall.compile_dir(source, quiet=2)
+            shutil.copytree(source, directory / part)
         elif source.exists():
             shutil.copy2(source, directory / part)
     (directory / "containers").mkdir()
@@ -131,17 +134,8 @@ class Checkout:
     def ssh(self, *arguments: str, timeout: float = 120, deploy: str | None = "deploy.py") -> Run:
         """`pyinfra inventory.py deploy.py ARGUMENTS` over SSH, without a terminal."""
         self.write_env()
-        command = [*PYINFRA, "inventory.py", *([deploy] if deploy else []), *arguments]
-        done = subprocess.run(
-            command,
-            cwd=self.directory,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            start_new_session=True,
-        )
+        words = ["inventory.py", *([deploy] if deploy else []), *arguments]
+        done = warm.run(words, self.directory, self._environment(), timeout)
         return Run(done.returncode, done.stdout, done.stderr)
 
     def local(self, *arguments: str, timeout: float = 120, deploy: str | None = "deploy.py") -> Run:
@@ -151,7 +145,7 @@ class Checkout:
         admin = mac.user("admin")
         there = mac.path(admin.home) / "colima-pulse"
         shutil.rmtree(there, ignore_errors=True)
-        shutil.copytree(self.directory, there, ignore=shutil.ignore_patterns("inventory.py", "__pycache__"))
+        shutil.copytree(self.directory, there, ignore=shutil.ignore_patterns("inventory.py"))
         for path in (there, *there.rglob("*")):
             os.chown(path, admin.uid, 20)
         command = [*PYINFRA, "@local", *([deploy] if deploy else []), *arguments]

@@ -1,7 +1,7 @@
 """What operations ask first, asked before the first of them: on a converged Mac that is all there is to do.
 
-An answer counts for a few seconds, and while this run has changed nothing on its host: no operation decides from
-what an earlier one has made untrue.
+An answer counts for a few seconds, and while this run has changed nothing on its host: no operation decides
+from what an earlier one has made untrue.
 """
 
 from __future__ import annotations

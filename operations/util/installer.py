@@ -10,8 +10,8 @@ import hashlib
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,20 +27,18 @@ CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 WRITTEN_OUT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
 
 # The options of `docker run` that take no value (docker run --help); every other one takes one.
-BOOLEAN = frozenset(
+SWITCHES = frozenset(
     "--detach --disable-content-trust --help --init --interactive --no-healthcheck --oom-kill-disable "
-    "--privileged --publish-all --quiet --read-only --rm --sig-proxy --tty --use-api-socket".split()
+    "--privileged --publish-all --quiet --read-only --rm --sig-proxy --tty --use-api-socket "
+    "-d -i -t -P -q".split()
 )
-BOOLEAN_LETTERS = frozenset("ditPq")
+ALIASES = {"-d": "--detach", "-e": "--env", "--net": "--network"}
 
-# What a shell sets by itself, or files/run-installer does.
+# What a shell sets by itself, or files/bin/install-container does.
 KNOWN_VARIABLES = frozenset("HOME USER LOGNAME PATH PWD SHELL TMPDIR IFS DOCKER_HOST COLIMA_HOME".split())
 
-TRANSIENT = re.compile(
-    r"\bEOF\b|context canceled|connection (?:is )?clos(?:ed|ing)|closed network connection|connection reset"
-    r"|connection refused|broken pipe|i/o timeout|TLS handshake timeout|http2: |stream error"
-    r"|dial unix .*no such file|[Cc]annot connect to the Docker daemon",
-)
+# The first lines that choose another shell than sh: files/bin/install-container.
+SHEBANG = re.compile(r"#!/bin/(?:zsh|bash)(?:[ \t].*)?\n")
 
 
 class Image(NamedTuple):
@@ -62,7 +60,6 @@ class Installer:
     text: str = field(repr=False)
     detached: bool
     removed: bool
-    restarts: bool
     insert_at: int
     warnings: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
@@ -85,8 +82,9 @@ class Installer:
             for name, value in secrets.items()
             if re.search(rf"\b{re.escape(name)}\b", self.text)
         )
-        labelled = f"{self.text[: self.insert_at]} --label {label}={self.digest}"
-        return exports + labelled + self.text[self.insert_at :]
+        first = shebang[0] if (shebang := SHEBANG.match(self.text)) else ""
+        before, after = self.text[len(first) : self.insert_at], self.text[self.insert_at :]
+        return f"{first}{exports}{before} --label {label}={self.digest}{after}"
 
 
 def clean(raw: bytes) -> str:
@@ -122,114 +120,69 @@ def clean(raw: bytes) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+# A character behind a backslash, a quoted part, an open quote, a comment.
+_HIDDEN = re.compile(
+    r"""(?s)\\.?|'[^']*'|"(?:[^"\\]|\\.)*"|(?P<open>['"]).*|(?:^|(?<=[ \t\n;&|(]))(?P<comment>\#[^\n]*)"""
+)
+
+
 def mask(text: str) -> tuple[str, int | None]:
     """The text with quoted parts and comments blanked, of equal length, and where an open quote begins."""
-    out = list(text)
-    quote = ""
-    opened = 0
-    i = 0
-    while i < len(text):
-        char = text[i]
-        if quote:
-            if char == "\\" and quote == '"' and i + 1 < len(text):
-                out[i] = out[i + 1] = "_"
-                i += 2
-                continue
-            out[i] = "_"
-            if char == quote:
-                quote = ""
-        elif char == "\\":
-            out[i : i + 2] = "_" * len(out[i : i + 2])
-            i += 2
-            continue
-        elif char in "'\"":
-            quote, opened = char, i
-            out[i] = "_"
-        elif char == "#" and (i == 0 or text[i - 1] in " \t\n;&|("):
-            while i < len(text) and text[i] != "\n":
-                out[i] = " "
-                i += 1
-            continue
-        i += 1
-    return "".join(out), opened if quote else None
+    hidden = list(_HIDDEN.finditer(text))
+    blanked = _HIDDEN.sub(lambda found: (" " if found["comment"] else "_") * len(found[0]), text)
+    return blanked, next((found.start() for found in hidden if found["open"]), None)
 
 
 @dataclass
 class _Run:
-    """What the words after `docker run` say."""
+    """What the words after `docker run` say: its options, each with its values, and the image."""
 
-    name: str | None = None
-    detached: bool = False
-    removed: bool = False
-    restarts: bool = False
-    environment: list[str] = field(default_factory=list)
-    networks: list[str] = field(default_factory=list)
-    platform: str = ""
+    options: dict[str, list[str]] = field(default_factory=dict)
     image: str | None = None
 
+    def last(self, option: str) -> str | None:
+        """The last value of an option, which counts."""
+        return self.options[option][-1] if option in self.options else None
 
-def _image(name: str, platform: str) -> Image | None:
-    written_out = WRITTEN_OUT.fullmatch(name) and (not platform or WRITTEN_OUT.fullmatch(platform))
-    return Image(name, platform) if written_out else None
+    def on(self, switch: str) -> bool:
+        """Whether a switch is on."""
+        return self.last(switch) not in {None, "false", "0", "f"}
 
 
 def _read_run(words: list[str]) -> _Run:
     found = _Run()
-    i = 0
-    while i < len(words):
-        word = words[i]
-        i += 1
-        if word == "--":
-            found.image = words[i] if i < len(words) else None
+    left = iter(words)
+    for word in left:
+        if word == "--" or not word.startswith("-") or word == "-":
+            found.image = next(left, None) if word == "--" else word
             break
-        if not word.startswith("-") or word == "-":
-            found.image = word
-            break
-        letters, option, value = "", word, None
         if word.startswith("--"):
-            option, equals, given = word.partition("=")
-            value = given if equals else None
+            option, equals, value = word.partition("=")
+            given = [(option, value if equals else None)]
         else:
-            letters, option, value = _short(word[1:])
-        if "d" in letters:
-            found.detached = value not in {"false", "0", "f"}
-        if not option:
-            continue
-        if option in BOOLEAN:
-            on = value not in {"false", "0", "f"}
-            if option == "--detach":
-                found.detached = on
-            if option == "--rm":
-                found.removed = on
-            continue
-        if value is None:
-            value = words[i] if i < len(words) else ""
-            i += 1
-        if option == "--name":
-            found.name = value
-        elif option == "--restart":
-            found.restarts = value not in {"", "no"}
-        elif option in {"--env", "-e"}:
-            found.environment.append(value)
-        elif option == "--platform":
-            found.platform = value
-        elif option in {"--network", "--net"}:
-            # Its long form is name=NETWORK,alias=... (docker run --help).
-            found.networks += [part.removeprefix("name=") for part in value.split(",")][:1]
+            given = _short(word[1:])
+        for option, attached in given:
+            if attached is None:
+                attached = "true" if option in SWITCHES else next(left, "")
+            found.options.setdefault(ALIASES.get(option, option), []).append(attached)
     return found
 
 
-def _short(cluster: str) -> tuple[str, str, str | None]:
-    """A cluster of short options: its boolean letters, the option that ends it, and the value attached.
+def _short(cluster: str) -> list[tuple[str, str | None]]:
+    """A cluster of short options, each with the value attached to it: `dp80:80` is -d, and -p with 80:80."""
+    found: list[tuple[str, str | None]] = []
+    for i, letter in enumerate(cluster):
+        attached = cluster[i + 1 :]
+        if f"-{letter}" not in SWITCHES:
+            return [*found, (f"-{letter}", attached.removeprefix("=") or None)]
+        if attached.startswith("="):
+            return [*found, (f"-{letter}", attached[1:])]
+        found.append((f"-{letter}", None))
+    return found
 
-    `dp80:80` is d, -p and 80:80; `d=false` is d and false, with no option of its own.
-    """
-    letters, equals, value = cluster.partition("=")
-    for i, letter in enumerate(letters):
-        if letter not in BOOLEAN_LETTERS:
-            attached = cluster[i + 1 :].removeprefix("=")
-            return letters[:i], f"-{letter}", attached or None
-    return letters, "", value if equals else None
+
+class _WrongError(Exception):
+    """What is wrong with a text, and at which of its characters."""
 
 
 def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer | None, list[str]]:
@@ -237,68 +190,78 @@ def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer |
 
     `known` are the names that containers/.env sets.
     """
-
-    def at(index: int, fault: str) -> str:
-        return f"containers/{file}:{text.count(chr(10), 0, index) + 1}: {fault}"
-
     text = ""
+
+    def at(index: int, what: str) -> str:
+        return f"containers/{file}:{text.count(chr(10), 0, index) + 1}: {what}"
+
     try:
         text = clean(raw)
+        masked, start, end = _find_run(text)
+        found = _read_run(_words(text, masked, start, end))
+        name = found.last("--name")
+        if name is None:
+            raise _WrongError(start, "`docker run` has no --name: write --name NAME before the image")
+        if not CONTAINER_NAME.fullmatch(name):
+            raise _WrongError(start, f"--name {name!r} is not a name that Docker takes")
+        if found.image is None:
+            raise _WrongError(start, "`docker run` names no image")
+    except _WrongError as wrong:
+        return None, [at(*wrong.args)]
     except ValueError as error:
         return None, [at(0, str(error))]
+    made = Installer(
+        file=file,
+        container=name,
+        text=text,
+        detached=found.on("--detach"),
+        removed=found.on("--rm"),
+        insert_at=start,
+        # Its long form is name=NETWORK,alias=... (docker run --help).
+        networks=tuple(
+            value.split(",")[0].removeprefix("name=") for value in found.options.get("--network", [])
+        ),
+        image=_image(found.image, found.last("--platform") or ""),
+    )
+    warnings = _warnings(made, masked, found, set(known))
+    return replace(made, warnings=tuple(at(*warning) for warning in warnings)), []
+
+
+def _find_run(text: str) -> tuple[str, int, int]:
+    """The masked text, and where the options of its one `docker run` begin and its command ends."""
     masked, open_quote = mask(text)
     if not masked.strip():
-        return None, [at(0, "there is no command in it")]
+        raise _WrongError(0, "there is no command in it")
     if open_quote is not None:
-        return None, [at(open_quote, f"the quote {text[open_quote]} is not closed")]
+        raise _WrongError(open_quote, f"the quote {text[open_quote]} is not closed")
     runs = list(DOCKER_RUN.finditer(masked))
-    if len(runs) != 1:
-        if not runs:
-            return None, [at(0, "there is no `docker run` in it")]
-        return None, [at(runs[1].start(), "a second `docker run`: one file makes one container")]
+    if not runs:
+        raise _WrongError(0, "there is no `docker run` in it")
+    if len(runs) > 1:
+        raise _WrongError(runs[1].start(), "a second `docker run`: one file makes one container")
     start = runs[0].end()
     end = re.compile(r"[\n;&|)]").search(masked, start)
-    # Without its comments, which the mask has as blanks.
-    segment = "".join(
-        " " if blank == " " else char
-        for char, blank in zip(text[start:], masked[start : end.start() if end else None], strict=False)
-    )
+    return masked, start, end.start() if end else len(text)
+
+
+def _words(text: str, masked: str, start: int, end: int) -> list[str]:
+    """The words of that command, without its comments, which the mask has as blanks."""
+    pairs = zip(text[start:end], masked[start:end], strict=True)
     try:
-        found = _read_run(shlex.split(segment))
+        return shlex.split("".join(" " if blank == " " else char for char, blank in pairs))
     except ValueError as error:
-        return None, [at(start, str(error))]
-    if found.name is None:
-        return None, [at(start, "`docker run` has no --name: write --name NAME before the image")]
-    if not CONTAINER_NAME.fullmatch(found.name):
-        return None, [at(start, f"--name {found.name!r} is not a name that Docker takes")]
-    if found.image is None:
-        return None, [at(start, "`docker run` names no image")]
-    return (
-        Installer(
-            file=file,
-            container=found.name,
-            text=text,
-            detached=found.detached,
-            removed=found.removed,
-            restarts=found.restarts,
-            insert_at=start,
-            warnings=tuple(_warnings(text, masked, found, start, set(known), at)),
-            networks=tuple(found.networks),
-            image=_image(found.image, found.platform),
-        ),
-        [],
-    )
+        raise _WrongError(start, str(error)) from error
 
 
-def _warnings(text: str, masked: str, found: _Run, start: int, known: set[str], at: object) -> Iterable[str]:
-    assert callable(at)
-    if found.detached and not found.restarts and not found.removed:
-        yield at(start, f"{found.name} has -d and no --restart: it will not return after a reboot")
-    for variable in found.environment:
+def _warnings(made: Installer, masked: str, found: _Run, known: set[str]) -> Iterator[tuple[int, str]]:
+    text, start = made.text, made.insert_at
+    if made.detached and found.last("--restart") in (None, "", "no") and not made.removed:
+        yield start, f"{made.container} has -d and no --restart: it will not return after a reboot"
+    for variable in found.options.get("--env", []):
         name, equals, value = variable.partition("=")
         for used in re.findall(r"\$\{?(\w+)", value):
             if equals and used in known:
-                yield at(
+                yield (
                     start,
                     f"write -e {name} alone (and {name} in containers/.env): "
                     f"with =${used} its value stands on docker's command line",
@@ -308,12 +271,12 @@ def _warnings(text: str, masked: str, found: _Run, start: int, known: set[str], 
     for used in sorted(set(re.findall(r"(?<!\\)\$\{?([A-Za-z_]\w*)(?![\w:=-])", single_quoted))):
         if used not in known | KNOWN_VARIABLES | assigned:
             place = re.search(rf"\$\{{?{used}\b", text)
-            yield at(place.start() if place else 0, f"${used} is set nowhere; containers/.env may")
+            yield place.start() if place else 0, f"${used} is set nowhere; containers/.env may"
 
 
-def is_transient(output: Iterable[str]) -> bool:
-    """Whether what Docker said is a passing trouble, worth another try."""
-    return any(TRANSIENT.search(line) for line in output)
+def _image(name: str, platform: str) -> Image | None:
+    written_out = WRITTEN_OUT.fullmatch(name) and (not platform or WRITTEN_OUT.fullmatch(platform))
+    return Image(name, platform) if written_out else None
 
 
 @dataclass(frozen=True)
@@ -346,14 +309,8 @@ class Installers:
         return ", ".join(described) or "none"
 
 
-# What is no file, by what stat has of it.
-KINDS = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+# What is no file, as `ls -l` marks it.
+KINDS = {"d": "a directory", "p": "a FIFO", "s": "a socket", "c": "a device", "b": "a device"}
 
 
 def _no_file(path: Path) -> str | None:
@@ -367,7 +324,7 @@ def _no_file(path: Path) -> str | None:
         return f"a link that leads {leads}: set it right, or remove it"
     if stat.S_ISREG(mode):
         return None
-    return f"{KINDS.get(stat.S_IFMT(mode), 'no file')}, and no file: move it out of containers/"
+    return f"{KINDS[stat.filemode(mode)[0]]}, and no file: move it out of containers/"
 
 
 def _secrets(env: Path) -> tuple[dict[str, str], list[str]]:

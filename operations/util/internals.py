@@ -129,8 +129,12 @@ def failure(host: Host) -> str | None:
 
 
 def note_refusal(host: Host, faults: tuple[str, ...]) -> None:
-    """Keep the first faults for which a host was refused, for the summary."""
+    """Keep the first faults for which a host was refused, for the summary.
+
+    In a dry run no operation fails it, and pyinfra's exit status counts the hosts that have failed.
+    """
     _refusals.setdefault(host.name, faults)
+    state.failed_hosts.add(host)
 
 
 def refusal(host: Host) -> tuple[str, ...]:
@@ -138,7 +142,7 @@ def refusal(host: Host) -> tuple[str, ...]:
     return _refusals.get(host.name, ())
 
 
-# What a lost connection raises, and a password that nobody can type: of these pyinfra does not catch EOFError.
+# What a lost connection raises, and a password that nobody can type; pyinfra itself does not catch EOFError.
 WIRE_ERRORS = (OSError, EOFError, SSHException)
 
 
@@ -153,8 +157,8 @@ def fail_for(host: Host, error: Exception) -> None:
 class Command(StringCommand):
     """A command of an operation; where it is `live` its output is shown as it comes.
 
-    pyinfra shows the output of all commands as it comes (-vvv), or of none. To it a lost connection is a command
-    that has failed without a word, or an error that ends the run of every host.
+    pyinfra shows the output of all commands as it comes (-vvv), or of none. To it a lost connection is a
+    command that has failed without a word, or an error that ends the run of every host.
     """
 
     def __init__(self, *bits: Any, live: bool = False, **arguments: Any) -> None:

@@ -218,7 +218,7 @@ LIFE = (
     Step("pyinfra fleet/inventory.py deploy.py -y --limit builders", says=("unchanged",)),
     Step("pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0", says=("unchanged",)),
     Step("pyinfra HOST deploys/logs.py", says=("keeping Colima in the foreground",)),
-    Step("pyinfra HOST deploys/stop.py", says=("until deploys/start.py",), after=is_stopped),
+    Step("pyinfra HOST deploys/stop.py", says=("stays stopped",), after=is_stopped),
     Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2),
     Step("pyinfra HOST deploys/start.py", says=("is ready",), after=answers_again),
     Step("pyinfra HOST deploy.py --dry --data full_reset=true", says=("makes it anew",), never=("Type ",)),
@@ -248,8 +248,8 @@ ELSEWHERE = {
     "make test-weekly": "runs for long",
     "make lint": ".ci/run runs it",
     "make soak": "tests/e2e/test_soak.py runs it, for a shorter time",
-    "make bench": "measures for ten minutes; tests/test_bench.py sees to its arithmetic",
-    "make pictures": "draws into the checkout; tests/test_pictures.py sees to what it has drawn",
+    "make bench": "measures for ten minutes",
+    "make pictures": "draws into the checkout",
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (
         "needs the network; `make test` did it, and the clone's .venv leads to what came of it"
     ),

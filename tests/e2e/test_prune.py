@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pexpect
 import pytest
 
-from facts.launchd import milestones_path
 from operations.prune import DUE
 from tests.checkout import PYINFRA
 from tests.e2e.conftest import MakeCheckout, MakeMac
@@ -69,17 +68,20 @@ def names(mac: Mac, kind: str, *options: str) -> set[str]:
 
 
 def is_due(mac: Mac) -> bool:
-    return mac.path(f"{milestones_path(LABEL)}/{DUE}").exists()
-
-
-def asked_about(mac: Mac, since: int) -> bool:
-    """Whether a deploy asked Docker what a prune would take."""
-    return any("What a prune of Docker takes" in each for each in mac.ssh_commands()[since:])
+    return mac.path(f"/Library/ColimaPulse/state/{LABEL}/{DUE}").exists()
 
 
 def test_safe_takes_a_dangling_image_and_none_with_a_tag(deployed: Deployed) -> None:
     mac, dangling = deployed.mac, make_dangling(deployed.mac)
     docker(mac, "pull", "alpine")
+    # Neither a start without a mode, nor a mode without a start.
+    assert (
+        deployed.run(*START, "--data", "prune_mode=safe", "--data", "prune_docker_after_start=false").status
+        == 0
+    )
+    run = deployed.run("-y", "--json", "--data", "prune_mode=images")
+    assert (run.status, run.changed) == (0, [])
+    assert dangling in images(mac)
     run = deployed.run(*START, "--data", "prune_mode=safe")
     assert run.status == 0, run.output
     assert "prune (safe) takes image <none>:<none>" in run.output
@@ -89,61 +91,25 @@ def test_safe_takes_a_dangling_image_and_none_with_a_tag(deployed: Deployed) -> 
     assert not is_due(mac)
 
 
-def test_a_converged_run_takes_nothing(deployed: Deployed) -> None:
-    mac, dangling = deployed.mac, make_dangling(deployed.mac)
-    before = len(mac.ssh_commands())
-    run = deployed.run("-y", "--json", "--data", "prune_mode=images")
-    assert (run.status, run.changed) == (0, [])
-    assert dangling in images(mac)
-    assert not asked_about(mac, before)
-    wanted = len(mac.ssh_commands()) - before
-
-    before = len(mac.ssh_commands())
-    assert deployed.run("-y", "--json").changed == []
-    assert len(mac.ssh_commands()) - before == wanted  # whether one is due is asked with the rest
-    assert "Prune Docker" not in deployed.run("--dry", "--data", "prune_mode=images").output
-
-
-@pytest.mark.parametrize("data", ["prune_mode=none", "prune_docker_after_start=false"])
-def test_not_asked_for(deployed: Deployed, data: str) -> None:
-    mac, dangling = deployed.mac, make_dangling(deployed.mac)
-    before = len(mac.ssh_commands())
-    run = deployed.run(*START, "--data", "prune_mode=images", "--data", data)
-    assert run.status == 0, run.output
-    assert dangling in images(mac)
-    assert not asked_about(mac, before)
-    assert not is_due(mac)
-
-
-def test_images_takes_what_no_container_uses(deployed: Deployed) -> None:
-    mac = deployed.mac
+def test_a_prune_that_fails_is_made_up_for(deployed: Deployed, broken_docker: Callable[[], None]) -> None:
+    mac, options = deployed.mac, ("--data", "prune_mode=images")
     docker(mac, "pull", "alpine")
     docker(mac, "create", "--name", "asleep", "busybox")
-    options = ("--data", "prune_mode=images")
-    assert "Prune Docker after the start: images" in deployed.run("--dry", *START[1:], *options).output
     run = deployed.run(*START, *options)
+    assert run.status == 1
+    assert "disk I/O error" in run.output
+    assert is_due(mac)
+    broken_docker()
+    assert "Prune Docker: images, due since the last start" in deployed.run("--dry", *options).output
+    run = deployed.run("-y", *options)
     assert run.status == 0, run.output
     assert "prune (images) takes image alpine:latest" in run.output
     found = images(mac)
     assert "alpine" not in found
     assert {"nginx", "busybox"} <= found  # a container that is stopped uses its image
-    assert container(mac, "web", "State.Status") == "running"
-    assert {"web", "asleep"} <= names(mac, "container", "--all")
-
-
-def test_a_prune_that_fails_is_made_up_for(deployed: Deployed, broken_docker: Callable[[], None]) -> None:
-    mac = deployed.mac
-    docker(mac, "pull", "alpine")
-    run = deployed.run(*START, "--data", "prune_mode=images")
-    assert run.status == 1
-    assert "disk I/O error" in run.output
-    assert is_due(mac)
-    broken_docker()
-    assert "due since the last start" in deployed.run("--dry", "--data", "prune_mode=images").output
-    run = deployed.run("-y", "--data", "prune_mode=images")
-    assert run.status == 0, run.output
-    assert "alpine" not in images(mac)
+    assert names(mac, "container", "--all") == {"web", "asleep"}
     assert not is_due(mac)
+    docker(mac, "rm", "asleep")
 
 
 @pytest.fixture
@@ -200,23 +166,18 @@ def test_aggressive_spares_what_the_installers_made(deployed: Deployed, littered
     assert container(mac, "late", "State.Status") == "running"
 
 
-@pytest.mark.parametrize(("answer", "stays"), [("", True), ("y", False)])
-def test_aggressive_asks_on_a_terminal(
-    deployed: Deployed, littered: tuple[str, str], answer: str, stays: bool
-) -> None:
+def test_aggressive_asks_on_a_terminal(deployed: Deployed, littered: tuple[str, str]) -> None:
     """Also with -y, which is no answer to this; and Enter alone is no."""
     mac = deployed.mac
     deployed.checkout.write_env()
     command = [*PYINFRA, "inventory.py", "deploy.py", *START, "--data", "prune_mode=aggressive"]
-    child = pexpect.spawn(
-        command[0], command[1:], cwd=deployed.checkout.directory, encoding="utf-8", timeout=120
-    )
+    directory = deployed.checkout.directory
+    child = pexpect.spawn(command[0], command[1:], cwd=directory, encoding="utf-8", timeout=120)
     child.expect_exact("container stranger (exited)")
     child.expect(r"Prune Docker of that\? \[y/N\]")
-    child.sendline(answer)
+    child.sendline("")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0, child.before
-    assert ("stranger" in names(mac, "container", "--all")) is stays
+    assert "stranger" in names(mac, "container", "--all")
     assert not is_due(mac)
-    assert {"pages", "named"} <= names(mac, "volume")

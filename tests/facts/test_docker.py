@@ -1,4 +1,4 @@
-"""What Docker answers behind a socket, and what the fact makes of silence."""
+"""What Docker answers behind a socket, and what the facts make of silence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.docker import Container, DockerEngine, EngineState
+from facts.docker import Container, DockerEngine, EngineState, Garbage, Prunable, Pulled, PulledImage
 
 SOCKET = "/Users/pulse/.colima/default/docker.sock"
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -25,92 +25,90 @@ WEB = {
 OTHER = WEB | {"name": "other", "state": "exited", "exit_code": 137, "restart": "", "spec": "", "image": ""}
 
 
-def answer(ping: str, *rest: str, exists: str = "yes") -> list[str]:
-    """What files/observe-docker prints."""
-    return [f"socket={SOCKET}", f"exists={exists}", f"ping={ping}", *rest, "end"]
+def engine(ping: str, *rest: str, exists: str = "yes") -> EngineState:
+    """What becomes of what files/facts/docker prints."""
+    output = [f"socket={SOCKET}", f"exists={exists}", f"ping={ping}", *rest, "end"]
+    found = DockerEngine().process(output)
+    assert found is not None
+    return found
 
 
-def good(*containers: dict[str, object]) -> list[str]:
+def good(*containers: dict[str, object], count: int | None = None) -> EngineState:
     lines = [f"|{json.dumps(each)}" for each in containers]
-    return answer("200", "version=28.4.0", "listed=yes", f"containers={len(lines)}", *lines)
+    number = len(lines) if count is None else count
+    return engine("200", "version=28.4.0", "listed=yes", f"containers={number}", *lines)
 
 
 def test_good() -> None:
-    assert DockerEngine().process(good(WEB, OTHER)) == EngineState(
-        socket=SOCKET,
-        socket_exists=True,
-        silence=None,
-        version="28.4.0",
-        containers={
-            "web": Container(
-                "running", 0, STARTED, "unless-stopped", DIGEST, "nginx:1.29", f"sha256:{DIGEST}"
-            ),
-            "other": Container("exited", 137, STARTED, "no", None, None, f"sha256:{DIGEST}"),
-        },
-    )
-
-
-def test_no_containers() -> None:
-    found = DockerEngine().process(good())
-    assert found is not None
-    assert found.answers
-    assert found.containers == {}
+    web = Container("running", 0, STARTED, "unless-stopped", DIGEST, "nginx:1.29", f"sha256:{DIGEST}")
+    other = Container("exited", 137, STARTED, "no", None, None, f"sha256:{DIGEST}")
+    assert good(WEB, OTHER) == EngineState(SOCKET, True, None, "28.4.0", {"web": web, "other": other})
+    assert good(WEB, OTHER).running == ["web"]
+    assert good().containers == {}
 
 
 def test_one_container_that_does_not_answer_leaves_all_unknown() -> None:
     """It is not absent: what is absent is made anew."""
-    lost = [line for line in good(WEB, OTHER) if '"other"' not in line]
-    found = DockerEngine().process(lost)
-    assert found is not None
-    assert found.containers is None
+    assert good(WEB, count=2).containers is None
 
 
 @pytest.mark.parametrize(
     ("ping", "exists", "says"),
     [
         ("000 curl: (7) Failed to connect to localhost port 80 after 0 ms:", "yes", "Failed to connect"),
-        (
-            "000 curl: (52) Empty reply from server",
-            "yes",
-            "Empty reply",
-        ),  # EOF: the forward is up, docker not
-        (
-            "000 curl: (28) Operation timed out after 5002 milliseconds with 0 bytes received",
-            "yes",
-            "timed out",
-        ),
-        ("503", "yes", "503"),
-        ("500", "yes", "500"),
+        # EOF: the forward is up, docker not.
+        ("000 curl: (52) Empty reply from server", "yes", "Empty reply"),
+        ("503", "yes", "the API answers 503"),
         ("", "yes", "no answer"),
         ("000", "yes", "no answer"),
         ("000 curl: (7) Couldn't connect to server", "no", "no socket"),
     ],
 )
 def test_silence(ping: str, exists: str, says: str) -> None:
-    found = DockerEngine().process(answer(ping, exists=exists))
-    assert found is not None
+    found = engine(ping, exists=exists)
     assert not found.answers
     assert says in str(found.silence)
-    assert not str(found.silence).endswith("000")
-    assert found.socket_exists is (exists == "yes")
-    assert found.containers is None
+    assert (found.socket_exists, found.containers) == (exists == "yes", None)
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        ["version=", "listed=no"],
-        ["version=28.4.0", "listed=no"],
-        ["version=28.4.0"],
-    ],
-)
+@pytest.mark.parametrize("rest", [["version=28.4.0", "listed=no"], ["version=28.4.0"]])
 def test_unlisted(rest: list[str]) -> None:
-    found = DockerEngine().process(answer("200", *rest))
-    assert found is not None
-    assert found.answers
-    assert found.containers is None
+    found = engine("200", *rest)
+    assert (found.answers, found.containers) == (True, None)
 
 
 def test_garbage() -> None:
     with pytest.raises(FactProcessError):
-        DockerEngine().process(answer("200", "version=28", "listed=yes", "|Error: no such object"))
+        engine("200", "version=28", "listed=yes", "|Error: no such object")
+
+
+def test_a_pull() -> None:
+    assert PulledImage().process(["before=", "after=sha256:1", "end"]) == Pulled(None, "sha256:1")
+    cut_off = ["before=sha256:1", "trouble=Get x=y: EOF", "after=sha256:1", "end"]
+    assert PulledImage().process(cut_off) == Pulled("sha256:1", "sha256:1", "Get x=y: EOF")
+    with pytest.raises(FactProcessError):
+        PulledImage().process(["before=sha256:1", "end"])
+
+
+@pytest.mark.parametrize(
+    ("said", "nowhere"),
+    [
+        ("Error response from daemon: manifest for mine:latest not found: manifest unknown", True),
+        ("Error response from daemon: pull access denied for mine, repository does not exist or", True),
+        ('failed to resolve reference "docker.io/a/mine:latest": docker.io/a/mine:latest: not found', True),
+        ("invalid reference format", True),
+        ('error getting credentials - err: exec: "docker-credential-x": file not found in $PATH', False),
+        ("Error response from daemon: Get x: unauthorized: authentication required", False),
+        ("toomanyrequests: You have reached your pull rate limit", False),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", False),
+    ],
+)
+def test_why_an_image_was_not_pulled(said: str, nowhere: bool) -> None:
+    outcome = Pulled(None, None, said)
+    assert (outcome.nowhere, outcome.failed) == (nowhere, not nowhere)
+
+
+def test_what_a_prune_takes() -> None:
+    found = Prunable().process(["|container old (exited)", "|the build cache", "end"])
+    assert found == Garbage(["container old (exited)", "the build cache"])
+    assert Prunable().process(["trouble=Cannot connect", "end"]) == Garbage([], "Cannot connect")

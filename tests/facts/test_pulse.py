@@ -21,7 +21,7 @@ REPORTS = (
 
 
 def answer(*log: str, noted: bool = True, **values: object) -> list[str]:
-    """What files/observe-pulse prints."""
+    """What files/facts/pulse prints."""
     state = {"ready": "yes", "misses": 0, "said": "", "last": "", "step": "", "gave_up": ""} | values
     lines = [f"{key}={value}" for key, value in state.items()] if noted else []
     return [
@@ -72,7 +72,7 @@ def test_since_when_docker_answers(log: tuple[str, ...], moment: str | None) -> 
         ),
         ({"misses": 4, "said": "vm", "last": "stops Colima", "step": "job"}, "backing off", "stops Colima"),
         (
-            {"misses": 9, "said": "vm", "last": "gives up", "step": "kill", "gave_up": "yes"},
+            {"misses": 9, "said": "vm", "last": "gives up", "step": "hard", "gave_up": "yes"},
             "gave up",
             "gives up",
         ),

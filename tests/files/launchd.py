@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.files.conftest import LABEL, Mac
 
-# Each line of LABEL.jobs is an answer to `print`: STATE|PID|RUNS|LAST EXIT|PATH, absent, or broken; the last one stays.
+# Each line of LABEL.jobs is an answer to `print`, the last for ever: STATE|PID|RUNS|LAST EXIT|PATH, absent, broken.
 # A verb takes the first line of VERB.codes for its exit status, and puts VERB.jobs in place when that is 0.
 LAUNCHCTL = r"""cd {root}/launchd || exit 64
 verb=$1 label=${{2#system/}}
@@ -28,10 +28,11 @@ print)
     IFS='|' read -r state pid runs exited path <<END
 $line
 END
-    printf 'system/%s = {{\n\tpath = %s\n\tstate = %s\n\n\targuments = {{\n\t\tpid = 1\n\t}}\n\n\truns = %s\n' \
+    printf 'system/%s = {{\n\tpath = %s\n\tstate = %s\n\n\targuments = {{\n\t\tpid = 1\n\t}}\n\truns = %s\n' \
         "$label" "${{path:-{root}/Library/LaunchDaemons/$label.plist}}" "$state" "$runs"
     if [ "$pid" != 0 ]; then printf '\tpid = %s\n' "$pid"; fi
-    printf '\tlast exit code = %s\n\n\tresource coalition = {{\n\t\tstate = active\n\t}}\n}}\n' "${{exited:-(never exited)}}"
+    printf '\tlast exit code = %s\n\n' "${{exited:-(never exited)}}"
+    printf '\tresource coalition = {{\n\t\tstate = active\n\t}}\n}}\n'
     ;;
 print-disabled)
     printf '\n\tdisabled services = {{\n'
@@ -64,7 +65,7 @@ PLIST = plistlib.dumps({"Label": LABEL, "KeepAlive": True}).decode()
 
 
 class Launchd:
-    """launchctl(1), plutil(1) and a clock of its own: a second of sleep is `factor` seconds, and takes no time."""
+    """launchctl(1), plutil(1) and a clock of its own."""
 
     def __init__(self, mac: Mac, factor: int = 1) -> None:
         self.mac = mac
@@ -79,14 +80,7 @@ class Launchd:
         mac.tool("/usr/sbin/chown", ":")
         self.after("bootout", "absent")
         self.after("bootstrap", RUNS)
-        clock = mac.root / "clock"
-        clock.write_text("10000\n")
-        mac.tool(
-            "/bin/sleep",
-            f'read t <{clock}; echo $((t + $(printf %.0f "${{1}}e1") * {factor})) >{clock}; exec sleep 0.01',
-        )
-        mac.tool("/bin/date", f'[ "$*" = +%s ] || exec date "$@"; read t <{clock}; echo $((t / 10))')
-        mac.stat()
+        self.hurry(factor)
         mac.tool(
             "/usr/bin/stat",
             """for path; do :; done
@@ -102,6 +96,14 @@ class Launchd:
             *) exit 64 ;;
             esac""",
         )
+
+    def hurry(self, factor: int) -> None:
+        """Let a second of sleep be `factor` seconds from now on; it takes no time."""
+        clock = self.mac.root / "clock"
+        clock.write_text("10000\n")
+        add = f'$(printf %.0f "${{1}}e1") * {factor}'
+        self.mac.tool("/bin/sleep", f"read t <{clock}; echo $((t + {add})) >{clock}; exec sleep 0.01")
+        self.mac.tool("/bin/date", f'[ "$*" = +%s ] || exec date "$@"; read t <{clock}; echo $((t / 10))')
 
     @property
     def now(self) -> float:

@@ -1,4 +1,4 @@
-"""A home with two Colima profiles, and stand-ins that set-aside and restore-backup can be killed in."""
+"""A home with two Colima profiles and a launchd, and tools in which a reset can be killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import stat
 import subprocess
 from pathlib import Path
 
-from tests.files.conftest import Mac, until
+from tests.files.conftest import LABEL, Mac, until
+
+ONE = "colima-pulse-backups/a unit"
+TWO = '../../Volumes/Big Disk\'s "x"/backups/a unit'
 
 # rm, mkdir and so on are counted; at the call that CALL names, everything of this Mac is killed.
 COUNTED = """
@@ -24,8 +27,7 @@ exit $status
 """
 
 # Whatever is under Volumes lies on a volume of its own.
-VOLUMES = """volume() { case $1 in */Volumes/*) echo 2 ;; *) echo 1 ;; esac; }
-"""
+VOLUMES = "volume() { case $1 in */Volumes/*) echo 2 ;; *) echo 1 ;; esac; }\n"
 
 # mv of macOS copies and deletes from volume to volume; nothing that relies on it is safe.
 MV = (
@@ -47,27 +49,72 @@ HALF_A_REMOVAL = (
     """for to; do :; done; find "$to" -type f | head -n 1 | while read -r file; do rm -f "$file"; done"""
 )
 
+# launchctl, with a file for each job that is loaded, and for each label that is disabled.
+LAUNCHCTL = """directory='{root}/launchd'; name=${{2#system/}}
+case $1 in
+    print) [ -e "$directory/loaded $name" ] || exit 113
+        printf '%s = {{\\n\\tstate = running\\n\\truns = 1\\n\\tpid = 4711\\n' "$2"
+        printf '\\tpath = {daemons}/%s.plist\\n}}\\n' "$name" ;;
+    print-disabled) echo 'disabled services = {{'
+        for path in "$directory/disabled "*; do
+            printf '\\t"%s" => disabled\\n' "${{path#*/disabled }}"
+        done
+        echo '}}' ;;
+    disable) : >"$directory/disabled $name" ;;
+    enable) rm -f "$directory/disabled $name" ;;
+    bootout) [ -e "$directory/loaded $name" ] || exit 3; rm "$directory/loaded $name" ;;
+    bootstrap) name=${{3##*/}}; : >"$directory/loaded ${{name%.plist}}" ;;
+    *) exit 64 ;;
+esac"""
+
 BIG = 2 << 20
-SUFFIXES = ("going", "coming")
+
+Done = subprocess.CompletedProcess[str]
+# as_user hands on no environment, and takes most of the time.
+THROUGH = {"/usr/bin/env -i \\\n": '/usr/bin/env -i "CALL=$CALL" \\\n'}
+DIRECT = {'as_user "$user" "$home" "$mine_seconds" /bin/sh': "/bin/sh"}
+IMPATIENT = {"gone 20 ours": "gone 0 ours", "gone 10 ours": "gone 0 ours", "gone 10 busy": "gone 0 busy"}
+# Without stopping anything first: where a run is killed again and again.
+STOPPING = {"stop_job && refuse_what_runs && ": ""}
+FINISHING = {"! stop_job": "false", "\nrefuse_what_runs\n": "\n"}
 
 
-def shell_text(path: object) -> str:
-    return "'" + str(path).replace("'", "'\\''") + "'"
+class Launchd:
+    """What launchd has: Colima's job is loaded at first."""
+
+    def __init__(self, mac: Mac) -> None:
+        self.directory = mac.root / "launchd"
+        self.directory.mkdir()
+        daemons = mac.root / "Library/LaunchDaemons"
+        daemons.mkdir(exist_ok=True)
+        mac.tool("/bin/launchctl", LAUNCHCTL.format(root=mac.root, daemons=daemons))
+        self.load()
+
+    def load(self, label: str = LABEL) -> None:
+        (self.directory / f"loaded {label}").touch()
+
+    def disable(self, label: str = LABEL) -> None:
+        (self.directory / f"disabled {label}").touch()
+
+    @property
+    def has(self) -> list[str]:
+        return sorted(path.name for path in self.directory.iterdir())
+
+
+RUNS, STOPPED = [f"loaded {LABEL}"], [f"disabled {LABEL}"]
 
 
 class Home:
     """The home of a Mac's user: what Colima has there, before and after."""
 
-    def __init__(self, mac: Mac, profile: str = "default", unit: str = "colima-pulse-backups/a unit") -> None:
-        self.mac = mac
-        self.profile = profile
-        self.direct = False
+    def __init__(self, mac: Mac, profile: str = "default", unit: str = ONE, *, sudo: bool = False) -> None:
+        self.mac, self.profile, self.sudo = mac, profile, sudo
+        self.is_quick = False
         self.journal_was = False
         self.id = "colima" if profile == "default" else f"colima-{profile}"
-        self.base = mac.home / ".colima"
-        self.other = mac.home / ".config/colima"
+        self.base, self.other = mac.home / ".colima", mac.home / ".config/colima"
         self.unit = mac.home / unit
-        self.plist = mac.root / "Library/LaunchDaemons/it's a.plist"
+        self.aside = self.unit.with_name("aside")
         self.journal = mac.root / "Library/ColimaPulse/reset/alice" / profile
         self.places = {
             "profile": self.base / profile,
@@ -76,6 +123,14 @@ class Home:
             "store.json": self.base / "_store" / f"{self.id}.json",
             "other": self.other,
         }
+        mac.become("root")
+        self.launchd = Launchd(mac)
+        log = mac.root / "var/log/colima.log"
+        log.parent.mkdir(parents=True)
+        log.touch()
+        mac.configure(profile=profile)
+        self.plist = mac.root / f"Library/LaunchDaemons/{LABEL}.plist"
+        self.plist.write_text("<plist/>")
         self._tools()
         self.furnish()
 
@@ -83,7 +138,8 @@ class Home:
         mac = self.mac
         for name in ("find", "du", "sort", "sync", "hostname"):
             mac.link(name)
-        mac.remove("mv", "rm", "mkdir")
+        mac.remove("mv", "rm", "mkdir", "kill")
+        mac.tool("/bin/kill", ":")
         during = {"cp": HALF_A_COPY, "rm": HALF_A_REMOVAL}
         for name, body in {"mv": MV, "cp": CP, "rm": "", "mkdir": "", "rmdir": ""}.items():
             text = COUNTED.format(
@@ -94,9 +150,12 @@ class Home:
             "/usr/bin/stat",
             VOLUMES
             + """[ "$1" != -L ] || shift
-            [ "$1 $2 $#" = '-f %d 3' ] || exit 1
-            [ -e "$3" ] || [ -L "$3" ] || exit 1
-            volume "$3" """,
+            case $2 in
+                %HT:%u:%Su:%Lp) echo Directory:0:root:755 ;;
+                "%HT %l %Su") echo Regular File 1 alice ;;
+                %z) echo 0 ;;
+                %d) [ -e "$3" ] || [ -L "$3" ] || exit 1; volume "$3" ;;
+            esac""",
         )
         self.room(10 << 20)
         # Without a session of its own for each: these tests run hundreds of them.
@@ -112,27 +171,19 @@ class Home:
             echo '//al@a server/the share 99999999 5 {kib} 27% 1000000 3400000 0% /Volumes/Big Disk 5%'""",
         )
 
-    def furnish(self, *, other: bool = True) -> None:
-        """Make two profiles, and what they share."""
+    def furnish(self) -> None:
+        """Make two profiles, what they share, and a second state directory."""
         for each in (self.base, self.other, self.unit.parent, self.journal.parent):
             shutil.rmtree(each, ignore_errors=True)
         self.unit.parent.parent.mkdir(parents=True, exist_ok=True)
-        self.plist.parent.mkdir(exist_ok=True)
-        self.plist.write_text("<plist/>")
         for profile, instance in ((self.profile, self.id), ("foo", "colima-foo"), ("default", "colima")):
-            self._profile(self.base, profile, instance)
-        for shared in (
-            "_lima/_config/user",
-            "_lima/_networks/user-v2/net",
-            "_templates/default.yaml",
-            "ssh_config",
-        ):
+            self.make_profile(self.base, profile, instance)
+        for shared in ("_lima/_config/user", "_lima/_networks/user-v2/net", "_templates/default.yaml", "ssh"):
             self._file(self.base / shared, f"shared {shared}")
         self._socket(self.base / "docker.sock")
-        if other:
-            self._profile(self.other, "default", "colima")
+        self.make_profile(self.other, "default", "colima")
 
-    def _profile(self, base: Path, profile: str, instance: str) -> None:
+    def make_profile(self, base: Path, profile: str, instance: str) -> None:
         if (base / profile).exists():
             return
         self._file(base / profile / "colima.yaml", "runtime: docker\n")
@@ -153,6 +204,12 @@ class Home:
         os.utime(disk, (1e9, 1e9))
         (disk.parent / "in_use_by").symlink_to(f"../../{instance}")
         self._file(base / "_store" / f"{instance}.json", '{"disk_formatted":true}')
+
+    def clear(self) -> None:
+        """Take the profile out of its place, and leave no trace of it."""
+        for path in self.places.values():
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(self.aside, ignore_errors=True)
 
     @staticmethod
     def _file(path: Path, text: str, mode: int = 0o644) -> None:
@@ -180,17 +237,19 @@ class Home:
         return {part: tree(path) for part in self.places if present(path := (unit or self.unit) / part)}
 
     def around(self) -> dict[str, object]:
-        """Everything of the home that is no part of the profile."""
-        kept = {}
-        for name, what in tree(self.base).items():
-            path = self.base / name
-            dead = [
-                place.with_name(f".{place.name}.{end}") for place in self.places.values() for end in SUFFIXES
-            ]
-            mine = any(path == place or place in path.parents for place in (*self.places.values(), *dead))
-            if not mine and path not in (self.base / "_lima", self.base / "_store"):
-                kept[name] = what
-        return kept
+        """Everything of the state directory that is no part of the profile."""
+        dead = [
+            place.with_name(f".{place.name}.{end}")
+            for place in self.places.values()
+            for end in ("going", "coming")
+        ]
+        mine = {*self.places.values(), *dead}
+        return {
+            name: what
+            for name, what in tree(self.base).items()
+            if not mine & {self.base / name, *(self.base / name).parents}
+            and name not in ("_lima", "_store", "_lima/_disks", ".")
+        }
 
     def litter(self) -> list[str]:
         """What an interrupted run leaves and the next one must not."""
@@ -205,43 +264,43 @@ class Home:
 
     # --- what is run
 
-    def quickly(self) -> None:
-        """From now on nothing runs on this Mac, and the user's commands are run without sudo."""
-        self.direct = True
-        self.mac.tool("/bin/ps", ":")
-
     def set_aside(
-        self, mode: str = "move", call: str = "", unit: Path | None = None, *, other: bool = True
+        self, mode: str = "move", call: str = "", unit: Path | str | None = None, *, other: bool = True
     ) -> Done:
-        arguments = ["alice", self.profile, mode, str(unit or self.unit), str(self.plist)]
-        return self.run("set-aside", *arguments, *([str(self.other)] if other else []), call=call)
+        arguments = [mode, str(unit or self.unit), *([str(self.other)] if other else [])]
+        return self.run("set-aside", *arguments, call=call)
+
+    def finish(self) -> Done:
+        return self.run("finish-reset")
 
     def restore(self, call: str = "", unit: Path | None = None) -> Done:
-        return self.run("restore-backup", "alice", self.profile, str(unit or self.unit), call=call)
+        return self.run("restore-backup", str(unit or self.unit), str(self.aside), call=call)
+
+    def quickly(self) -> None:
+        """From now on nothing runs on this Mac, and nothing is stopped."""
+        self.mac.tool("/bin/ps", ":")
+        self.is_quick = True
 
     def run(self, name: str, *arguments: str, call: str = "") -> Done:
         (self.mac.root / "count").write_text("0\n")
         (self.mac.root / "names").write_text("")
-        done = self.mac.run(name, *arguments, env={"CALL": call}, edits=DIRECT if self.direct else THROUGH)
+        edits = (THROUGH if self.sudo else DIRECT) | IMPATIENT
+        if self.is_quick:
+            edits |= FINISHING if name == "finish-reset" else STOPPING
+        done = self.mac.run(f"bin/{name}", LABEL, *arguments, env={"CALL": call}, edits=edits)
         until(lambda: not self.mac.left())
         self.journal_was = self.journal.exists()
         return done
 
-    def steps(self, every: int = 1) -> list[str]:
+    def steps(self, every: int) -> list[str]:
         """Where a run like the last can be killed: at each call, and within those that take long.
 
-        Of all these places each, or one in so many.
+        Of all these places one in so many.
         """
         names = (self.mac.root / "names").read_text().split()
         steps = [f"before {number}" for number in range(1, len(names) + 1)]
         steps += [f"during {number}" for number, name in enumerate(names, 1) if name in ("cp", "rm")]
         return [*steps, f"after {len(names)}"][::every]
-
-
-Done = subprocess.CompletedProcess[str]
-# as_user hands on no environment, and takes most of the time.
-THROUGH = {"/usr/bin/env -i \\\n": '/usr/bin/env -i "CALL=$CALL" \\\n'}
-DIRECT = {'as_user "$units_user" "$units_home" "$mine_seconds" /bin/sh': "/bin/sh"}
 
 
 def present(path: Path) -> bool:
@@ -262,3 +321,22 @@ def tree(root: Path) -> dict[str, object]:
         else:
             found[name] = (path.read_bytes(), stat.S_IMODE(info.st_mode), int(info.st_mtime))
     return found
+
+
+def said(done: Done) -> str:
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def refused(done: Done) -> str:
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+def untouched(home: Home, done: Done, before: dict[str, object]) -> str:
+    """Why it was refused: nothing of the home is other than before, no journal is left, and Colima runs."""
+    why = refused(done)
+    assert tree(home.mac.home) == before
+    assert not home.journal.exists()
+    assert home.launchd.has == RUNS
+    return why

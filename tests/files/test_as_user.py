@@ -87,17 +87,17 @@ def test_pipes_and_devices_in_the_place_of_files_hold_nothing_up(mac: Mac) -> No
 
 @pytest.mark.parametrize("body", ["exec sleep 300", "echo half; exit 1", "kill -KILL $$"])
 def test_half_an_answer_is_none(mac: Mac, body: str) -> None:
-    done = mac.run("as-user", "alice", "0.3", f"PATH=/usr/bin:/bin; echo begun; {body}", "x")
+    done = mac.run("facts/as-user", "alice", "0.3", f"PATH=/usr/bin:/bin; echo begun; {body}", "x")
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_without_the_user_there_is_no_answer(mac: Mac) -> None:
-    done = mac.run("as-user", "nobody", "5", "echo said", "x")
+    done = mac.run("facts/as-user", "nobody", "5", "echo said", "x")
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_arguments_and_the_name_pass_unchanged(mac: Mac) -> None:
     done = mac.run(
-        "as-user", "alice", "5", 'printf "[%s]" "$0" "$@"; cat', "a name", "a b", "", "$(x)", stdin="no"
+        "facts/as-user", "alice", "5", 'printf "[%s]" "$0" "$@"; cat', "a name", "a b", "", "$(x)", stdin="no"
     )
     assert done.stdout == "[a name][a b][][$(x)]\n"

@@ -71,7 +71,7 @@ def test_a_term_to_the_watcher_reaches_the_command(one_mac: Mac) -> None:
     code = f"echo $$ >'{pids}'; PATH=/usr/bin:/bin; exec sleep 300"
     perl, shell = one_mac.path("/usr/bin/perl"), one_mac.path("/bin/sh")
     process = one_mac.popen(
-        "-c", f'{one_mac.text("lib")}\nexec {perl} -e "$bounded_perl" 60 {shell} -c "$1"', "test", code
+        "-c", f'{one_mac.text("lib/run")}\nexec {perl} -e "$bounded_perl" 60 {shell} -c "$1"', "test", code
     )
     until(lambda: pids.exists() and pids.read_text())
     process.send_signal(signal.SIGTERM)
@@ -91,7 +91,7 @@ def test_the_command_has_no_controlling_terminal(one_mac: Mac, user: str) -> Non
     """What runs as the user could ask an administrator for a password there, and type into the shell."""
     one_mac.become(user)
     sh = one_mac.path("/bin/sh")
-    code = f"""{one_mac.text("lib")}
+    code = f"""{one_mac.text("lib/run")}
         : </dev/tty && echo the shell has one
         as_user alice '{one_mac.home}' 10 {sh} -c ': </dev/tty' 2>/dev/null || echo its child has none
         bounded 10 {sh} -c ': </dev/tty' 2>/dev/null || echo nor this one"""

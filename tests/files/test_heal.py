@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,27 +105,38 @@ def stays(mac: Mac, path: Path) -> None:
     assert os.path.lexists(path)
 
 
-@pytest.mark.parametrize("made", [False, True], ids=["no home", "no leftovers"])
-def test_a_healthy_mac_costs_one_look_and_is_not_spoken_of(mac: Mac, made: bool) -> None:
-    if made:
-        put(mac, "_lima/colima/lima.yaml")
-        put(mac, "default/colima.yaml")
+def test_a_healthy_mac_costs_one_look_and_is_not_spoken_of(mac: Mac) -> None:
     mac.tool("/bin/ps", "echo '1 0 0 /sbin/launchd'")
     assert heal(mac) == []
     assert len(mac.calls("ps")) == 1
-    assert (mac.home / ".colima").exists() is made
+    assert not (mac.home / ".colima").exists()
 
 
-@pytest.mark.parametrize("name", list(PID_FILES))
-def test_a_pid_file_of_a_dead_process(mac: Mac, name: str) -> None:
-    put(mac, name, GONE)
-    healed(mac, name, f"pid {GONE} is gone")
+def everyones(mac: Mac, uid: int) -> list[tuple[int, int, str]]:
+    return [(GONE - at, uid, command(mac)) for at, command in enumerate(PID_FILES.values())]
 
 
-@pytest.mark.parametrize("name", list(PID_FILES))
-@pytest.mark.parametrize("uid, program", [(501, "/usr/bin/vim "), (0, "")], ids=["the user's", "root's"])
-def test_a_pid_file_that_names_a_stranger(mac: Mac, name: str, uid: int, program: str) -> None:
-    command = program + PID_FILES[name](mac)
+@pytest.mark.parametrize("uid", [None, 502], ids=["gone", "another user's"])
+def test_a_pid_file_of_what_does_not_run_goes(mac: Mac, uid: int | None) -> None:
+    mac.table(*(everyones(mac, uid) if uid else ()))
+    for at, name in enumerate(PID_FILES):
+        put(mac, name, GONE - at)
+    assert stale(mac) == {name: f"pid {GONE - at} is gone" for at, name in enumerate(PID_FILES)}
+    assert len(heal(mac)) == len(PID_FILES)
+    assert stale(mac) == {}
+
+
+@pytest.mark.parametrize("form", ["{}\n", " 0{} \n"])
+def test_a_pid_file_that_is_right_stays(mac: Mac, form: str) -> None:
+    mac.table(*everyones(mac, 501)[:4])
+    for at, name in enumerate(list(PID_FILES)[:4]):
+        put(mac, name, form.format(GONE - at).encode())
+    assert (stale(mac), heal(mac)) == ({}, [])
+
+
+@pytest.mark.parametrize(("uid", "program"), [(501, "/usr/bin/vim "), (0, "")], ids=["the user's", "root's"])
+def test_a_pid_file_that_names_a_stranger(mac: Mac, uid: int, program: str) -> None:
+    name, command = "_lima/colima/qemu.pid", program + qemu(mac)
     stranger = mac.start(command)
     mac.tool("/bin/ps", f"echo '{stranger.pid} 1 {uid} {mac.path(command)}'")
     put(mac, name, stranger.pid)
@@ -133,57 +145,35 @@ def test_a_pid_file_that_names_a_stranger(mac: Mac, name: str, uid: int, program
 
 
 @pytest.mark.parametrize(
-    "name, other",
+    ("name", "other"),
     [
         ("_lima/colima/ha.pid", lambda mac: hostagent(mac, "colima-foo")),
         ("_lima/colima/ha.pid", qemu),
-        ("_lima/colima/qemu.pid", hostagent),
-        ("_lima/colima/qemu.pid", lambda mac: qemu(mac, "colima-foo")),
-        ("default/daemon/daemon.pid", lambda _: "colima daemon start foo"),
         ("default/daemon/daemon.pid", lambda _: "colima start --foreground"),
     ],
 )
-def test_a_pid_file_that_names_another_process_of_colimas(mac: Mac, name: str, other: object) -> None:
-    assert callable(other)
+def test_a_pid_file_that_names_another_process_of_colimas(
+    mac: Mac, name: str, other: Callable[[Mac], str]
+) -> None:
     mac.table((GONE, 501, other(mac)), (GONE + 1, 501, hostagent(mac, "colima-foo")))
     put(mac, name, GONE)
     healed(mac, name, f"pid {GONE} is gone")
 
 
-@pytest.mark.parametrize("name", list(PID_FILES))
-@pytest.mark.parametrize("form", ["{}\n", "{}", " {} \n", "0{}"])
-def test_a_pid_file_that_is_right_stays(mac: Mac, name: str, form: str) -> None:
-    mac.table((GONE, 501, PID_FILES[name](mac)))
-    stays(mac, put(mac, name, form.format(GONE).encode()))
-
-
-@pytest.mark.parametrize("name", list(PID_FILES))
-def test_another_users_process_makes_no_pid_file_right(mac: Mac, name: str) -> None:
-    mac.table((GONE, 502, PID_FILES[name](mac)))
-    put(mac, name, GONE)
-    healed(mac, name, f"pid {GONE} is gone")
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\n", b"0\n", b"-1\n", b"abc", b"1e3", b"12 13", b"9" * 40, b"\xff\0\n", b"7\n7\n"]
-)
-def test_garbage_in_a_pid_file(one_mac: Mac, content: bytes) -> None:
-    put(one_mac, "_lima/colima/ha.pid", content)
-    healed(one_mac, "_lima/colima/ha.pid", "it holds no pid")
-
-
-def test_a_pid_file_that_is_being_written_stays(mac: Mac) -> None:
+@pytest.mark.parametrize("content", [b"", b"0\n", b"-1\n", b"1e3", b"12 13", b"9" * 40, b"\xff\0\n"])
+def test_garbage_in_a_pid_file(mac: Mac, content: bytes) -> None:
+    put(mac, "_lima/colima/ha.pid", content)
+    healed(mac, "_lima/colima/ha.pid", "it holds no pid")
+    # One that is being written stays.
     mac.table((7, 501, hostagent(mac)))
-    stays(mac, put(mac, "_lima/colima/ha.pid", b""))
+    stays(mac, put(mac, "_lima/colima/ha.pid", content))
 
 
-def test_what_is_no_file_of_its_kind_is_neither_opened_nor_removed(one_mac: Mac) -> None:
+def test_what_is_no_file_of_its_kind_is_neither_opened_nor_removed(mac: Mac) -> None:
     """A pipe would be read for ever; a link may lead anywhere."""
-    mac = one_mac
     (mac.root / "precious").write_text(f"{GONE}\n")
     colima = mac.home / ".colima"
     put(mac, "_lima/colima/ha.sock", "no socket")
-    put(mac, "_lima/colima/lima.yaml")
     (colima / "_lima/colima/qemu.pid").symlink_to(mac.root / "precious")
     (colima / "_lima/colima/vz.pid").mkdir()
     os.mkfifo(colima / "_lima/colima/ha.pid")
@@ -193,31 +183,20 @@ def test_what_is_no_file_of_its_kind_is_neither_opened_nor_removed(one_mac: Mac)
     before = sorted(map(str, colima.rglob("*")))
     assert (stale(mac), heal(mac)) == ({}, [])
     assert sorted(map(str, colima.rglob("*"))) == before
-    assert (mac.root / "precious").exists()
 
 
-def test_dead_sockets_go(mac: Mac) -> None:
-    paths = leave(mac, *SOCKETS)
-    assert stale(mac) == dict.fromkeys(SOCKETS, "nothing listens behind it")
-    assert sorted(heal(mac)) == sorted(f"removed {name}: nothing listens behind it" for name in SOCKETS)
-    assert not any(path.exists() for path in paths)
-
-
-def test_a_socket_that_someone_listens_behind_stays(mac: Mac) -> None:
+def test_dead_sockets_go_and_those_that_someone_listens_behind_stay(mac: Mac) -> None:
     listeners = [listen(mac, name) for name in SOCKETS]
     assert (stale(mac), heal(mac)) == ({}, [])
-    for name in SOCKETS:
-        assert (mac.home / ".colima" / name).is_socket()
     for listener in listeners:
         listener.close()
-
-
-@pytest.mark.parametrize("process", [hostagent, qemu, lambda _: "colima start --foreground"])
-def test_sockets_of_a_profile_that_runs_are_its_own_affair(mac: Mac, process: object) -> None:
-    assert callable(process)
-    leave(mac, *SOCKETS)
-    mac.table((7, 501, process(mac)))
+    assert stale(mac) == dict.fromkeys(SOCKETS, "nothing listens behind it")
+    # Those of a profile that runs are its own affair.
+    mac.table((7, 501, "colima start --foreground"))
     assert (stale(mac), heal(mac)) == ({}, [])
+    mac.table()
+    assert sorted(heal(mac)) == sorted(f"removed {name}: nothing listens behind it" for name in SOCKETS)
+    assert not any((mac.home / ".colima" / name).exists() for name in SOCKETS)
 
 
 def test_a_name_that_would_break_the_lines_is_told_in_one(mac: Mac) -> None:
@@ -234,26 +213,23 @@ def test_a_path_may_be_longer_than_an_address(mac: Mac) -> None:
     listener.close()
 
 
-def test_a_lock_that_leads_nowhere(mac: Mac) -> None:
-    lock(mac, "/Users/before/.colima/_lima/colima")
-    healed(mac, LOCK, "no instance holds it")
-
-
-@pytest.mark.parametrize("holder", ["colima", "colima-foo"])
-@pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize(
-    "form", ["{home}/.colima/_lima/{name}", "{home}/.colima/_lima/{name}/", "../../{name}"]
+    ("target", "why"),
+    [
+        ("/Users/before/.colima/_lima/colima", "no instance holds it"),
+        ("{home}/.colima/_lima/colima", "instance colima does not run"),
+        ("{home}/.colima/_lima/colima-foo/", "instance colima-foo does not run"),
+        ("../../colima-foo", "instance colima-foo does not run"),
+    ],
 )
-def test_a_lock_of_an_instance_that_does_not_run(mac: Mac, holder: str, there: bool, form: str) -> None:
-    if there:
-        put(mac, f"_lima/{holder}/lima.yaml")
-    mac.table((7, 501, hostagent(mac, "colima-foo-2")), (8, 502, hostagent(mac, holder)))
-    lock(mac, form.format(home=mac.home, name=holder))
-    healed(mac, LOCK, f"instance {holder} does not run")
+def test_a_disk_lock_that_nobody_holds(mac: Mac, target: str, why: str) -> None:
+    put(mac, "_lima/colima-foo/lima.yaml")
+    mac.table((7, 501, hostagent(mac, "colima-foo-2")), (8, 502, hostagent(mac, "colima-foo")))
+    lock(mac, target.format(home=mac.home))
+    healed(mac, LOCK, why)
 
 
 def test_the_lock_of_the_running_instance_stays(mac: Mac) -> None:
-    put(mac, "_lima/colima/lima.yaml")
     mac.table((7, 501, qemu(mac)))
     stays(mac, lock(mac, f"{mac.home}/.colima/_lima/colima"))
 
@@ -263,12 +239,10 @@ def test_a_lock_that_leads_elsewhere_is_not_for_us_to_judge(mac: Mac) -> None:
     stays(mac, lock(mac, f"{mac.root}/elsewhere/colima"))
 
 
-@pytest.mark.parametrize("process", [hostagent, qemu])
-def test_a_disk_that_another_instance_holds_is_named_and_kept(mac: Mac, process: object) -> None:
-    assert callable(process)
+def test_a_disk_that_another_instance_holds_is_named_and_kept(mac: Mac) -> None:
     put(mac, "_lima/colima-foo/lima.yaml")
     put(mac, "_lima/colima/ha.pid", GONE)
-    mac.table((7, 501, process(mac, "colima-foo")))
+    mac.table((7, 501, hostagent(mac, "colima-foo")))
     held = lock(mac, f"{mac.home}/.colima/_lima/colima-foo")
     assert stale(mac) == {"_lima/colima/ha.pid": f"pid {GONE} is gone", LOCK: "held by colima-foo"}
     done = look(mac, "heal")
@@ -281,14 +255,14 @@ def test_the_shared_network_is_left_alone_while_any_instance_runs(mac: Mac) -> N
     names = [name for name in (*PID_FILES, *SOCKETS) if "_networks" in name]
     put(mac, names[0], GONE)
     leave(mac, names[1])
-    for process in (hostagent(mac, "colima-foo"), "colima start foo", qemu(mac, "other")):
+    for process in (hostagent(mac, "colima-foo"), "colima start foo"):
         mac.table((7, 501, process))
         assert (stale(mac), heal(mac)) == ({}, [])
     mac.table((7, 502, hostagent(mac, "colima-foo")), (8, 501, usernet(mac)))
     assert stale(mac) == {names[0]: f"pid {GONE} is gone", names[1]: "nothing listens behind it"}
 
 
-@pytest.mark.parametrize("asked, other", [("default", "foo"), ("foo", "default"), ("foo", "foo-2")])
+@pytest.mark.parametrize(("asked", "other"), [("default", "foo"), ("foo", "foo-2")])
 def test_another_profiles_leftovers_stay(mac: Mac, asked: str, other: str) -> None:
     def of(profile: str) -> list[str]:
         name = "colima" if profile == "default" else f"colima-{profile}"
@@ -302,9 +276,6 @@ def test_another_profiles_leftovers_stay(mac: Mac, asked: str, other: str) -> No
         return [*files, *sockets, disk]
 
     mine, others = of(asked), of(other)
-    if other == "default":
-        leave(mac, "docker.sock")
-        others.append("docker.sock")
     assert sorted(stale(mac, asked)) == sorted(mine)
     assert len(heal(mac, asked)) == len(mine)
     assert all(os.path.lexists(mac.home / ".colima" / name) for name in others)

@@ -1,15 +1,14 @@
-"""files/launch: what launchd starts. It makes the ground ready and becomes Colima."""
+"""launch, which launchd starts: it makes the ground ready and becomes Colima."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.files.conftest import Mac, hostagent, is_gone, qemu, until, usernet
+from tests.files.conftest import Mac, hostagent, is_gone, qemu, until
 from tests.files.test_heal import leave, lock, put
 from tests.files.test_lib import HOSTILE
 
@@ -50,7 +49,7 @@ def running(mac: Mac, stop: str) -> list[subprocess.Popen[bytes]]:
 
 
 def test_it_becomes_colima_with_the_same_words(mac: Mac) -> None:
-    mac.brewed("colima", 'echo "$$"; pwd; exit 6')
+    mac.brewed("colima", '[ -d "$COLIMA_HOME" ] && [ -w "$TMPDIR" ] && echo "$$"; pwd; exit 6')
     process = launch(mac)
     status, out, err = finish(process)
     assert (status, err) == (6, "")
@@ -67,18 +66,6 @@ def test_the_environment_is_the_plists_without_what_would_lead_colima_astray(mac
     kept = {key: value for key, value in environment(mac, KEPT="1").items() if key not in HOSTILE}
     assert kept.items() <= env.items()
     assert env["COLIMA_HOME"] == f"{mac.home}/.colima"
-
-
-def test_colima_home_and_tmpdir_are_there_before_colima(mac: Mac) -> None:
-    mac.brewed("colima", '[ -d "$COLIMA_HOME" ] && [ -d "$TMPDIR" ] && [ -w "$TMPDIR" ]')
-    assert finish(launch(mac))[0] == 0
-
-
-def test_without_them_colima_does_not_start(mac: Mac) -> None:
-    mac.brewed("colima", ":")
-    (mac.home / ".colima").write_text("in the way")
-    assert finish(launch(mac))[0] == 73
-    assert mac.calls("colima") == []
 
 
 def test_root_is_refused(mac: Mac) -> None:
@@ -168,18 +155,6 @@ def test_a_term_reaches_colima_itself(mac: Mac) -> None:
     assert finish(process) == (0, "stopping\n", "")
 
 
-def test_its_own_lines_look_like_colimas(mac: Mac) -> None:
-    mac.become("root")
-    line = finish(launch(mac))[2]
-    assert line.startswith('time="20')
-    assert line.endswith('" context=launch\n')
-
-
-def test_a_colima_that_is_not_there_is_a_failure(mac: Mac) -> None:
-    Path(mac.prefix / "bin/colima").unlink(missing_ok=True)
-    assert finish(launch(mac))[0] == 127
-
-
 def is_said(err: str, level: str, words: str) -> bool:
     """Whether a line of that level says exactly this."""
     return any(f'level={level} msg="{words}" context=launch' in line for line in err.splitlines())
@@ -225,37 +200,7 @@ def test_a_disk_that_another_instance_holds_is_left_to_it(mac: Mac) -> None:
     assert not is_gone(other.pid)
 
 
-@pytest.mark.parametrize("rest", [hostagent, qemu, colima_start])
-def test_half_an_instance_is_ended_without_a_stop_that_can_only_hang(mac: Mac, rest: object) -> None:
-    assert callable(rest)
-    process = mac.start(rest(mac))
-    mac.brewed("colima", "[ $1 = start ] || exec sleep 300")
-    put(mac, "_lima/colima/ha.pid", process.pid)
-    status, _, err = finish(launch(mac))
-    assert status == 0
-    assert [call[0] for call in mac.calls("colima")] == ["start"]
-    assert process.poll() is not None
-    assert f"without launchd's supervision: pid {process.pid}" in err
-    assert f"removed {mac.home}/.colima/_lima/colima/ha.pid: pid {process.pid} is " in err
-
-
-def test_a_stray_network_is_ended_unless_another_instance_runs(mac: Mac) -> None:
-    mac.brewed("colima", ":")
-    other = mac.start(hostagent(mac, "colima-foo"))
-    net = mac.start(usernet(mac))
-    put(mac, "_lima/_networks/user-v2/usernet_user-v2.pid", net.pid)
-    assert finish(launch(mac))[::2] == (0, "")
-    assert not is_gone(net.pid)
-    other.kill()
-    other.wait()
-    status, _, err = finish(launch(mac))
-    assert (status, [call[0] for call in mac.calls("colima")]) == (0, ["start", "start"])
-    assert net.poll() is not None
-    assert f"usernet_user-v2.pid: pid {net.pid} is " in err
-
-
-def test_a_start_that_ignores_term_is_killed_with_what_it_started(one_mac: Mac) -> None:
-    mac = one_mac
+def test_a_start_that_ignores_term_is_killed_with_what_it_started(mac: Mac) -> None:
     mac.brewed("colima", ":")
     daemon = f"colima daemon start default --inotify-dir {mac.root}"
     commands = [colima_start(mac), daemon, hostagent(mac), qemu(mac)]
@@ -276,16 +221,6 @@ def test_a_ps_that_fails_is_said_and_nothing_is_touched(mac: Mac, call: int) -> 
     assert "level=fatal" in err
     assert "cannot be read" in err
     assert (mac.home / ".colima/_lima/colima/ha.pid").exists()
-
-
-def test_a_slow_ps_and_a_hanging_one(one_mac: Mac) -> None:
-    one_mac.brewed("colima", ":")
-    one_mac.tool("/bin/ps", "sleep 0.5")
-    assert finish(launch(one_mac))[0] == 0
-    one_mac.tool("/bin/ps", "exec sleep 300")
-    status, _, err = finish(launch(one_mac, edits={"bounded 20 /usr/bin/env": "bounded 0.3 /usr/bin/env"}))
-    assert status == 75
-    assert "cannot be read" in err
 
 
 def test_limactl_is_not_asked(mac: Mac) -> None:

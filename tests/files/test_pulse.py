@@ -1,4 +1,4 @@
-"""files/pulse, tick by tick: what it sees, what it runs, what it says; with a clock that the test moves."""
+"""The pulse, tick by tick: what it looks at, what it does, what it logs; with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import gzip
 import os
 import re
 import signal
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from string import ascii_letters, digits
@@ -17,178 +16,35 @@ import pytest
 
 from facts.pulse import Pulse as PulseFact
 from facts.pulse import PulseState
-from tests.files.conftest import Mac, hostagent, lines, qemu, until
-from tests.files.test_observe_docker import VERSION, container, go
+from tests.files.conftest import LABEL, Mac, a_mac, lines, until
+from tests.files.test_docker import container
+from tests.files.world import BOOT, FATAL, KICK, KILL, SILENT, STARTED, STARTING, TERM, World
 
-RECORDINGS = Path(__file__).parents[1] / "recordings"
-LABEL = "com.example.colima"
 MISSES = 3
-START = 300
-STARTED = (RECORDINGS / "colima/foreground.log").read_text().partition('level=info msg="interrupted')[0]
-STARTING = STARTED.partition("keeping Colima")[0]
-FATAL = (RECORDINGS / "colima/docker-fails.log").read_text()
 LINE = re.compile(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" level=(\w+) msg="(.*)" context=pulse')
-BOOT = 1_750_000_000
-RUNNING = '{"name":"colima-foo","status":"Stopped"}\n{"name":"colima","status":"Running","dir":"/x"}'
-TRIO = (container(1, "a"), container(2, "b"), container(3, "c", Status="exited", ExitCode=1))
 SPEC = "5" * 64
+GONE = "Colima's process runs without its VM (Lima: no instance)"
 
 
-class Pulse:
-    """The pulse of one Mac: what the world is like, in files that stand-ins read; and its ticks."""
+class Pulse(World):
+    """Its ticks."""
 
     def __init__(self, mac: Mac) -> None:
-        self.mac = mac
-        self.world = mac.root / "world"
-        self.log = mac.root / "log/colima.log"
+        super().__init__(mac)
         self.own_log = mac.root / f"log/{LABEL}.log"
-        self.directory = mac.root / "var/run/colima-pulse" / LABEL
-        self.provisioned = mac.home / ".colima/_lima/colima/colima.yaml"
-        for directory in (
-            *(self.world, self.log.parent, self.directory.parent.parent),
-            self.provisioned.parent,
-        ):
-            directory.mkdir(parents=True)
-        self.provisioned.write_text("")
-        for path in (self.log, self.own_log):
-            path.write_text("")
-        mac.become("root")
+        self.own_log.write_text("")
         mac.link("gzip")
-        mac.tool("/usr/sbin/chown", "")
-        world = f"'{self.world}'"
-        # The clock of the test: a sleep of a second is ten of it, a shorter one a second.
-        mac.tool("/bin/date", f'if [ "$1" = +%s ]; then cat {world}/now; else exec date "$@"; fi')
-        mac.tool(
-            "/bin/sleep",
-            f"""read -r now <{world}/now
-            case $1 in 1) now=$((now + 10)) ;; *) now=$((now + 1)) ;; esac
-            echo "$now" >{world}/now; exec sleep 0.02""",
-        )
-        mac.tool(
-            "/usr/sbin/sysctl",
-            f"""case $2 in
-            hw.optional.arm64) echo 1 ;;
-            kern.boottime) cat {world}/boottime ;;
-            esac""",
-        )
-        mac.tool(
-            "/usr/bin/stat",
-            f"""format=$2; shift 2
-            for path; do
-                case $format in
-                '%HT %z')
-                    type='Regular File'
-                    [ -d "$path" ] && type=Directory
-                    [ -L "$path" ] && type='Symbolic Link'
-                    size=$(stat -c %s "$path") || exit 1
-                    echo "$type $size" ;;
-                '%Su') cat {world}/console ;;
-                '%HT %l %Su') [ -f "$path" ] && echo "Regular File $(stat -c %h "$path") alice" ;;
-                '%HT:%u:%Su:%Lp')
-                    case $path in '{mac.home}') echo Directory:501:alice:700 ;; *) cat {world}/mode ;; esac ;;
-                esac
-            done""",
-        )
-        mac.tool(
-            "/usr/bin/curl",
-            f"""case "$*" in
-            *all=1*) cat {world}/listed ;;
-            *_ping*) . {world}/ping ;;
-            */containers/*) cat {world}/inspected ;;
-            esac""",
-        )
-        mac.tool(
-            "/bin/launchctl",
-            f"""case $1 in
-            print) cat {world}/print; exit "$(cat {world}/print-status)" ;;
-            print-disabled) cat {world}/disabled; exit "$(cat {world}/disabled-status)" ;;
-            kill) . {world}/kill ;;
-            kickstart) . {world}/kickstart ;;
-            esac""",
-        )
-        mac.brewed("limactl", f". {world}/limactl-$1")
-        self.uptime = 5000
-        self.put(
-            boottime=f"{{ sec = {BOOT}, usec = 42 }} Sun Jun 15 15:06:40 2025",
-            mode="Directory:0:root:755",
-            console="root",
-            disabled=(RECORDINGS / "launchctl/print-disabled-macos13.txt").read_text(),
-            kill="",
-            kickstart="",
-        )
-        self.put(**{"disabled-status": "0"})
-        self.silent()
-        self.docker(*TRIO)
-        self.job(pid=312)
-        self.lima(RUNNING)
-        self.guest()
+        self.configure()
 
-    def put(self, **texts: str) -> None:
-        for name, text in texts.items():
-            (self.world / name).write_text(f"{text}\n")
+    def configure(self, **more: object) -> None:
+        values = {"log": self.log, "start_seconds": 100, "api_seconds": 200, "log_max_mb": 1, "log_keep": 2}
+        self.mac.configure(**values | more)  # type: ignore[arg-type]
 
-    @property
-    def uptime(self) -> int:
-        return int((self.world / "now").read_text()) - BOOT
-
-    @uptime.setter
-    def uptime(self, seconds: int) -> None:
-        (self.world / "now").write_text(f"{BOOT + seconds}\n")
-
-    def docker(self, *containers: dict[str, Any]) -> None:
-        """What Docker's API says of these containers."""
-        listed = [{"Id": each["Id"], "Names": [each["Name"]]} for each in containers]
-        asked = ("OK", go(VERSION), go(listed))
-        self.put(
-            listed="".join(f"{each}\n200\n" for each in asked),
-            inspected="".join(f"{go(each)}\n200\n" for each in containers),
-        )
-
-    def answers(self) -> None:
-        self.put(ping="printf 200")
-
-    def silent(self, body: str = "printf 'curl: (7) Failed to connect\\n000'; exit 7") -> None:
-        self.put(ping=body)
-
-    def job(self, pid: int | None, *, state: str = "running", runs: int = 1, status: int = 0) -> None:
-        """What launchctl prints of the job, in the words of macOS 14."""
-        text = (RECORDINGS / "launchctl/running-macos14.txt").read_text()
-        if pid is None:
-            text = (RECORDINGS / "launchctl/spawn-scheduled-macos26.txt").read_text()
-            text = text.replace("sh.billet.capture", LABEL)
-        text = text.replace("otelcol-sumo", LABEL).replace("pid = 54109", f"pid = {pid}")
-        text = text.replace("state = running", f"state = {state}").replace("runs = 1", f"runs = {runs}")
-        if status == 113:
-            text = f'Bad request.\nCould not find service "{LABEL}" in domain for system'
-        self.put(print=text.rstrip("\n"))
-        self.put(**{"print-status": str(status)})
-
-    def lima(self, said: str = "", body: str = "") -> None:
-        self.put(**{"limactl-list": body or f"printf '%s\\n' '{said}'"})
-
-    def guest(
-        self, docker: str = "active", containerd: str = "active", body: str = "", *, heals: bool = False
-    ) -> None:
-        """What the guest's systemd says; and a restart of Docker there is noted, and `heals` it."""
-        said = f"echo Welcome; printf 'answers=yes\\ndocker={docker}\\ncontainerd={containerd}\\n'"
-        restart = f"echo restart >>'{self.world}/restarts'"
-        if heals:
-            restart += f"; echo 'printf 200' >'{self.world}/ping'"
-        restarts = f"case $* in *'restart docker'*) {restart} ;; *) {said} ;; esac"
-        self.put(**{"limactl-shell": body or restarts})
-
-    def printed(
-        self,
-        seconds: int = 30,
-        edits: Mapping[str, str] | None = None,
-        log: Path | None = None,
-        keep: int = 2,
-    ) -> list[str]:
+    def printed(self, seconds: int = 30, edits: Mapping[str, str] | None = None) -> list[str]:
         """Let so many seconds pass, and the pulse tick; the lines that it prints."""
         self.uptime += seconds
         moved = {"/var/log/$label.log": f"{self.own_log.parent}/$label.log"}
-        arguments = ("alice", "default", LABEL, MISSES, START, log or self.log, 1, keep)
-        done = self.mac.run("pulse", *arguments, edits=moved | dict(edits or {}))
+        done = self.mac.run("daemons/pulse", LABEL, edits=moved | dict(edits or {}))
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.splitlines()
 
@@ -204,45 +60,41 @@ class Pulse:
     def ticks(self, number: int, **options: Any) -> list[str]:
         return [line for _ in range(number) for line in self.tick(**options)]
 
-    def steps(self) -> list[str]:
-        """What was done, in order: launchctl's verbs that change something."""
-        return [" ".join(call) for call in self.mac.calls("launchctl") if not call[0].startswith("print")]
-
-    @property
-    def restarts(self) -> int:
-        path = self.world / "restarts"
-        return len(path.read_text().splitlines()) if path.exists() else 0
-
-    def forget_calls(self) -> None:
-        for path in (self.mac.root / "calls").iterdir():
-            path.unlink()
-
     @property
     def state(self) -> dict[str, str]:
         lines = (self.directory / "state").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines[:-1])
 
+    def note(self, old: str, new: str) -> None:
+        path = self.directory / "state"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def observed(self) -> PulseState:
+        edits = {"/var/log/$1.log": f"{self.own_log.parent}/$1.log"}
+        done = self.mac.run("facts/pulse", LABEL, edits=edits)
+        assert (done.returncode, done.stderr) == (0, "")
+        return PulseFact().process(lines(done))
+
 
 @pytest.fixture
-def pulse(mac: Mac) -> Pulse:
-    return Pulse(mac)
+def fresh() -> Iterator[Pulse]:
+    """It has not looked yet; Docker does not answer."""
+    with a_mac("dash") as mac:
+        yield Pulse(mac)
 
 
 @pytest.fixture
-def one_pulse(one_mac: Mac) -> Pulse:
-    return Pulse(one_mac)
+def pulse(fresh: Pulse) -> Pulse:
+    """Docker has answered under the job's process, and does so no more."""
+    fresh.answers()
+    assert fresh.tick() == []
+    fresh.silent()
+    return fresh
 
 
-def well(pulse: Pulse) -> Pulse:
-    """Docker has answered under the job's process."""
-    pulse.answers()
-    pulse.log.write_text(STARTED)
-    assert pulse.tick() == []
-    pulse.silent()
-    return pulse
-
-
-# All is well
+def to_recover(step: str, found: str, seconds: int = 60) -> str:
+    return f"warning to recover: {step} ({found}); the next step not within {seconds} s"
 
 
 def test_while_all_is_well_a_tick_is_one_curl_as_the_user_and_one_stat(pulse: Pulse) -> None:
@@ -251,11 +103,8 @@ def test_while_all_is_well_a_tick_is_one_curl_as_the_user_and_one_stat(pulse: Pu
     before = (pulse.directory / "state").stat().st_mtime_ns
     pulse.forget_calls()
     assert pulse.ticks(2) == []
-    assert sorted(path.name for path in (pulse.mac.root / "calls").iterdir() if not path.suffix) == [
-        "curl",
-        "stat",
-        "sudo",
-    ]
+    called = {path.name for path in (pulse.mac.root / "calls").iterdir() if not path.suffix}
+    assert called == {"curl", "stat", "sudo"}
     socket = f"{pulse.mac.home}/.colima/default/docker.sock"
     ask = ["-q", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", socket]
     assert pulse.mac.calls("curl") == [[*ask, "http://localhost/_ping"]] * 2
@@ -266,78 +115,32 @@ def test_while_all_is_well_a_tick_is_one_curl_as_the_user_and_one_stat(pulse: Pu
     assert (pulse.directory / "state").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("misses", range(MISSES))
-def test_a_few_misses_are_noted_and_no_more(one_pulse: Pulse, misses: int) -> None:
-    well(one_pulse)
-    assert one_pulse.ticks(misses) == []
-    assert one_pulse.state["misses"] == str(misses)
-    one_pulse.answers()
-    assert one_pulse.ticks(2) == []
-    assert one_pulse.state["misses"] == "0"
-    assert one_pulse.steps() == []
-    assert one_pulse.mac.calls("limactl") == []
+def test_a_few_misses_are_noted_and_no_more(pulse: Pulse) -> None:
+    assert pulse.ticks(MISSES - 1) == []
+    assert pulse.state["misses"] == str(MISSES - 1)
+    pulse.answers()
+    assert pulse.ticks(2) == []
+    assert (pulse.state["misses"], pulse.steps(), pulse.mac.calls("limactl")) == ("0", [], [])
 
 
-# What ails it, and the step that can help
-
-SILENT = "Docker does not answer (curl: (7) Failed to connect 000)"
-TERM, KICK = f"kill TERM system/{LABEL}", f"kickstart system/{LABEL}"
-RESPAWNS = "sed -i 's/pid = 312/pid = 400/' '{world}/print'"
+# The step that can help
 
 
-def respawns(pulse: Pulse) -> None:
-    """launchd starts the job again when it has ended."""
-    pulse.put(kill=RESPAWNS.format(world=pulse.world))
-
-
-@pytest.mark.parametrize(
-    ("lima", "found"),
-    [
-        (RUNNING.replace("Running", "Stopped"), "(Lima: Stopped)"),
-        (RUNNING.replace("Running", "Broken"), "(Lima: Broken)"),
-        ('{"name":"colima-foo","status":"Running"}', "(Lima: no instance)"),
-        ("not JSON", "(Lima: no instance)"),
-        ("", "(Lima: no instance)"),
-    ],
-)
-def test_a_vm_that_is_gone(pulse: Pulse, lima: str, found: str) -> None:
-    well(pulse)
-    pulse.lima(lima)
-    respawns(pulse)
+def test_a_vm_that_is_gone(pulse: Pulse) -> None:
+    pulse.lima("")
+    pulse.put(kill=pulse.respawns)
     assert pulse.ticks(MISSES) == [
-        f"warning {SILENT}; Colima's process runs without its VM {found}",
-        "warning stops Colima in order and has launchd start it again: "
-        f"Colima's process runs without its VM {found}; the next step not within 60 s",
+        f"warning {SILENT}; {GONE}",
+        to_recover("stop Colima gracefully and start it again", GONE),
     ]
     assert pulse.steps() == [TERM, KICK]
 
 
-@pytest.mark.parametrize("body", ["exit 1", "trap '' TERM; sleep 300", "sleep 300 & exit 1"])
-def test_a_limactl_that_fails_or_hangs_is_a_failure(one_pulse: Pulse, body: str) -> None:
-    well(one_pulse)
-    one_pulse.lima(body=body)
-    respawns(one_pulse)
-    edits = {'"$1" "$2" 30 /usr/bin/env': '"$1" "$2" 0.2 /usr/bin/env'}
-    said = one_pulse.ticks(MISSES, edits={**edits, "alarm 5": "alarm 0.2"})
-    assert "(Lima: no answer)" in said[0]
-    assert one_pulse.steps() == [TERM, KICK]
-
-
-@pytest.mark.parametrize(
-    ("docker", "containerd", "found"),
-    [
-        ("inactive", "active", "docker is inactive"),
-        ("failed", "failed", "docker is failed"),
-        ("activating", "active", "docker is activating"),
-        ("active", "failed", "containerd is failed"),
-    ],
-)
-def test_a_docker_that_is_dead_in_the_guest(pulse: Pulse, docker: str, containerd: str, found: str) -> None:
-    well(pulse)
-    pulse.guest(docker, containerd)
+def test_a_docker_that_is_dead_in_the_guest(pulse: Pulse) -> None:
+    pulse.guest("failed")
     assert pulse.ticks(MISSES) == [
-        f"warning {SILENT}; in the guest {found}",
-        f"warning restarts Docker in the guest: in the guest {found}; the next step not within 60 s",
+        f"warning {SILENT}; in the guest docker is failed",
+        to_recover("restart Docker in the guest", "in the guest docker is failed"),
     ]
     assert (pulse.restarts, pulse.steps()) == (1, [])
     pulse.answers()
@@ -345,251 +148,181 @@ def test_a_docker_that_is_dead_in_the_guest(pulse: Pulse, docker: str, container
 
 
 def test_a_step_that_helps_is_seen_in_the_same_tick(pulse: Pulse) -> None:
-    """What fails right after it is another ailment: the back-off of this one has ended."""
-    well(pulse)
+    """What fails right after it is other trouble: the back-off of this one has ended."""
     pulse.guest("failed", heals=True)
     assert pulse.ticks(MISSES)[-1] == "info Docker answers again after 60 s"
     assert {pulse.state[key] for key in ("misses", "delay", "not_before")} == {"0"}
     assert pulse.state["step"] == ""
     pulse.silent()
-    (_, step) = pulse.ticks(MISSES)[:2]
-    assert step.startswith("warning restarts Docker in the guest: ")
+    assert pulse.ticks(MISSES)[1].startswith("warning to recover: restart Docker in the guest")
 
 
 @pytest.mark.parametrize("seconds", [50, 70])
-def test_a_start_that_takes_its_time_is_awaited_until_the_next_step_may_come(
-    one_pulse: Pulse, seconds: int
-) -> None:
-    well(one_pulse)
-    one_pulse.lima("")
-    respawns(one_pulse)
-    ready = BOOT + one_pulse.uptime + 30 * MISSES + seconds
-    one_pulse.silent(f"read -r now <'{one_pulse.world}/now'; [ $now -ge {ready} ] && printf 200")
-    said = one_pulse.ticks(MISSES)
-    assert one_pulse.steps() == [TERM, KICK]
+def test_a_start_is_awaited_until_the_next_step_may_come(pulse: Pulse, seconds: int) -> None:
+    pulse.lima("")
+    pulse.put(kill=pulse.respawns)
+    ready = BOOT + pulse.uptime + 30 * MISSES + seconds
+    pulse.silent(f"read -r now <'{pulse.world}/now'; [ $now -ge {ready} ] && printf 200")
+    said = pulse.ticks(MISSES)
+    assert pulse.steps() == [TERM, KICK]
     assert (said[-1] == f"info Docker answers again after {60 + seconds} s") is (seconds < 60)
 
 
-def test_a_deploy_that_comes_while_a_start_is_awaited_is_left_alone(one_pulse: Pulse) -> None:
-    well(one_pulse)
-    one_pulse.lima("")
-    respawns(one_pulse)
-    one_pulse.put(kickstart=f"echo '8000 deploy' >'{one_pulse.directory}/hold'")
-    before = one_pulse.uptime
-    one_pulse.ticks(MISSES)
-    assert one_pulse.steps() == [TERM, KICK]
-    assert one_pulse.uptime - before < 30 * MISSES + 60
-
-
-@pytest.mark.parametrize(
-    "answer", ["printf 'curl: (52) Empty reply from server\\n000'; exit 52", "printf 503"]
-)
-def test_a_socket_that_is_dead(pulse: Pulse, answer: str) -> None:
-    well(pulse)
-    pulse.silent(answer)
-    respawns(pulse)
-    said = pulse.ticks(MISSES)
-    assert "in the guest Docker is active, so the way to it is broken" in said[0]
-    assert (pulse.restarts, pulse.steps()) == (0, [TERM, KICK])
-
-
-@pytest.mark.parametrize("body", ["exit 255", "trap '' TERM; sleep 300", "echo Welcome"])
-def test_a_guest_that_is_deaf(one_pulse: Pulse, body: str) -> None:
-    well(one_pulse)
-    one_pulse.guest(body=body)
-    respawns(one_pulse)
-    edits = {'"$profile" 15)': '"$profile" 0.2)', "alarm 5": "alarm 0.2"}
-    assert "the guest does not answer either" in one_pulse.ticks(MISSES, edits=edits)[0]
-    assert one_pulse.steps() == [TERM, KICK]
-
-
-def test_a_job_that_launchd_holds_back_is_kicked(pulse: Pulse) -> None:
-    pulse.job(None)
-    assert pulse.ticks(MISSES) == [
-        f"warning {SILENT}; Colima does not run (last exit: 78: EX_CONFIG)",
-        "warning has launchd start Colima now: Colima does not run (last exit: 78: EX_CONFIG); "
-        "the next step not within 60 s",
-    ]
-    assert pulse.steps() == [KICK], "without -k"
-    assert pulse.mac.calls("limactl") == []
+def test_a_job_that_launchd_holds_back_is_kicked(fresh: Pulse) -> None:
+    fresh.job(None)
+    found = "Colima does not run (last exit: 78: EX_CONFIG)"
+    assert fresh.ticks(MISSES) == [f"warning {SILENT}; {found}", to_recover("start Colima", found)]
+    assert (fresh.steps(), fresh.mac.calls("limactl")) == ([KICK], [])
 
 
 # What is left alone
 
 
-def test_a_job_that_was_booted_out_stays_out(pulse: Pulse) -> None:
-    well(pulse)
-    pulse.job(None, status=113)
-    said = f"{SILENT}; {LABEL} was unloaded on purpose; the pulse leaves it alone"
-    assert pulse.ticks(6) == [f"warning {said}"], "said once"
+@pytest.mark.parametrize("how", ["unloaded", "disabled"])
+def test_a_job_that_was_stopped_on_purpose_stays_so(pulse: Pulse, how: str) -> None:
+    if how == "unloaded":
+        pulse.job(None, status=113)
+    else:
+        pulse.disable()
+    (said,) = pulse.ticks(6)
+    assert said.startswith(f"warning {SILENT}; the job {LABEL} is ")
+    assert said.endswith("; the pulse leaves it alone")
     assert (pulse.steps(), pulse.mac.calls("limactl")) == ([], [])
+    assert pulse.observed().state == "left alone"
     pulse.answers()
     assert pulse.tick() == ["info Docker answers again after 180 s"]
 
 
-@pytest.mark.parametrize("macos", ["12", "13"])
-def test_a_job_that_is_disabled_is_left_alone(pulse: Pulse, macos: str) -> None:
-    well(pulse)
-    word = {"12": "true", "13": "disabled"}[macos]
-    text = (RECORDINGS / f"launchctl/print-disabled-macos{macos}.txt").read_text()
-    mark = f'"com.apple.ftpd" => {word}'
-    assert mark in text
-    pulse.put(disabled=text.replace(mark, f'"{LABEL}" => {word}'))
-    pulse.lima("")
-    said = f"{SILENT}; {LABEL} was disabled on purpose; the pulse leaves it alone"
-    assert pulse.ticks(5) == [f"warning {said}"]
-    assert pulse.steps() == []
+@pytest.mark.parametrize("what", ["print-status", "disabled-status"])
+def test_without_launchds_answer_nothing_is_done(pulse: Pulse, what: str) -> None:
+    pulse.put(**{what: "112"})
+    (said,) = pulse.ticks(MISSES + 2)
+    assert said.startswith("error ")
+    assert said.endswith("cannot be read; nothing is done")
+    assert (pulse.steps(), pulse.mac.calls("limactl")) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("status", "printed"),
-    [(1, ""), (112, "Could not find domain"), (124, ""), (0, "nonsense"), (0, "system/x = {\n\tpid = 1\n}")],
-)
-def test_without_launchds_answer_nothing_is_done(pulse: Pulse, status: int, printed: str) -> None:
-    well(pulse)
-    pulse.put(print=printed, **{"print-status": str(status)})
-    pulse.lima("")
-    said = f"error {SILENT}; launchd's answer about {LABEL} cannot be read; nothing is done"
-    assert pulse.ticks(6) == [said]
-    assert pulse.steps() == []
+def test_a_job_that_launchd_is_ending_is_left_alone(pulse: Pulse) -> None:
+    pulse.job(312, state="SIGTERMed")
+    assert (pulse.ticks(5), pulse.steps()) == ([], [])
 
 
-def test_launchctl_that_hangs_is_no_answer(one_pulse: Pulse) -> None:
-    well(one_pulse)
-    one_pulse.mac.tool("/bin/launchctl", "trap '' TERM; sleep 300")
-    edits = {"bounded 20 /bin/launchctl print ": "bounded 0.2 /bin/launchctl print ", "alarm 5": "alarm 0.2"}
-    assert "cannot be read; nothing is done" in one_pulse.ticks(MISSES, edits=edits)[0]
+def test_a_start_is_left_alone_for_its_time(fresh: Pulse) -> None:
+    fresh.log.write_text(STARTED + STARTING)
+    fresh.put(process="00:30 /opt/homebrew/bin/colima start")
+    fresh.lima("")
+    assert fresh.ticks(MISSES + 2) == [f"info {SILENT}; Colima is still starting"]
+    fresh.put(process="05:00 /opt/homebrew/bin/colima start")
+    assert fresh.steps() == []
+    assert GONE in fresh.tick()[0]
+    assert fresh.steps() == [TERM]
 
 
-@pytest.mark.parametrize("disabled", ["", "nonsense"])
-def test_without_the_disabled_labels_nothing_is_done(one_pulse: Pulse, disabled: str) -> None:
-    well(one_pulse)
-    one_pulse.put(disabled=disabled, **{"disabled-status": "0" if disabled else "1"})
-    assert "does not tell what is disabled; nothing is done" in one_pulse.ticks(MISSES + 2)[0]
-    assert one_pulse.steps() == []
-
-
-@pytest.mark.parametrize("state", ["SIGTERMed", "SIGKILLed"])
-def test_a_job_that_launchd_ends_is_left_alone(pulse: Pulse, state: str) -> None:
-    well(pulse)
-    pulse.job(312, state=state)
-    assert pulse.ticks(5) == []
-    assert pulse.steps() == []
-
-
-def test_a_job_that_still_starts_is_left_alone_for_its_time(pulse: Pulse) -> None:
-    pulse.log.write_text(STARTED + STARTING)
-    pulse.lima("")
-    assert pulse.ticks(START // 30) == [f"info {SILENT}; Colima is still starting"]
-    assert pulse.steps() == []
-    said = pulse.ticks(1)
-    assert "(Lima: no instance)" in said[0]
-    assert pulse.steps() == [TERM]
-
-
-def test_a_first_start_takes_as_long_as_it_takes(pulse: Pulse) -> None:
-    """Its image may come over a slow line; when it fails, `colima start` ends by itself."""
-    pulse.provisioned.unlink()
-    pulse.lima("")
-    assert pulse.ticks(3 * START // 30) == [f"info {SILENT}; Colima is still starting"]
-    assert pulse.steps() == []
-
-
-def test_a_start_that_has_ended_is_no_start(one_pulse: Pulse) -> None:
-    one_pulse.log.write_text(STARTED)
-    one_pulse.lima("")
-    respawns(one_pulse)
-    one_pulse.ticks(MISSES)
-    assert one_pulse.steps() == [TERM, KICK]
-
-
-def test_a_launch_that_makes_the_ground_ready_is_a_start(pulse: Pulse) -> None:
-    """It logs nothing of its own: the log ends with the start before."""
-    pulse.log.write_text(STARTED)
-    pulse.mac.table((312, 501, "/bin/sh /Library/ColimaPulse/launch /opt/homebrew/bin/colima start"))
-    pulse.lima("")
-    assert pulse.ticks(MISSES + 2) == [f"info {SILENT}; Colima is still starting"]
-    assert pulse.steps() == []
-
-
-def test_a_process_that_has_just_begun_is_a_start_whatever_the_log_ends_with(pulse: Pulse) -> None:
-    """Colima says that it begins a moment after it has become launch's process."""
-    pulse.log.write_text(STARTED)
-    pulse.lima("")
-    pulse.ticks(MISSES - 1)
-    pulse.job(pid=400)
-    assert pulse.tick() == [f"info {SILENT}; Colima is still starting"]
-    assert pulse.steps() == []
-    assert "(Lima: no instance)" in pulse.tick()[0]
+def test_a_first_start_takes_as_long_as_it_takes(fresh: Pulse) -> None:
+    fresh.provisioned.unlink()
+    fresh.lima("")
+    assert fresh.ticks(MISSES + 2) == [f"info {SILENT}; the profile has not come up yet: run deploy.py"]
+    assert fresh.steps() == []
 
 
 def test_a_process_under_which_docker_has_answered_does_not_start(pulse: Pulse) -> None:
     """Though the log was cut meanwhile, and tells of no start."""
-    well(pulse)
     pulse.log.write_text("")
+    pulse.put(process="00:30 /opt/homebrew/bin/colima start", kill=pulse.respawns)
     pulse.lima("")
-    respawns(pulse)
     pulse.ticks(MISSES)
     assert pulse.steps() == [TERM, KICK]
 
 
-def hold(pulse: Pulse, seconds: int, owner: str = "deploy 7") -> subprocess.CompletedProcess[str]:
-    return pulse.mac.run("hold", LABEL, seconds, owner)
-
-
-def test_a_deploy_under_way_is_left_alone_until_it_lets_go(pulse: Pulse) -> None:
-    well(pulse)
+def test_what_another_does_with_the_lock_is_left_alone_until_it_ends(pulse: Pulse) -> None:
+    """However it ends: the lock is the kernel's, and what began counts from then on."""
     pulse.lima("")
-    respawns(pulse)
-    assert hold(pulse, 900).returncode == 0
-    assert pulse.ticks(5) == []
-    assert (pulse.steps(), pulse.mac.calls("limactl")) == ([], [])
-    assert hold(pulse, 0).returncode == 0
-    pulse.ticks(MISSES)
+    pulse.put(kill=pulse.respawns)
+    with pulse.locked():
+        assert pulse.ticks(5) == []
+        assert (pulse.steps(), pulse.mac.calls("limactl"), pulse.state["misses"]) == ([], [], "0")
+        assert (pulse.directory / "lock").read_text() == "start (pid 77)\n"
+    pulse.ticks(MISSES - 1)
+    assert pulse.steps() == []
+    pulse.tick()
     assert pulse.steps() == [TERM, KICK]
 
 
-def test_a_hold_that_is_stale_holds_no_more(pulse: Pulse) -> None:
-    well(pulse)
-    pulse.lima("")
-    hold(pulse, 60)
-    assert pulse.ticks(1) == []
-    assert (pulse.directory / "hold").exists()
+LOCK = """perl -e 'use Fcntl ":flock"; open my $lock, ">>", "{lock}"; exit !flock $lock, LOCK_EX | LOCK_NB'"""
+
+
+def test_it_holds_the_lock_while_it_acts_and_not_while_it_waits(pulse: Pulse) -> None:
+    lock = LOCK.format(lock=pulse.directory / "lock")
+    at = f"'{pulse.world}/locked'"
+    note = f"if {lock}; then echo free >>{at}; else cat '{pulse.directory}/lock' >>{at}; fi"
+    pulse.lima(body=note)
+    pulse.put(kill=f"{note}; {pulse.respawns}")
+    pulse.silent(f"[ ! -e {at} ] || ({note}); printf 000; exit 7")
     pulse.ticks(MISSES)
-    assert pulse.steps() == [TERM]
-    assert not (pulse.directory / "hold").exists()
+    locked, *rest = re.sub(r"\(pid \d+\)", "", (pulse.world / "locked").read_text()).split("\n")
+    assert locked == "pulse "
+    assert rest[-2] == "free"
+
+
+def test_a_deploy_that_comes_while_a_start_is_awaited_is_left_alone(pulse: Pulse) -> None:
+    pulse.lima("")
+    pulse.put(kill=pulse.respawns)
+    pulse.put(
+        kickstart=f"""perl -e 'use Fcntl ":flock"; open my $lock, ">>", "{pulse.directory}/lock";
+        close STDOUT; close STDERR; unless (fork) {{
+            for (1 .. 100) {{ last if flock $lock, LOCK_EX | LOCK_NB; select undef, undef, undef, 0.05 }}
+            sleep 4 }}' """
+    )
+    before = pulse.uptime
+    pulse.ticks(MISSES)
+    assert pulse.steps() == [TERM, KICK]
+    assert pulse.uptime - before < 30 * MISSES + 60
 
 
 @pytest.mark.parametrize(
-    "text", ["", "garbage", "-5 x", "08999 x", "99999999999999999999 x", "8700 x", "5999;rm x"]
+    "meanwhile",
+    [
+        "echo 113 >'{world}/print-status'",
+        "echo 'printf 200' >'{world}/ping'",
+        "sed -i 's/pid = 312/pid = 313/' '{world}/print'",
+    ],
 )
-def test_a_hold_that_is_none_is_removed(one_pulse: Pulse, text: str) -> None:
-    well(one_pulse)
-    one_pulse.lima("")
-    (one_pulse.directory / "hold").write_text(text + "\n")
-    one_pulse.ticks(MISSES)
-    assert one_pulse.steps() == [TERM]
-    assert not (one_pulse.directory / "hold").exists()
-
-
-def test_a_hold_is_let_go_by_its_owner_and_lasts_an_hour_at_most(pulse: Pulse) -> None:
-    file = pulse.directory / "hold"
-    assert hold(pulse, 99999, "one two").returncode == 0
-    assert file.read_text() == f"{pulse.uptime + 3600} one two\n"
-    hold(pulse, 0, "another")
-    assert file.exists()
-    hold(pulse, 100, "another")
-    hold(pulse, 0, "one two")
-    assert file.read_text() == f"{pulse.uptime + 100} another\n"
-    hold(pulse, 0, "another")
-    assert not file.exists()
-    assert hold(pulse, 0, "another").returncode == 0
+def test_before_a_step_it_looks_once_more(pulse: Pulse, meanwhile: str) -> None:
+    """While limactl took its time, somebody has stepped in, or Docker answers."""
+    pulse.lima(body=meanwhile.format(world=pulse.world))
+    (said,) = pulse.ticks(MISSES)
+    assert GONE in said
+    assert pulse.steps() == []
 
 
 # One step after another
 
 
-def steps_over(pulse: Pulse, seconds: int, every: int = 30) -> list[tuple[int, str]]:
+def test_a_step_that_did_not_help_is_followed_by_the_next_larger_one(pulse: Pulse) -> None:
+    pulse.guest("failed")
+    before = pulse.uptime
+    pulse.ticks(MISSES)
+    assert (pulse.restarts, pulse.steps()) == (1, [])
+    assert pulse.uptime - before >= 30 * MISSES + 60, "it has its minute"
+    assert pulse.observed().state == "backing off"
+    first, second = pulse.tick(10, edits={"STOP_SECONDS=240": "STOP_SECONDS=20"})
+    assert first == to_recover(
+        "stop Colima gracefully and start it again", "in the guest docker is failed", 120
+    )
+    assert (second, pulse.steps()) == ("error Colima has not ended within 20 s", [TERM])
+    pulse.forget_calls()
+    pulse.put(kill=pulse.respawns)
+    (said,) = pulse.tick(130)
+    assert said.startswith("warning to recover: kill Colima and its VM and start them again (")
+    assert pulse.steps() == [KILL, KICK]
+    pulse.answers()
+    assert pulse.tick()[0].startswith("info Docker answers again after ")
+    pulse.silent()
+    pulse.ticks(MISSES)
+    assert pulse.restarts == 2, "the next time begins anew"
+
+
+def steps_over(pulse: Pulse, seconds: int, every: int) -> list[tuple[int, str]]:
     """Let time pass: what was said of steps, and how many seconds after the first tick with one."""
     found: list[tuple[int, str]] = []
     first = None
@@ -599,78 +332,21 @@ def steps_over(pulse: Pulse, seconds: int, every: int = 30) -> list[tuple[int, s
             level, _, text = line.partition(" ")
             if "the next step not within" in text or level == "error":
                 first = begins if first is None else first
-                found.append((begins - first, text.partition(":")[0]))
+                found.append((begins - first, text.partition(" (")[0].partition(":")[0]))
     return found
 
 
-def test_a_step_that_did_not_help_is_followed_by_the_next_larger_one(pulse: Pulse) -> None:
-    well(pulse)
-    pulse.guest("failed")
-    pulse.put(kill="")
-    before = pulse.uptime
-    pulse.ticks(MISSES)
-    assert (pulse.restarts, pulse.steps()) == (1, [])
-    assert pulse.uptime - before >= 30 * MISSES + 60, "it has its minute"
-    first, second = pulse.tick(10)
-    assert first.startswith("warning stops Colima in order and has launchd start it again: ")
-    assert first.endswith("the next step not within 120 s")
-    assert second == "error Colima does not end within 180 s"
-    assert pulse.steps() == [TERM]
-    pulse.forget_calls()
-    respawns(pulse)
-    (said,) = pulse.tick(130)
-    assert said.startswith("warning ends Colima and its VM, and starts them again: ")
-    assert pulse.steps() == [f"kill KILL system/{LABEL}", KICK]
-    pulse.answers()
-    assert pulse.tick()[0].startswith("info Docker answers again after ")
-    pulse.silent()
-    pulse.forget_calls()
-    pulse.ticks(MISSES)
-    assert (pulse.restarts, pulse.steps()) == (2, []), "the next time begins anew"
-
-
-def test_a_deaf_guest_is_not_waited_for_as_long(one_pulse: Pulse) -> None:
-    well(one_pulse)
-    one_pulse.guest(body="exit 255")
-    assert one_pulse.ticks(MISSES)[-1] == "error Colima does not end within 30 s"
-
-
-def test_a_start_that_always_fails_is_kicked_ever_more_rarely_and_then_left(pulse: Pulse) -> None:
-    pulse.job(None)
-    pulse.log.write_text(FATAL)
-    said = steps_over(pulse, 11000, every=60)
-    assert [text for _, text in said] == ["has launchd start Colima now"] * 7 + ["gives up"]
-    times = [at for at, _ in said]
-    gaps = [after - before for before, after in pairwise(times)]
+def test_a_start_that_always_fails_is_kicked_ever_more_rarely_and_then_left(fresh: Pulse) -> None:
+    fresh.job(None)
+    fresh.log.write_text(FATAL)
+    said = steps_over(fresh, 11000, every=60)
+    assert [text for _, text in said] == ["to recover"] * 7 + ["gives up"]
     # A tick awaits what it has done for as long as a start may take, and the next comes a minute later.
+    gaps = [after - before for (before, _), (after, _) in pairwise(said)]
     assert gaps == [60 + 60, 120 + 60, 240 + 60, 480, 960, 1920, 3600]
-    assert pulse.steps() == [KICK] * 7
-    assert "error starting docker: exit status 1" in pulse.state["last"]
-    assert "deploys/recover.py, or deploys/diagnose.py" in pulse.state["last"]
-    assert pulse.state["gave_up"] == "yes"
-
-
-def given_up(pulse: Pulse, pid: int | None = 312) -> Pulse:
-    """The pulse has given up on a process, or on a job that has none; it was the job's fourth."""
-    well(pulse)
-    pulse.job(pid, runs=4)
-    pulse.guest("failed")
-    pulse.ticks(MISSES)
-    state = pulse.directory / "state"
-    state.write_text(state.read_text().replace("delay=60", "delay=3600"))
-    (said,) = pulse.tick(90)
-    assert said.startswith("error gives up: ")
-    pulse.forget_calls()
-    return pulse
-
-
-def test_when_it_has_given_up_it_does_nothing(one_pulse: Pulse) -> None:
-    given_up(one_pulse)
-    assert steps_over(one_pulse, 20000, every=2000) == []
-    assert (one_pulse.steps(), one_pulse.mac.calls("limactl")) == ([], [])
-    one_pulse.answers()
-    assert one_pulse.tick()[0].startswith("info Docker answers again after ")
-    assert one_pulse.state["gave_up"] == ""
+    assert fresh.steps() == [KICK] * 7
+    assert "error starting docker: exit status 1" in fresh.state["last"]
+    assert "deploys/recover.py, or deploys/diagnose.py" in fresh.state["last"]
 
 
 @pytest.mark.parametrize(
@@ -683,152 +359,91 @@ def test_when_it_has_given_up_it_does_nothing(one_pulse: Pulse) -> None:
         (312, None, 4, False),
     ],
 )
-def test_a_job_started_by_another_hand_is_looked_after_again(
-    one_pulse: Pulse, before: int | None, after: int | None, runs: int, again: bool
+def test_when_it_has_given_up_it_waits_for_a_start_by_another_hand(
+    pulse: Pulse, before: int | None, after: int | None, runs: int, again: bool
 ) -> None:
-    given_up(one_pulse, before)
-    one_pulse.job(after, runs=runs)
-    one_pulse.log.write_text(STARTED)
-    one_pulse.ticks(2)
-    assert one_pulse.state["gave_up"] == ("" if again else "yes")
-    assert one_pulse.state["step"] == ("docker" if again else one_pulse.state["step"])
-
-
-def test_a_job_that_is_booted_out_meanwhile_is_not_started(pulse: Pulse) -> None:
-    well(pulse)
-    pulse.lima("")
-    gone = f"""echo 113 >'{pulse.world}/print-status'"""
-    pulse.put(kill=gone)
+    pulse.job(before, runs=4)
+    pulse.guest("failed")
     pulse.ticks(MISSES)
-    assert pulse.steps() == [TERM]
+    pulse.note("delay=60", "delay=3600")
+    assert pulse.tick(90)[0].startswith("error gives up: ")
+    assert pulse.observed().state == "gave up"
+    pulse.forget_calls()
+    pulse.job(after, runs=runs)
+    pulse.ticks(2)
+    assert (pulse.state["gave_up"], pulse.mac.calls("limactl") != []) == ("" if again else "yes", again)
+    pulse.answers()
+    assert pulse.tick()[-1:] == [] or pulse.state["gave_up"] == ""
 
 
-@pytest.mark.parametrize(
-    "meanwhile",
-    [
-        "echo 113 >'{world}/print-status'",
-        "echo 'printf 200' >'{world}/ping'",
-        "echo '5999 deploy' >'{directory}/hold'",
-        "sed -i 's/pid = 312/pid = 313/' '{world}/print'",
-    ],
-)
-def test_before_a_step_it_looks_once_more(one_pulse: Pulse, meanwhile: str) -> None:
-    """While limactl took its time, someone has stepped in, or Docker answers."""
-    well(one_pulse)
-    one_pulse.lima(body=meanwhile.format(world=one_pulse.world, directory=one_pulse.directory))
-    (said,) = one_pulse.ticks(MISSES)
-    assert "(Lima: no instance)" in said
-    assert one_pulse.steps() == []
-
-
-def test_what_launchctl_refuses_is_said(one_pulse: Pulse) -> None:
-    one_pulse.job(None)
-    one_pulse.put(kickstart="echo 'Could not kickstart service: 124: Domain is tearing down' >&2; exit 124")
-    said = one_pulse.ticks(MISSES)[-1]
-    assert said == "error launchctl kickstart: 124: Could not kickstart service: 124: Domain is tearing down"
-
-
-def test_a_vm_that_does_not_end_is_ended_pid_by_verified_pid(pulse: Pulse) -> None:
-    mac = pulse.mac
-    agent = mac.start(hostagent(mac))
-    machine = mac.start(qemu(mac), ignores_term=True)
-    strangers = [mac.start(qemu(mac, "colima-foo")), mac.start(f"vim {qemu(mac)}")]
-    well(pulse)
-    pulse.lima("")
-    state = pulse.directory / "state"
-    state.write_text(state.read_text().replace("step=", "step=job"))
-    respawns(pulse)
-    said = pulse.ticks(MISSES)
-    assert said[-1].startswith("warning ends Colima and its VM")
-    assert pulse.steps() == [f"kill KILL system/{LABEL}", KICK]
-    assert (agent.wait(5), machine.wait(5)) == (-signal.SIGTERM, -signal.SIGKILL)
-    assert [each.poll() for each in strangers] == [None, None]
-
-
-def test_without_ps_nothing_but_the_job_is_signalled(one_pulse: Pulse) -> None:
-    mac = one_pulse.mac
-    machine = mac.start(qemu(mac))
-    well(one_pulse)
-    one_pulse.lima("")
-    state = one_pulse.directory / "state"
-    state.write_text(state.read_text().replace("step=", "step=kill"))
-    respawns(one_pulse)
-    mac.tool("/bin/ps", "trap '' TERM; sleep 300")
-    edits = {"bounded 20 /usr/bin/env": "bounded 0.2 /usr/bin/env", "alarm 5": "alarm 0.2"}
-    assert one_pulse.ticks(MISSES, edits=edits)[-1].startswith(
-        "error the processes of this Mac cannot be read"
-    )
-    assert one_pulse.steps() == [f"kill KILL system/{LABEL}", KICK]
-    assert machine.poll() is None
+def test_what_goes_wrong_is_said(fresh: Pulse) -> None:
+    fresh.job(None)
+    fresh.put(kickstart="echo 'Domain is tearing down' >&2; exit 124")
+    said = fresh.ticks(MISSES)[-1]
+    assert said == f"error launchctl kickstart system/{LABEL}: 124: Domain is tearing down "[:-1]
 
 
 def test_the_clock_may_jump(pulse: Pulse) -> None:
     """The kernel moves its boot time with it."""
-    well(pulse)
     pulse.guest("failed")
     pulse.ticks(MISSES)
-    state = pulse.directory / "state"
-    state.write_text(re.sub(r"not_before=\d+", f"not_before={pulse.uptime + 100}", state.read_text()))
-    pulse.forget_calls()
+    path = pulse.directory / "state"
+    path.write_text(re.sub(r"not_before=\d+", f"not_before={pulse.uptime + 100}", path.read_text()))
     now = pulse.uptime + BOOT + 86400
     pulse.put(boottime=f"{{ sec = {BOOT + 86400}, usec = 42 }} Mon Jun 16 15:06:40 2025", now=str(now))
     assert pulse.tick(30) == []
     assert (pulse.restarts, pulse.steps()) == (1, [])
 
 
-def test_a_state_that_is_none_is_forgotten(one_pulse: Pulse) -> None:
-    well(one_pulse)
-    one_pulse.lima("")
-    one_pulse.ticks(2)
-    state = one_pulse.directory / "state"
-    whole = state.read_text()
+def test_a_state_that_is_none_is_forgotten(pulse: Pulse) -> None:
+    pulse.ticks(2)
+    path = pulse.directory / "state"
+    whole = path.read_text()
     for text in (
         "",
-        "garbage",
         whole.removesuffix("end\n"),
         whole.replace("misses=2", "misses=02"),
         whole.replace("misses=2", "misses=2; touch x"),
-        whole.replace("pid=312", "pid=$(touch x)"),
         whole.replace("step=", "step=$(touch x)"),
         whole.replace("at=", "PATH=", 1),
         whole.replace("since=", "since=9999999999"),
         f"home=relative\n{whole}",
     ):
-        state.write_text(text)
-        assert one_pulse.tick() == []
-        assert one_pulse.state["misses"] == "1", text
-    assert not list(one_pulse.mac.root.glob("**/x"))
+        path.write_text(text)
+        assert pulse.tick() == []
+        assert pulse.state["misses"] == "1", text
+    assert not list(pulse.mac.root.glob("**/x"))
 
 
 # The boot report
 
 
-def booted(pulse: Pulse) -> None:
+def booted(pulse: Pulse) -> Pulse:
     pulse.uptime = 20
     assert pulse.ticks(2) == []
+    return pulse
 
 
-def test_a_boot_is_reported_once(pulse: Pulse) -> None:
-    booted(pulse)
-    pulse.answers()
-    assert pulse.tick(14) == ["info ready 94 s after boot; console: nobody; containers: 2 of 3 run"]
-    assert pulse.ticks(3) == []
+def test_a_boot_is_reported_once(fresh: Pulse) -> None:
+    booted(fresh).answers()
+    printed = fresh.printed(14)
+    fresh.own_log.write_text("\xff\n|end\n" + "".join(f"{line}\n" for line in printed))
+    assert 'level=info msg="ready 94 s after boot; console: nobody; containers: 2 of 3 run"' in printed[0]
+    assert fresh.ticks(3) == []
+    (report,) = fresh.observed().reports
+    assert (report.seconds, report.console, report.running, report.total) == (94, None, 2, 3)
 
 
-def test_who_is_at_the_console_and_containers_that_docker_does_not_tell(one_pulse: Pulse) -> None:
-    booted(one_pulse)
-    one_pulse.put(console="alice", inspected="")
-    one_pulse.ticks(3)
-    one_pulse.answers()
-    said = one_pulse.tick()
-    assert said == ["info ready 200 s after boot; console: alice; containers: ? of ? run"]
+def test_who_is_at_the_console_and_containers_that_docker_does_not_tell(fresh: Pulse) -> None:
+    booted(fresh).put(console="alice", inspected="")
+    fresh.answers()
+    assert fresh.tick(14) == ["info ready 94 s after boot; console: alice; containers: ? of ? run"]
 
 
-def test_what_did_not_come_back_is_named(pulse: Pulse) -> None:
+def test_what_did_not_come_back_is_named(fresh: Pulse) -> None:
     """Of what installers made, but for what was to end and did well."""
-    booted(pulse)
     ended: dict[str, Any] = {"Status": "exited", "ExitCode": 0}
-    pulse.docker(
+    booted(fresh).docker(
         container(1, "web", SPEC),
         container(2, "db", SPEC, **ended),
         container(3, "job", SPEC, attached=True, **ended),
@@ -837,46 +452,33 @@ def test_what_did_not_come_back_is_named(pulse: Pulse) -> None:
         container(6, "again", SPEC, Status="restarting", ExitCode=1),
         container(7, "by-hand", **ended),
     )
-    pulse.answers()
+    fresh.answers()
     said = "containers: 1 of 7 run; not back: db, failed, never, again"
-    assert pulse.tick(14) == [f"info ready 94 s after boot; console: nobody; {said}"]
+    assert fresh.tick(14) == [f"info ready 94 s after boot; console: nobody; {said}"]
 
 
-def test_names_that_are_none_reach_no_log(one_pulse: Pulse) -> None:
+def test_names_that_are_none_reach_no_log(fresh: Pulse) -> None:
     """Behind the user's socket may be anything."""
-    booted(one_pulse)
     odd = container(1, "a\\x1b]52;c\x07; not back: b", SPEC, Status="exited")
     long = [container(number, f"{number}" * 500, SPEC, Status="dead") for number in range(2, 30)]
-    one_pulse.docker(odd, *long)
-    inspected = one_pulse.world / "inspected"
+    booted(fresh).docker(odd, *long)
+    inspected = fresh.world / "inspected"
     inspected.write_text(inspected.read_text().replace("\\u0007", "\x07"))
-    one_pulse.answers()
-    (said,) = one_pulse.tick(14)
-    assert said.startswith(
-        "info ready 94 s after boot; console: nobody; containers: 0 of 29 run; not back: a?"
-    )
+    fresh.answers()
+    (said,) = fresh.tick(14)
+    assert "; containers: 0 of 29 run; not back: a?" in said
     assert said.endswith(", 19 more")
     assert set(said.partition("not back: ")[2]) <= {*ascii_letters, *digits, *"?, -"}
-    assert len(said) < 900
 
 
-def test_what_it_says_is_text(one_pulse: Pulse) -> None:
-    well(one_pulse)
-    one_pulse.silent(r"printf '\033]52;c;x\007b\344d\n000'; exit 7")
-    said = one_pulse.ticks(3)[0]
-    assert "(?]52;c;x?b?d 000)" in said
+def test_what_it_says_is_text(pulse: Pulse) -> None:
+    pulse.silent(r"printf 'curl: \033]52;c;x\007b\344d\n000'; exit 7")
+    assert "curl: ?]52;c;x?b?d" in pulse.ticks(3)[0]
 
 
-def test_a_boot_that_did_not_empty_var_run_is_a_boot(one_pulse: Pulse) -> None:
-    well(one_pulse)
-    booted(one_pulse)
-    one_pulse.answers()
-    assert one_pulse.tick()[0].startswith("info ready 110 s after boot; ")
-
-
-def test_of_a_mac_that_was_up_before_the_pulse_no_boot_is_reported(one_pulse: Pulse) -> None:
-    one_pulse.answers()
-    assert one_pulse.tick() == []
+def test_a_boot_that_did_not_empty_var_run_is_a_boot(pulse: Pulse) -> None:
+    booted(pulse).answers()
+    assert pulse.tick()[0].startswith("info ready 110 s after boot; ")
 
 
 # The logs
@@ -887,152 +489,103 @@ def old(path: Path, number: int) -> str:
 
 
 def test_a_log_that_is_too_large_is_cut_in_place(pulse: Pulse) -> None:
-    well(pulse)
     pulse.answers()
+    pulse.log.write_text("")
+    pulse.own_log.write_text("x" * 1_000_001)
     writer = os.open(pulse.log, os.O_WRONLY | os.O_APPEND)
     inode = pulse.log.stat().st_ino
     for number in range(3):
         os.write(writer, f"{number}\n".encode() * 600_000)
         assert pulse.tick() == []
-        assert pulse.log.read_text() == ""
         os.write(writer, b"after\n")
         assert pulse.log.read_text() == "after\n", "the writer goes on in the live file"
     os.close(writer)
     assert pulse.log.stat().st_ino == inode
-    assert old(pulse.log, 1) == "after\n" + "2\n" * 600_000
-    assert old(pulse.log, 2) == "after\n" + "1\n" * 600_000
-    kept = sorted(path.name for path in pulse.log.parent.iterdir())
-    assert kept == ["colima.log", "colima.log.1.gz", "colima.log.2.gz", pulse.own_log.name]
-    assert {call[4] for call in pulse.mac.calls("sudo")} == {pulse.mac.path("/usr/bin/curl")}
+    assert [old(pulse.log, number) for number in (1, 2)] == [
+        f"after\n{n}\n" + f"{n}\n" * 599_999 for n in (2, 1)
+    ]
+    assert (pulse.own_log.read_text(), old(pulse.own_log, 1)) == ("", "x" * 1_000_001)
+    assert sorted(path.name for path in pulse.log.parent.glob("*.gz")) == [
+        *("colima.log.1.gz", "colima.log.2.gz"),
+        f"{LABEL}.log.1.gz",
+    ]
 
 
-def test_its_own_log_is_cut_too(one_pulse: Pulse) -> None:
-    one_pulse.own_log.write_text("x" * 1_000_001)
-    one_pulse.tick()
-    assert (one_pulse.own_log.read_text(), old(one_pulse.own_log, 1)) == ("", "x" * 1_000_001)
-
-
-def test_fewer_are_kept_when_fewer_are_asked_for(one_pulse: Pulse) -> None:
+def test_fewer_are_kept_when_fewer_are_asked_for(fresh: Pulse) -> None:
     for number in range(1, 6):
-        one_pulse.log.with_name(f"colima.log.{number}.gz").write_bytes(gzip.compress(b"old"))
-    one_pulse.log.write_text("x" * 1_000_001)
-    one_pulse.tick(keep=1)
-    assert [path.name for path in one_pulse.log.parent.glob("*.gz")] == ["colima.log.1.gz"]
-    assert old(one_pulse.log, 1) == "x" * 1_000_001
+        fresh.log.with_name(f"colima.log.{number}.gz").write_bytes(gzip.compress(b"old"))
+    fresh.log.write_text("x" * 1_000_001)
+    fresh.configure(log_keep=1)
+    fresh.tick()
+    assert [path.name for path in fresh.log.parent.glob("*.gz")] == ["colima.log.1.gz"]
+    assert old(fresh.log, 1) == "x" * 1_000_001
 
 
-def test_a_copy_that_fails_costs_nothing_and_is_said_once(one_pulse: Pulse) -> None:
+def test_a_copy_that_fails_costs_nothing_and_is_said_once(pulse: Pulse) -> None:
     for number in (1, 2):
-        one_pulse.log.with_name(f"colima.log.{number}.gz").write_bytes(gzip.compress(b"%d" % number))
-    one_pulse.log.write_text("x" * 1_000_001)
-    one_pulse.mac.tool("/usr/bin/gzip", "echo 'gzip: No space left on device' >&2; exit 1")
-    said = [line for line in one_pulse.ticks(3) if "kept below" in line]
-    assert said == [f"error {one_pulse.log} cannot be kept below 1 MB: gzip: No space left on device"]
-    assert one_pulse.log.stat().st_size == 1_000_001
-    assert old(one_pulse.log, 2) == "1", "it is pushed up once"
+        pulse.log.with_name(f"colima.log.{number}.gz").write_bytes(gzip.compress(b"%d" % number))
+    pulse.log.write_text("x" * 1_000_001)
+    pulse.mac.tool("/usr/bin/gzip", "echo 'gzip: No space left on device' >&2; exit 1")
+    pulse.answers()
+    assert pulse.ticks(3) == [f"error {pulse.log} cannot be kept below 1 MB: gzip: No space left on device"]
+    assert (pulse.log.stat().st_size, old(pulse.log, 2)) == (1_000_001, "1"), "it is pushed up once"
 
 
-def test_a_log_that_is_a_link_is_left_alone(one_pulse: Pulse) -> None:
-    target = one_pulse.mac.root / "secret"
+def test_a_log_that_is_a_link_is_left_alone(pulse: Pulse) -> None:
+    target = pulse.mac.root / "secret"
     target.write_text("x" * 1_000_001)
-    one_pulse.log.unlink()
-    one_pulse.log.symlink_to(target)
-    one_pulse.answers()
-    assert one_pulse.ticks(3) == [f"error {one_pulse.log} cannot be kept below 1 MB: it is no regular file"]
-    assert target.stat().st_size == 1_000_001
-    assert one_pulse.mac.calls("chown") == []
+    pulse.log.unlink()
+    pulse.log.symlink_to(target)
+    pulse.answers()
+    assert pulse.ticks(3) == [f"error {pulse.log} cannot be kept below 1 MB: it is no regular file"]
+    assert (target.stat().st_size, pulse.mac.calls("chown")) == (1_000_001, [])
 
 
-@pytest.mark.parametrize(
-    ("mode", "why"),
-    [
-        ("Directory:501:alice:755", "is alice's"),
-        ("Directory:0:root:775", "has the mode 775"),
-        ("Directory:0:root:1777", "has the mode 1777"),
-        ("Directory:0:root:757", "has the mode 757"),
-        ("Symbolic Link:0:root:755", "is a symbolic link"),
-    ],
-)
-def test_where_another_than_root_can_write_it_is_left_alone(one_pulse: Pulse, mode: str, why: str) -> None:
+@pytest.mark.parametrize("mode", ["Directory:501:alice:755", "Directory:0:root:1777"])
+def test_where_another_than_root_can_write_it_is_left_alone(pulse: Pulse, mode: str) -> None:
     """Who can swap a directory has root write, and give away, whatever the name leads to then."""
-    one_pulse.put(mode=mode)
-    one_pulse.log.write_text("x" * 1_000_001)
-    one_pulse.answers()
-    (error,) = (line for line in one_pulse.ticks(3) if "error" in line)
-    assert error.startswith(f"error {one_pulse.log} cannot be kept below 1 MB: / {why}")
-    assert one_pulse.log.stat().st_size == 1_000_001
-    one_pulse.log.unlink()
-    one_pulse.ticks(2)
-    assert not one_pulse.log.exists()
-    assert one_pulse.mac.calls("chown") == []
+    pulse.put(mode=mode)
+    pulse.log.write_text("x" * 1_000_001)
+    pulse.answers()
+    (error,) = pulse.ticks(3)
+    assert error.startswith(f"error {pulse.log} cannot be kept below 1 MB: / ")
+    assert pulse.log.stat().st_size == 1_000_001
+    pulse.log.unlink()
+    pulse.ticks(2)
+    assert (pulse.log.exists(), pulse.mac.calls("chown")) == (False, [])
 
 
 def test_a_log_that_was_deleted_is_made_again(pulse: Pulse) -> None:
-    well(pulse)
     pulse.answers()
     pulse.log.unlink()
     assert pulse.tick() == []
     assert (pulse.log.read_text(), oct(pulse.log.stat().st_mode)[-3:]) == ("", "644")
-    (call,) = pulse.mac.calls("chown")
-    assert call[:2] == ["-h", "alice"]
+    assert pulse.mac.calls("chown")[0][:2] == ["-h", "alice"]
     assert sorted(path.name for path in pulse.log.parent.iterdir()) == ["colima.log", pulse.own_log.name]
 
 
-# The end
-
-
-def test_it_ends_at_once_when_it_is_told_to(pulse: Pulse) -> None:
-    pulse.mac.tool("/usr/bin/curl", "exec sleep 300")
-    (pulse.directory).mkdir(parents=True)
-    well_state = f"home={pulse.mac.home}\nat=1\nsince=1\nready=yes\nend\n"
-    (pulse.directory / "state").write_text(well_state)
-    text = pulse.mac.text("pulse")
-    process = pulse.mac.popen(
-        "-c", text, "pulse", "alice", "default", LABEL, "3", "300", str(pulse.log), "1", "1"
-    )
-    until(lambda: pulse.mac.calls("curl"))
+def test_it_ends_at_once_when_launchd_ends_it(fresh: Pulse) -> None:
+    fresh.mac.tool("/usr/bin/curl", "exec sleep 300")
+    process = fresh.mac.popen("-c", fresh.mac.text("daemons/pulse"), "pulse", LABEL)
+    until(lambda: fresh.mac.calls("curl"))
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(2) == -signal.SIGTERM
     process.communicate()
 
 
-# observe-pulse
-
-
-def observed(pulse: Pulse) -> PulseState:
-    edits = {"/var/log/$1.log": f"{pulse.own_log.parent}/$1.log"}
-    done = pulse.mac.run("observe-pulse", LABEL, edits=edits)
-    assert (done.returncode, done.stderr) == (0, "")
-    return PulseFact().process(lines(done))
-
-
-def test_what_is_observed(pulse: Pulse) -> None:
-    assert observed(pulse) == PulseState("not looked yet")
-    well(pulse)
-    assert observed(pulse).state == "well"
-    pulse.tick()
-    assert (observed(pulse).state, observed(pulse).misses) == ("missing", 1)
-    pulse.guest("failed")
-    pulse.ticks(2)
-    found = observed(pulse)
+def test_what_is_observed(fresh: Pulse) -> None:
+    fresh.own_log.unlink()
+    assert fresh.observed() == PulseState("not looked yet")
+    fresh.own_log.touch()
+    fresh.answers()
+    fresh.tick()
+    assert fresh.observed().state == "well"
+    fresh.silent()
+    fresh.guest("failed")
+    fresh.tick()
+    assert (fresh.observed().state, fresh.observed().misses) == ("missing", 1)
+    fresh.ticks(2)
+    found = fresh.observed()
     assert (found.state, found.step) == ("backing off", "docker")
     assert found.reason is not None
-    assert found.reason.startswith("restarts Docker in the guest: in the guest docker is failed")
-    pulse.job(None, status=113)
-    pulse.tick()
-    assert observed(pulse).state == "left alone"
-
-
-def test_its_reports_are_read_back(pulse: Pulse) -> None:
-    booted(pulse)
-    pulse.answers()
-    with pulse.own_log.open("w") as log:
-        log.write("\xff\n|end\n")
-        log.writelines(f"{line}\n" for line in pulse.printed(14))
-    (report,) = observed(pulse).reports
-    assert (report.seconds, report.console, report.running, report.total) == (94, None, 2, 3)
-
-
-def test_a_log_that_is_gone_is_no_log(one_pulse: Pulse) -> None:
-    one_pulse.own_log.unlink()
-    assert observed(one_pulse) == PulseState("not looked yet")
+    assert found.reason.startswith("to recover: restart Docker in the guest (in the guest docker is failed)")

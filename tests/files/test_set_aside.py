@@ -1,4 +1,4 @@
-"""files/set-aside: a profile leaves its place as one unit, or stays as it is, however the run ends."""
+"""set-aside, finish-reset: a profile leaves its place as one unit, or stays as it is, however a run ends."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.files.conftest import Mac, is_gone
-from tests.files.resets import BIG, CP, Done, Home, present, tree
+from tests.files.conftest import LABEL, Mac
+from tests.files.resets import (
+    BIG,
+    CP,
+    DIRECT,
+    ONE,
+    RUNS,
+    STOPPED,
+    TWO,
+    Home,
+    present,
+    refused,
+    said,
+    tree,
+    untouched,
+)
 
-ONE = "colima-pulse-backups/a unit"
-TWO = '../../Volumes/Big Disk\'s "x"/backups/a unit'
 UNITS = pytest.mark.parametrize("unit", [ONE, TWO], ids=["one volume", "two volumes"])
+# All steps are exhaustive; one in so many shows the corners.
+STEPS = pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.weekly), 14])
 
 
-def said(done: Done) -> str:
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refused(done: Done) -> str:
-    assert done.returncode == 1
-    return done.stderr
+@pytest.fixture
+def home(mac: Mac) -> Home:
+    return Home(mac)
 
 
 def mode(path: Path) -> int:
@@ -33,27 +42,29 @@ def mode(path: Path) -> int:
 # --- whole runs
 
 
-@UNITS
-@pytest.mark.parametrize("caller, profile", [("root", "default"), ("alice", "web")])
-def test_a_profile_is_moved_as_one_unit(mac: Mac, unit: str, caller: str, profile: str) -> None:
-    mac.become(caller)
-    home = Home(mac, profile, unit)
+@pytest.mark.parametrize(("unit", "profile"), [(ONE, "default"), (TWO, "web")])
+def test_a_profile_is_moved_as_one_unit(mac: Mac, unit: str, profile: str) -> None:
+    home = Home(mac, profile, unit, sudo=unit == ONE)
     parts, around = home.parts(), home.around()
     assert len(parts) == 5
-    text = said(home.set_aside())
-    assert str(home.unit) in text
+    assert str(home.unit) in said(home.set_aside())
     assert home.in_unit() == parts
     assert (home.parts(), home.around(), home.litter()) == ({}, around, [])
     assert [mode(home.unit.parent), mode(home.unit)] == [0o700, 0o700]
     assert (home.unit / "daemon.plist").read_text() == "<plist/>"
-    assert not any(path.name == "in_use_by" for path in (home.unit / "disk").iterdir())
+    assert not present(home.unit / "disk/in_use_by")
     assert not any(path.is_socket() for path in home.unit.rglob("*"))
     assert (home.base / "docker.sock").exists() == (profile != "default")
+    disk = (home.unit / "disk/datadisk").read_bytes()
+    assert (len(disk), disk[-1:]) == (BIG, b"e")
     manifest = (home.unit / "manifest").read_text().splitlines()
     assert manifest[:4] == ["version=1", "user=alice", f"profile={profile}", f"instance={home.id}"]
-    assert {line for line in manifest if line.startswith("part=")} == {f"part={part}" for part in parts}
     assert [line.partition("=")[0] for line in manifest[4:7]] == ["made", "host", "other"]
-    assert "Nothing of profile" in said(home.set_aside())
+    assert set(manifest[7:]) == {f"part={part}" for part in parts}
+    verbs = [call[0] for call in mac.calls("launchctl") if not call[0].startswith("print")]
+    assert verbs == ["disable", "bootout"], "no boot starts it, and nothing does while it is moved"
+    assert home.launchd.has == STOPPED
+    assert "Nothing of profile" in said(home.set_aside(unit=home.aside))
     assert home.in_unit() == parts
 
 
@@ -66,42 +77,23 @@ def test_a_profile_is_deleted(mac: Mac, unit: str) -> None:
     assert not home.unit.parent.exists()
 
 
-@pytest.mark.parametrize("missing", ["profile", "instance", "disk and record", "other", "all"])
-def test_parts_that_are_not_there(mac: Mac, missing: str) -> None:
-    home = Home(mac)
-    for part, path in home.places.items():
-        if missing in (part, "all") or (missing, part) in (
-            ("disk and record", "disk"),
-            ("disk and record", "store.json"),
-        ):
-            path.unlink() if path.is_file() else shutil.rmtree(path)
+@pytest.mark.parametrize("missing", [("profile",), ("disk", "store.json"), ("other",)])
+def test_parts_that_are_not_there(home: Home, missing: tuple[str, ...]) -> None:
+    for part in missing:
+        path = home.places[part]
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    home.plist.unlink()
     parts = home.parts()
-    said(home.set_aside(other=missing != "other"))
+    said(home.set_aside())
     assert home.in_unit() == parts
-    assert present(home.unit) == bool(parts)
+    assert not (home.unit / "daemon.plist").exists()
 
 
-def test_a_second_state_directory_stays_where_none_was_given(mac: Mac) -> None:
-    home = Home(mac)
+def test_a_second_state_directory_stays_where_none_was_given(home: Home) -> None:
     other = tree(home.other)
     said(home.set_aside(other=False))
     assert tree(home.other) == other
     assert not (home.unit / "other").exists()
-
-
-def test_without_a_job_there_is_no_property_list(mac: Mac) -> None:
-    home = Home(mac)
-    home.plist.unlink()
-    said(home.set_aside())
-    assert not (home.unit / "daemon.plist").exists()
-
-
-def test_a_backup_directory_keeps_its_mode(mac: Mac) -> None:
-    home = Home(mac)
-    home.unit.parent.mkdir(mode=0o755)
-    home.unit.parent.chmod(0o755)
-    said(home.set_aside())
-    assert mode(home.unit.parent) == 0o755
 
 
 @UNITS
@@ -117,56 +109,20 @@ def test_a_part_that_is_a_link_moves_as_a_link(mac: Mac, unit: str) -> None:
     assert not present(home.places["instance"])
 
 
-@pytest.mark.parametrize("unit", [TWO])
-def test_a_sparse_disk_stays_readable(mac: Mac, unit: str) -> None:
-    home = Home(mac, unit=unit)
-    said(home.set_aside())
-    disk = (home.unit / "disk/datadisk").read_bytes()
-    assert (len(disk), disk[:14], disk[-1:]) == (BIG, b"disk of colima", b"e")
-
-
-def test_a_run_whose_reader_has_gone_goes_on(mac: Mac) -> None:
-    home = Home(mac)
+def test_a_run_whose_connection_is_lost_comes_to_its_end(mac: Mac, home: Home) -> None:
     parts = home.parts()
     (mac.root / "count").write_text("0\n")
-    arguments = ["set-aside", "alice", "default", "move", str(home.unit), str(home.plist), str(home.other)]
-    process = mac.popen("-c", mac.text("set-aside"), *arguments)
+    text = mac.text("bin/set-aside", DIRECT)
+    process = mac.popen("-c", text, "bin/set-aside", LABEL, "move", str(home.unit))
     for pipe in (process.stdin, process.stdout, process.stderr):
         assert pipe is not None
         pipe.close()
-    process.wait(12)
-    assert home.in_unit() == parts
-    assert home.litter() == []
+    assert process.wait(30) == 0
+    assert home.in_unit() == {part: what for part, what in parts.items() if part != "other"}
+    assert (home.litter(), home.launchd.has) == ([], STOPPED)
 
 
-# --- refusals: nothing is touched
-
-
-def untouched(home: Home, run: Callable[[], Done]) -> str:
-    home.direct = True
-    before = tree(home.mac.home)
-    why = refused(run())
-    assert tree(home.mac.home) == before
-    assert not home.journal.exists()
-    return why
-
-
-@pytest.mark.parametrize("way", ["move", "delete"])
-def test_while_the_profile_runs(one_mac: Mac, way: str) -> None:
-    home = Home(one_mac)
-    agent = one_mac.start(f"limactl hostagent --pidfile {home.base}/_lima/colima/ha.pid --socket x")
-    before = tree(one_mac.home)
-    done = one_mac.run("set-aside", "alice", "default", way, home.unit, home.plist)
-    assert done.returncode == 1
-    assert f"{agent.pid} limactl hostagent" in done.stderr
-    assert not is_gone(agent.pid)
-    assert tree(one_mac.home) == before
-
-
-def test_another_profile_may_run(one_mac: Mac) -> None:
-    home = Home(one_mac)
-    one_mac.table((7, 501, f"limactl hostagent --pidfile {home.base}/_lima/colima-foo/ha.pid --socket x"))
-    said(home.set_aside())
+# --- refusals: nothing is touched, and Colima runs
 
 
 @pytest.mark.parametrize(
@@ -177,145 +133,103 @@ def test_another_profile_may_run(one_mac: Mac) -> None:
         "ssh: {lima}/colima/ssh.sock [mux]",
     ],
 )
-@pytest.mark.parametrize("linked", [False, True])
-def test_while_the_second_state_directory_runs(one_mac: Mac, command: str, linked: bool) -> None:
-    home = Home(one_mac)
-    real = home.other
-    if linked:
-        real = one_mac.root / "elsewhere"
-        shutil.move(home.other, real)
-        home.other.symlink_to(real)
-    one_mac.table((77, 501, command.format(lima=real / "_lima")), (78, 502, "limactl hostagent --pidfile x"))
-    why = untouched(home, home.set_aside)
+def test_while_the_second_state_directory_runs(mac: Mac, home: Home, command: str) -> None:
+    real = mac.root / "elsewhere"
+    shutil.move(home.other, real)
+    home.other.symlink_to(real)
+    mac.table((77, 501, command.format(lima=real / "_lima")), (78, 502, "limactl hostagent --pidfile x"))
+    before = tree(mac.home)
+    why = untouched(home, home.set_aside(), before)
     assert f"these processes of {home.other} run" in why
-    assert f"{one_mac.path('77')} " in why
-    said(home.set_aside(other=False))
+    assert "77 " in why
+    assert not mac.calls("kill")
 
 
-@pytest.mark.parametrize("place", ["", "/_lima"])
-def test_what_is_no_second_state_directory(one_mac: Mac, place: str) -> None:
-    home = Home(one_mac)
+@pytest.mark.parametrize("place", ["/.colima", "/.colima/_lima", ""])
+def test_what_is_no_second_state_directory(mac: Mac, home: Home, place: str) -> None:
     shutil.rmtree(home.other)
-    home.other.symlink_to(f"{home.base}{place}")
-    assert "no second state directory" in untouched(home, home.set_aside)
-    home.other = one_mac.home
-    assert f"holds {home.base}" in untouched(home, home.set_aside)
+    home.other.symlink_to(f"{mac.home}{place}")
+    before = tree(mac.home)
+    assert ("no second state directory" if place else "holds ") in untouched(home, home.set_aside(), before)
 
 
 @pytest.mark.parametrize("name", ["a unit", "a unit.part"])
-def test_a_unit_that_is_there(one_mac: Mac, name: str) -> None:
-    home = Home(one_mac)
+def test_a_unit_that_is_there(home: Home, name: str) -> None:
     (home.unit.parent / name).mkdir(parents=True)
-    assert f"{name} is there already" in untouched(home, home.set_aside)
+    before = tree(home.mac.home)
+    assert f"{name} is there already" in untouched(home, home.set_aside(), before)
 
 
 @pytest.mark.parametrize("unit", ["relative/unit", "/a/unit.part", "/unit", "/a/..", "/a/b/", "/a\nb/c"])
-def test_a_path_that_is_no_units(one_mac: Mac, unit: str) -> None:
-    home = Home(one_mac)
-    home.unit = Path(unit)
-    text = unit  # Path would take the slash away
-    run = lambda: home.run("set-aside", "alice", "default", "move", text, str(home.plist))  # noqa: E731
-    untouched(home, run)
+def test_a_path_that_is_no_units(home: Home, unit: str) -> None:
+    before = tree(home.mac.home)
+    untouched(home, home.set_aside(unit=unit), before)
 
 
-@pytest.mark.parametrize("part", ["profile", "instance", "disk", "other"])
-def test_a_unit_inside_of_what_is_set_aside(one_mac: Mac, part: str) -> None:
-    home = Home(one_mac)
+@pytest.mark.parametrize("part", ["profile", "disk", "other"])
+def test_a_unit_inside_of_what_is_set_aside(home: Home, part: str) -> None:
     home.unit = home.places[part] / "unit"
-    assert "choose another place" in untouched(home, home.set_aside)
+    before = tree(home.mac.home)
+    assert "choose another place" in untouched(home, home.set_aside(), before)
 
 
 @pytest.mark.parametrize("profile", ["", "_lima", "..", "a/b", ".hidden"])
-def test_what_is_no_profile(one_mac: Mac, profile: str) -> None:
-    home = Home(one_mac)
-    untouched(home, lambda: home.run("set-aside", "alice", profile, "delete", "", ""))
+def test_what_is_no_profile(home: Home, profile: str) -> None:
+    home.mac.configure(profile=profile)
+    before = tree(home.mac.home)
+    assert "is no profile" in untouched(home, home.set_aside("delete"), before)
 
 
-@pytest.mark.parametrize("user, way", [("nobody", "move"), ("alice", "destroy"), ("../alice", "move")])
-def test_what_is_no_user_or_mode(one_mac: Mac, user: str, way: str) -> None:
-    home = Home(one_mac)
-    untouched(home, lambda: home.run("set-aside", user, "default", way, str(home.unit), ""))
+@pytest.mark.parametrize("arguments", [("destroy", "/a/b"), ("move",), ("delete", "/a/b", "/c", "/d")])
+def test_how_it_is_not_called(home: Home, arguments: tuple[str, ...]) -> None:
+    before = tree(home.mac.home)
+    done = home.run("set-aside", *arguments)
+    assert (done.returncode, tree(home.mac.home), home.launchd.has) == (64, before, RUNS)
 
 
-def test_processes_that_cannot_be_read(one_mac: Mac) -> None:
-    home = Home(one_mac)
-    one_mac.tool("/bin/ps", "exit 1")
-    assert "ps does not answer" in untouched(home, home.set_aside)
+def test_a_launchd_that_cannot_be_read(mac: Mac, home: Home) -> None:
+    mac.tool("/bin/launchctl", "exit 1")
+    before = tree(mac.home)
+    assert "Nothing was touched" in untouched(home, home.set_aside(other=False), before)
+    assert {call[0] for call in mac.calls("launchctl")} == {"print"}
+
+
+def break_tool(path: str, when: str, then: str = "") -> Callable[[Home], None]:
+    """Have a tool fail for some arguments, given as a pattern of case."""
+    name = path.rpartition("/")[2]
+
+    def broken(home: Home) -> None:
+        text = (home.mac.root / "tools" / name).read_text()
+        real = text.partition("PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")[2]
+        home.mac.tool(path, f'case "$*" in {when}) {then or "echo denied >&2"}; exit 1 ;; esac\n{real}')
+
+    return broken
+
+
+FILLED = """for to; do :; done; command cp -R "$2" "$to"
+find "$to" -type f | while read -r file; do : >"$file"; done; echo "cp: No space left on device" >&2"""
 
 
 @pytest.mark.parametrize(
-    "level", ["Library/ColimaPulse", "Library/ColimaPulse/reset", "Library/ColimaPulse/reset/alice"]
+    ("unit", "breaks", "says"),
+    [
+        (ONE, lambda home: home.mac.tool("/bin/ps", "exit 1"), "restart the Mac"),
+        (ONE, break_tool("/bin/mkdir", "*.part"), "BACKUP_DIR_BASE="),
+        (TWO, break_tool("/bin/mkdir", "*.part"), "BACKUP_DIR_BASE="),
+        (ONE, lambda home: home.unit.parent.rmdir() or home.unit.parent.write_text(""), "BACKUP_DIR_BASE="),
+        (ONE, break_tool("/bin/cp", "*.plist*"), "could not be copied"),
+        (TWO, lambda home: home.room(9), "has 9 KiB free, and the copy needs "),
+        (TWO, lambda home: home.mac.tool("/bin/df", "exit 1"), "is unknown"),
+        (TWO, break_tool("/bin/cp", "*.part/instance", FILLED), "No space left on device"),
+        (TWO, break_tool("/bin/cp", "*.part/other", FILLED), "Nothing was removed"),
+    ],
 )
-def test_a_journal_behind_a_link(one_mac: Mac, level: str) -> None:
-    home = Home(one_mac)
-    elsewhere = one_mac.root / "elsewhere"
-    elsewhere.mkdir()
-    path = one_mac.root / level
-    if path.exists():
-        path.rmdir()
-    path.parent.mkdir(exist_ok=True)
-    path.symlink_to(elsewhere)
-    before = home.parts()
-    why = refused(home.set_aside())
-    assert "symbolic link" in why or "not root's own" in why
-    assert home.parts() == before
-    assert list(elsewhere.iterdir()) == []
-
-
-@UNITS
-def test_a_place_that_cannot_be_written(one_mac: Mac, unit: str) -> None:
-    home = Home(one_mac, unit=unit)
-    home.unit.parent.parent.mkdir(exist_ok=True, parents=True)
-    home.unit.parent.write_text("a file in its place")
-    why = untouched(home, home.set_aside)
-    assert "BACKUP_DIR_BASE=" in why
-
-
-@UNITS
-def test_a_unit_that_cannot_be_made(one_mac: Mac, unit: str) -> None:
-    home = Home(one_mac, unit=unit)
+def test_what_is_in_the_way(mac: Mac, unit: str, breaks: Callable[[Home], object], says: str) -> None:
+    home = Home(mac, unit=unit)
     home.unit.parent.mkdir(parents=True)
-    one_mac.tool(
-        "/bin/mkdir",
-        """case $* in *.part) echo "mkdir: Read-only file system" >&2; exit 1 ;; esac
-        exec mkdir "$@" """,
-    )
-    assert "BACKUP_DIR_BASE=" in untouched(home, home.set_aside)
-
-
-@UNITS
-def test_a_property_list_that_cannot_be_copied(one_mac: Mac, unit: str) -> None:
-    home = Home(one_mac, unit=unit)
-    home.unit.parent.mkdir(parents=True)
-    one_mac.tool("/bin/cp", f"""case $2 in *.plist) echo "cp: denied" >&2; exit 1 ;; esac\n{CP}""")
-    assert f"{home.plist} could not be copied" in untouched(home, home.set_aside)
-
-
-def test_too_little_room(one_mac: Mac) -> None:
-    home = Home(one_mac, unit=TWO)
-    home.unit.parent.mkdir(parents=True)
-    home.room(9)
-    why = untouched(home, home.set_aside)
-    assert "has 9 KiB free" in why
-    assert "needs " in why
-    assert "BACKUP_DIR_BASE=" in why
-
-
-@pytest.mark.parametrize("at", ["instance", "disk", "store.json", "profile", "other"])
-def test_a_target_that_is_full(one_mac: Mac, at: str) -> None:
-    home = Home(one_mac, unit=TWO)
-    home.unit.parent.mkdir(parents=True)
-    full = f"""case $* in *.part/{at})
-        for to; do :; done; command cp -R "$2" "$to"
-        find "$to" -type f | while read -r file; do : >"$file"; done
-        echo "cp: No space left on device" >&2; exit 1 ;;
-    esac\n"""
-    one_mac.tool("/bin/cp", full + CP)
-    why = untouched(home, home.set_aside)
-    assert "No space left on device" in why
-    assert "Nothing was removed" in why
-    one_mac.tool("/bin/cp", CP)
-    said(home.set_aside())
+    breaks(home)
+    before = tree(mac.home)
+    assert says in untouched(home, home.set_aside(other=says != "restart the Mac"), before)
 
 
 @pytest.mark.parametrize(
@@ -323,75 +237,100 @@ def test_a_target_that_is_full(one_mac: Mac, at: str) -> None:
     [
         'find "$to" -name lima.yaml -exec sh -c \'printf x >"$0"\' {} ";"',
         'find "$to" -name datadisk -exec truncate -s 9 {} ";"',
-        'find "$to" -name colima.yaml -exec rm {} ";"',
+        'find "$to" -name datadisk -exec touch {} ";"',
         'find "$to" -name link -exec rm {} ";"',
         'find "$to" -name lima.yaml -exec sed -i s/qemu/QEMU/ {} ";" -exec touch -d @1000000000 {} ";"',
     ],
 )
-def test_a_copy_that_is_not_what_it_should_be(one_mac: Mac, damage: str) -> None:
-    home = Home(one_mac, unit=TWO)
+def test_a_copy_that_is_not_what_it_should_be(mac: Mac, damage: str) -> None:
+    home = Home(mac, unit=TWO)
     home.unit.parent.mkdir(parents=True)
-    one_mac.tool("/bin/cp", CP + f"; {damage}")
-    assert "is not what it should be" in untouched(home, home.set_aside)
+    before = tree(mac.home)
+    mac.tool("/bin/cp", CP + f"; {damage}")
+    assert "is not what it should be" in untouched(home, home.set_aside(), before)
 
 
-def test_a_part_that_cannot_be_moved_is_said_and_the_next_run_goes_on(one_mac: Mac) -> None:
-    home = Home(one_mac)
-    parts = home.parts()
-    body = (one_mac.root / "tools/mv").read_text()
-    one_mac.tool("/bin/mv", """case $2 in */default) echo "mv: denied" >&2; exit 1 ;; esac\nexec mv "$@" """)
+@pytest.mark.parametrize("was", ["runs", "not loaded", "disabled"])
+def test_what_does_not_end_is_not_moved_and_launchd_is_as_before(mac: Mac, home: Home, was: str) -> None:
+    if was != "runs":
+        (home.launchd.directory / RUNS[0]).unlink()
+    if was == "disabled":
+        home.launchd.disable()
+    launchd, before = home.launchd.has, tree(mac.home)
+    mac.table((77, 501, f"limactl hostagent --pidfile {home.base}/_lima/colima/ha.pid --socket x"))
     why = refused(home.set_aside())
+    assert "77 limactl hostagent" in why
+    assert (tree(mac.home), home.launchd.has) == (before, launchd)
+
+
+def test_another_profile_may_run(mac: Mac, home: Home) -> None:
+    mac.table((7, 501, f"limactl hostagent --pidfile {home.base}/_lima/colima-foo/ha.pid --socket x"))
+    said(home.set_aside())
+    assert not mac.calls("kill")
+
+
+def test_a_copy_of_a_killed_run_that_still_runs(mac: Mac, home: Home) -> None:
+    arguments = f"/usr/bin/perl -e x 60 /bin/sh -c y set-aside alice default /bin/cp {home.base} {home.unit}"
+    mac.table((4711, 501, arguments), (4712, 501, "sh set-aside alice web x"), (4713, 502, arguments))
+    before = tree(mac.home)
+    why = untouched(home, home.set_aside(), before)
+    assert mac.path("4711 set-aside alice default /bin/cp") in why
+    assert "471" not in why.replace("4711", "")
+
+
+# --- interrupted
+
+
+def test_a_part_that_cannot_be_moved_is_said_and_the_next_run_goes_on(home: Home) -> None:
+    parts = home.parts()
+    text = (home.mac.root / "tools/mv").read_text()
+    break_tool("/bin/mv", "*/default\\ *")(home)
+    done = home.set_aside()
+    why = refused(done)
     assert f"{home.unit}.part" in why
-    assert "run this again" in why
+    assert f"finish-reset {LABEL}" in done.stdout
     assert home.disk_has_its_record()
-    (one_mac.root / "tools/mv").write_text(body)
-    said(home.set_aside("resume"))
-    assert home.in_unit() == parts
-    assert home.litter() == []
+    assert home.launchd.has == STOPPED, "half of a profile is not started"
+    (home.mac.root / "tools/mv").write_text(text)
+    said(home.finish())
+    assert (home.in_unit(), home.litter()) == (parts, [])
 
 
-# --- killed at each step
-
-
-# What ends an interrupted run is the same code either way: one in some places will do for the second way.
-AGAIN = pytest.mark.parametrize(("again", "every"), [("resume", 1), ("the same", 5)])
-
-
-@AGAIN
 @UNITS
-def test_a_move_killed_at_any_step_is_finished_or_undone(
-    one_mac: Mac, unit: str, again: str, every: int
-) -> None:
-    home = Home(one_mac, unit=unit)
+@pytest.mark.parametrize(
+    ("again", "every"),
+    [
+        ("finish", 14),
+        ("the same", 25),
+        pytest.param("finish", 1, marks=pytest.mark.weekly),
+        pytest.param("the same", 5, marks=pytest.mark.weekly),
+    ],
+)
+def test_a_move_killed_at_any_step_is_finished_or_undone(mac: Mac, unit: str, again: str, every: int) -> None:
+    home = Home(mac, unit=unit)
     home.quickly()
     parts, around = home.parts(), home.around()
     said(home.set_aside())
-    ended = set()
     for step in home.steps(every):
         home.furnish()
         home.set_aside(call=step)
         assert home.disk_has_its_record(), step
         assert all(what == parts[part] for part, what in home.parts().items()), f"{step}: half a part"
         assert home.around() == around, step
-        text = said(home.set_aside("resume" if again == "resume" else "move"))
+        text = said(home.finish() if again == "finish" else home.set_aside())
         if home.journal_was:
             assert "interrupted" in text, step
-        if again == "resume" and not present(home.unit):
+        if again == "finish" and not present(home.unit):
             assert home.parts() == parts, step
-            ended.add("undone")
         else:
-            assert home.in_unit() == parts, step
-            assert home.parts() == {}, step
+            assert (home.in_unit(), home.parts()) == (parts, {}), step
             assert (home.unit / "daemon.plist").exists(), step
-            ended.add("finished")
-        assert home.around() == around, step
-        assert home.litter() == [], step
-    assert ended == ({"undone", "finished"} if again == "resume" else {"finished"})
+        assert (home.around(), home.litter()) == (around, []), step
 
 
-@AGAIN
-def test_a_deletion_killed_at_any_step_is_finished(one_mac: Mac, again: str, every: int) -> None:
-    home = Home(one_mac)
+@STEPS
+def test_a_deletion_killed_at_any_step_is_finished(mac: Mac, every: int) -> None:
+    home = Home(mac)
     home.quickly()
     parts, around = home.parts(), home.around()
     said(home.set_aside("delete"))
@@ -400,21 +339,20 @@ def test_a_deletion_killed_at_any_step_is_finished(one_mac: Mac, again: str, eve
         home.set_aside("delete", call=step)
         assert home.disk_has_its_record(), step
         assert all(what == parts[part] for part, what in home.parts().items()), f"{step}: half a part"
-        left = home.parts() if again == "resume" and not home.journal_was else {}
+        left = {} if home.journal_was else home.parts()
         assert left in ({}, parts), step
-        said(home.set_aside("resume" if again == "resume" else "delete"))
-        assert home.parts() == left, step
-        assert home.around() == around, step
-        assert home.litter() == [], step
+        said(home.finish())
+        assert (home.parts(), home.around(), home.litter()) == (left, around, []), step
 
 
+@STEPS
 @UNITS
-def test_what_was_made_after_an_interruption_is_not_lost(one_mac: Mac, unit: str) -> None:
-    """A Colima that somebody starts in between makes parts anew; it never sees a disk without its record."""
-    home = Home(one_mac, unit=unit)
+def test_what_was_made_after_an_interruption_is_not_lost(mac: Mac, unit: str, every: int) -> None:
+    """A Colima that somebody starts in between makes parts anew; it never has a disk without its record."""
+    home = Home(mac, unit=unit)
     home.quickly()
     said(home.set_aside())
-    for step in home.steps(2):
+    for step in home.steps(every):
         home.furnish()
         home.set_aside(call=step)
         for part, path in home.places.items():
@@ -425,43 +363,52 @@ def test_what_was_made_after_an_interruption_is_not_lost(one_mac: Mac, unit: str
                 path.mkdir(parents=True, exist_ok=True)
                 (path / "new").write_text(part)
         new = home.parts()
-        text = said(home.set_aside("resume"))
+        text = said(home.finish())
         assert home.disk_has_its_record(), step
         assert home.litter() == [], step
         kept = {**home.in_unit(), **home.parts()}
-        assert {part for part, what in kept.items() if "new" in what} == set(home.places) - {"store.json"}, (
-            step,
-            text,
-        )
+        made = {part for part, what in kept.items() if "new" in what}
+        assert made == set(home.places) - {"store.json"}, (step, text)
         assert new.keys() == kept.keys(), step
 
 
-def test_a_copy_of_an_interrupted_run_that_still_runs(mac: Mac) -> None:
-    home = Home(mac)
-    arguments = f"/usr/bin/perl -e x 60 /bin/sh -c y set-aside alice default /bin/cp {home.base} {home.unit}"
-    mac.table((4711, 501, arguments), (4712, 501, "sh set-aside alice web x"), (4713, 502, arguments))
-    before = tree(mac.home)
-    done = mac.run(
-        "set-aside", "alice", "default", "move", home.unit, "", edits={"gone 10 busy": "gone 0 busy"}
+def test_a_journal_of_the_first_version_is_finished(home: Home) -> None:
+    """Half of the parts are renamed: as it wrote the journal then."""
+    parts = home.parts()
+    home.unit.with_name("a unit.part").mkdir(parents=True)
+    for part in ("instance", "disk"):
+        home.places[part].rename(home.unit.with_name("a unit.part") / part)
+    home.journal.parent.mkdir(parents=True)
+    home.journal.write_text(
+        f"stage=moving\nmode=move\nunit={home.unit}\nother={home.other}\n"
+        "parts=instance disk store.json profile other \nend\n"
     )
-    assert "another run" in refused(done)
-    assert mac.path("4711 set-aside alice default /bin/cp") in done.stderr
-    assert "471" not in done.stderr.replace("4711", "")
-    assert tree(mac.home) == before
+    assert "interrupted" in said(home.finish())
+    assert (home.in_unit(), home.parts(), home.litter()) == (parts, {}, [])
 
 
-def test_resuming_nothing_says_nothing_and_asks_nothing(mac: Mac) -> None:
-    home = Home(mac)
-    mac.tool("/bin/ps", "exit 1")
-    assert said(home.set_aside("resume")) == ""
+def test_where_nothing_was_interrupted_nothing_is_stopped(mac: Mac, home: Home) -> None:
+    assert said(home.finish()) == ""
+    assert home.launchd.has == RUNS
+    assert not mac.calls("launchctl")
 
 
 @pytest.mark.parametrize("text", ["", "stage=moving\n", "stage=dreaming\nend\n"])
-def test_a_journal_that_cannot_be_read_is_left_to_look_at(mac: Mac, text: str) -> None:
-    home = Home(mac)
+def test_a_journal_that_cannot_be_read_is_left_to_look_at(home: Home, text: str) -> None:
     home.journal.parent.mkdir(parents=True)
     home.journal.write_text(text)
     before = home.parts()
     assert str(home.journal) in refused(home.set_aside())
-    assert home.parts() == before
-    assert home.journal.read_text() == text
+    assert (home.parts(), home.journal.read_text()) == (before, text)
+
+
+@pytest.mark.parametrize("level", ["alice", "alice/default"])
+def test_a_journal_behind_a_link(mac: Mac, home: Home, level: str) -> None:
+    elsewhere = mac.root / "elsewhere"
+    elsewhere.mkdir()
+    path = mac.root / "Library/ColimaPulse/reset" / level
+    path.parent.mkdir(parents=True)
+    path.symlink_to(elsewhere)
+    before = home.parts()
+    assert "not root's own" in refused(home.set_aside())
+    assert (home.parts(), list(elsewhere.iterdir())) == (before, [])

@@ -25,11 +25,6 @@ def end_of(process: subprocess.Popen[bytes]) -> int | None:
         return None
 
 
-def test_nothing_to_do_signals_nothing(mac: Mac) -> None:
-    done = sweep(mac)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
 def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
     agent, start = mac.start(hostagent(mac)), mac.start(f"colima start --env x={mac.root} --cpu")
     strangers = [
@@ -44,12 +39,12 @@ def test_term_is_enough_for_what_heeds_it_and_strangers_live(mac: Mac) -> None:
     assert [end_of(each) for each in strangers] == [None] * 4
 
 
-def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(one_mac: Mac) -> None:
+def test_what_ignores_term_is_killed_and_then_the_shared_network_goes(mac: Mac) -> None:
     agent, net = (
-        one_mac.start(hostagent(one_mac), ignores_term=True),
-        one_mac.start(usernet(one_mac), ignores_term=True),
+        mac.start(hostagent(mac), ignores_term=True),
+        mac.start(usernet(mac), ignores_term=True),
     )
-    done = sweep(one_mac)
+    done = sweep(mac)
     assert (done.returncode, done.stderr) == (0, "")
     assert [end_of(agent), end_of(net)] == [signal.SIGKILL, signal.SIGKILL]
 
@@ -80,20 +75,14 @@ def test_a_pid_that_became_a_strangers_meanwhile_is_not_killed(mac: Mac) -> None
     assert mac.calls("kill") == [["-TERM", str(process.pid)]]
 
 
-def test_gone_has_a_deadline(mac: Mac) -> None:
-    mac.start(hostagent(mac))
-    assert mac.call('gone 0 ours 501 "$1" default', mac.home).returncode == 1
-    assert mac.call('gone 0 ours 501 "$1" web', mac.home).returncode == 0
-
-
-def test_root_signals_as_the_user_whose_processes_they_are(one_mac: Mac) -> None:
+def test_root_signals_as_the_user_whose_processes_they_are(mac: Mac) -> None:
     """A pid may be another user's by the time of the signal."""
-    one_mac.become("root")
-    one_mac.tool("/bin/kill", 'exec /bin/kill "$@"')
-    agent = one_mac.start(hostagent(one_mac), ignores_term=True)
-    done = sweep(one_mac)
+    mac.become("root")
+    mac.tool("/bin/kill", 'exec /bin/kill "$@"')
+    agent = mac.start(hostagent(mac), ignores_term=True)
+    done = sweep(mac)
     assert (done.returncode, end_of(agent)) == (0, signal.SIGKILL)
-    signals = [call for call in one_mac.calls("sudo") if one_mac.path("/bin/kill") in call]
+    signals = [call for call in mac.calls("sudo") if mac.path("/bin/kill") in call]
     assert [call[-2:] for call in signals] == [["-TERM", str(agent.pid)], ["-KILL", str(agent.pid)]]
-    assert all("alice" in call[: call.index(one_mac.path("/usr/bin/env"))] for call in signals)
-    assert len(one_mac.calls("kill")) == len(signals)
+    assert all("alice" in call[: call.index(mac.path("/usr/bin/env"))] for call in signals)
+    assert len(mac.calls("kill")) == len(signals)

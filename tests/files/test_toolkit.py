@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -57,7 +56,8 @@ def test_one_that_was_cut_short_changes_nothing(mac: Mac, kept: float) -> None:
     before = left(mac)
     whole = files.archive().replace("|set -u", "|set -eu")
     done = install(mac, whole[: int(len(whole) * kept)], "0" * 64)
-    assert (done.returncode, done.stderr) == (1, "the toolkit has not arrived whole; run this again\n")
+    assert done.returncode == 1
+    assert done.stderr.endswith("the toolkit has not arrived whole; run this again\n")
     assert found(mac).digest == files.digest()
     assert left(mac) == before
 
@@ -69,7 +69,7 @@ def test_a_command_of_the_old_one_that_runs_comes_to_its_end(mac: Mac) -> None:
     running = mac.popen(str(slow))
     assert running.stdout is not None
     assert running.stdout.readline() == "begun\n"
-    old = os.readlink(slow.parent)
+    old = slow.parent.readlink().name
     assert install(mac).returncode == 0
     assert len(left(mac)) == 2
     assert old not in left(mac)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import compileall
 import contextlib
+import fnmatch
 import io
 import json
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +144,16 @@ def _keep(name: str) -> None:
             kept.symlink_to(STANDIN / "host" / real.relative_to("/usr"))
 
 
-def _lay(source: Path, target: Path, owner: tuple[int, int] = (0, 0)) -> None:
-    """Copy a tree over the disk, as root:wheel; /bin leads to /usr/bin, as it does on Debian."""
+def _lay(source: Path, target: Path) -> set[Path]:
+    """Copy a tree over the disk, as root:wheel; return what was laid."""
     target.mkdir(parents=True, exist_ok=True)
+    laid = set()
     for item in sorted(source.rglob("*")):
         place = target / item.relative_to(source)
         if "__pycache__" in item.parts:
             continue
         if item.is_dir() and not item.is_symlink():
             place.mkdir(parents=True, exist_ok=True)
-            os.chown(place, *owner)
             continue
         if place.parent.name in ("bin", "sbin"):
             _keep(item.name)
@@ -162,17 +163,20 @@ def _lay(source: Path, target: Path, owner: tuple[int, int] = (0, 0)) -> None:
         else:
             shutil.copyfile(item, place)
             place.chmod(0o755 if item.stat().st_mode & stat.S_IXUSR else 0o644)
-        os.chown(place, *owner, follow_symlinks=False)
+        laid.add(place)
+    return laid
 
 
-def _absent() -> Iterator[Path]:
-    """What macOS does not have: absent.txt, a path or a pattern a line."""
-    listed = HERE / "absent.txt"
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    for line in lines:
-        pattern = line.partition("#")[0].strip().lstrip("/")
-        if pattern:
-            yield from sorted(Path("/").glob(pattern))
+def _hide(laid: set[Path]) -> None:
+    """Take away what macOS does not have: all commands but those just laid and those of present.txt."""
+    lines = (HERE / "present.txt").read_text().splitlines()
+    patterns = [word for line in lines if not line.startswith("#") for word in line.split()]
+    names = {word for word in patterns if "*" not in word}
+    globs = re.compile("|".join(fnmatch.translate(word) for word in patterns if "*" in word))
+    for directory in ("/usr/bin", "/usr/sbin"):
+        for path in Path(directory).iterdir():
+            if path not in laid and path.name not in names and not globs.match(path.name):
+                path.unlink()
 
 
 def _accounts(config: dict[str, Any]) -> None:
@@ -291,22 +295,15 @@ def make(config: dict[str, Any]) -> None:
     """Lay macOS over this machine's root."""
     (STANDIN / "gnu").mkdir(parents=True, exist_ok=True)
     interpreter = Path(config["python"])
-    if interpreter.is_relative_to("/usr"):  # which absent.txt takes away
+    if interpreter.is_relative_to("/usr"):  # where a Mac has none
         interpreter = STANDIN / "host" / interpreter.relative_to("/usr")
     _link(str(STANDIN / "python"), str(interpreter))
-    for command in ("setpriv", "dockerd", "containerd", "docker"):
+    for command in ("setpriv", "original-awk"):
         _keep(command)
     _accounts(config)
     _system(config)
     _records(config)
-    if (HERE / "overlay").is_dir():
-        _lay(HERE / "overlay", Path("/"))
-    for path in _absent():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            _keep(path.name)
-            path.unlink()
+    _hide(_lay(HERE / "overlay", Path("/")))
     if config["homebrew"]:
         _homebrew(config)
     MADE.touch(0o400)

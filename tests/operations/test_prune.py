@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyinfra.api import FunctionCommand, OperationError
+from pyinfra.api import OperationError
 
-from facts.launchd import Milestones, milestones_path
-from operations.prune import DUE, describe, fault, mode_in_force, prune, pruned
+from facts.docker import Garbage, Prunable
+from facts.launchd import Milestones
+from operations.prune import DUE, mode_in_force, pruned
 from operations.util import terminal
 from settings import Settings
 from tests.conftest import RunOperation
-from tests.fakes import Answer, FakeHost, fake_state
+from tests.fakes import words
 
 LABEL = "homebrew.mrcee.colima-pulse"
-ARGUMENTS: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL}
-FORGET = ["/bin/rm", "-f", f"{milestones_path(LABEL)}/{DUE}"]
-MODES = ["safe", "images", "aggressive"]
+FOUND = Garbage(["container old (exited)", "image nginx:latest (142MB)"])
 
 
 @pytest.mark.parametrize(
@@ -26,9 +24,7 @@ MODES = ["safe", "images", "aggressive"]
     [
         (True, "none", False, "none"),
         (True, "none", True, "safe"),
-        (True, "images", False, "images"),
         (True, "images", True, "images"),
-        (True, "aggressive", True, "aggressive"),
         (False, "aggressive", False, "none"),
         (False, "none", True, "none"),
     ],
@@ -38,164 +34,77 @@ def test_mode_in_force(wanted: bool, mode: str, full_reset: bool, in_force: str)
     assert mode_in_force(settings) == in_force
 
 
-@pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("force_yes", [True, False])
-@pytest.mark.parametrize("mode", ["none", *MODES])
-def test_fault(monkeypatch: pytest.MonkeyPatch, mode: str, force_yes: bool, there: bool) -> None:
-    monkeypatch.setattr(terminal, "is_there", lambda: there)
-    found = fault(mode, force_yes)
-    if mode == "aggressive" and not force_yes and not there:
-        assert "PRUNE_MODE" in str(found)
-        assert "--data force_yes=true" in str(found)
-    else:
-        assert found is None
+def run(commands: RunOperation, mode: str, *, notes: Any = None, found: Any = FOUND, **arguments: Any) -> Any:
+    facts = {Milestones: {DUE: ""} if notes is None else notes, Prunable: found}
+    where: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL}
+    got, host = commands(pruned, facts, mode=mode, **where, **arguments)
+    return [words(each) for each in got], host
 
 
-@pytest.mark.parametrize(
-    ("notes", "starts", "mode", "says"),
-    [
-        ({}, False, "safe", None),
-        (None, False, "safe", None),
-        ({DUE: ""}, False, "images", "images"),
-        ({}, True, "images", "after the start: images"),
-        (None, True, "safe", "after the start: safe"),
-        ({DUE: ""}, True, "none", None),
-    ],
-)
-def test_describe(notes: dict[str, str] | None, starts: bool, mode: str, says: str | None) -> None:
-    found = describe(notes, starts, mode)
-    assert found is None if says is None else says in str(found)
-
-
-# The operation
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_not_without_a_start(commands: RunOperation, mode: str) -> None:
-    got, host = commands(pruned, {Milestones: {"verified": "5"}}, mode=mode, **ARGUMENTS)
+def test_only_after_a_start(commands: RunOperation) -> None:
+    got, host = run(commands, "safe", notes={"verified": "5"})
     assert (got, len(host.noops)) == ([], 1)
 
 
-def test_due(commands: RunOperation) -> None:
-    got, _ = commands(pruned, {Milestones: {DUE: ""}}, mode="images", networks=("backend",), **ARGUMENTS)
-    (command,) = got
-    assert isinstance(command, FunctionCommand)
-    assert command.function is prune
-    assert command.args == ("alice", "default", LABEL, "images", False, ("backend",))
+def test_what_goes_is_said_first(commands: RunOperation) -> None:
+    got, host = run(commands, "images", networks=("backend",))
+    assert got == [["prune", LABEL, "images", "backend"]]
+    assert "prune (images) takes container old (exited)\nprune (images) takes image nginx" in host.said
+    assert "Prune Docker: images, due since the last start" in host.said
+    got, host = run(commands, "safe", found=Garbage([]))
+    assert got == [["prune", LABEL, "safe"]], "it is due no longer"
+    assert "nothing that a prune (safe) would take" in host.said
 
 
-def test_unreadable_is_not_due(commands: RunOperation) -> None:
-    with pytest.raises(OperationError):
-        commands(pruned, {Milestones: None}, executing=False, mode="safe", **ARGUMENTS)
-    got, _ = commands(pruned, {Milestones: None}, mode="safe", **ARGUMENTS)
-    (command,) = got
-    assert isinstance(command, FunctionCommand)
-    assert command.function is not prune
-    host: Any = FakeHost()
-    assert command.execute(fake_state(), host, {}) is False
-
-
-# One prune
-
-Prune = Callable[..., tuple[bool, Any]]
-FOUND = (True, ["container old (exited)", "image nginx:latest (142MB)"])
-
-
-@pytest.fixture
-def run_prune(monkeypatch: pytest.MonkeyPatch) -> Prune:
-    def run(
-        mode: str = "images",
-        look: Answer = FOUND,
-        do: Answer = (True, ["image: 142MB reclaimed"]),
-        force_yes: bool = False,
-        terminal_says: bool | None = None,
-    ) -> tuple[bool, Any]:
-        """`terminal_says` is what the person there answers; None: nobody is there."""
-
-        def answer(told: list[str]) -> Answer:
-            return {"look": look, "do": do}[told[4]] if told[0] == "prune" else (True, [])
-
-        def ask(question: str, default: bool) -> bool:
-            assert not default, "Enter alone must not be a yes"
-            assert "mini" in question
-            assert "prune (aggressive) takes container old (exited)" in host.logged, "asked before it is said"
-            return bool(terminal_says)
-
-        monkeypatch.setattr(terminal, "is_there", lambda: terminal_says is not None)
-        monkeypatch.setattr(terminal, "ask", ask if terminal_says is not None else pytest.fail)
-        host: Any = FakeHost(answer=answer)
-        done = prune(fake_state(), host, "alice", "default", LABEL, mode, force_yes, ("backend",))
-        return done, host
-
-    return run
-
-
-def actions(host: Any) -> list[str]:
-    return [told[4] if told[0] == "prune" else "forget" for told in host.told]
-
-
-@pytest.mark.parametrize("mode", ["safe", "images"])
-def test_pruned(run_prune: Prune, mode: str) -> None:
-    done, host = run_prune(mode)
-    assert done
-    assert host.told == [
-        ["prune", "alice", "default", mode, "look", "backend"],
-        ["prune", "alice", "default", mode, "do", "backend"],
-        FORGET,
-    ]
-    assert host.logged == [
-        f"prune ({mode}) takes container old (exited)",
-        f"prune ({mode}) takes image nginx:latest (142MB)",
-        "image: 142MB reclaimed",
-    ]
-
-
-def test_nothing_to_take(run_prune: Prune) -> None:
-    done, host = run_prune(look=(True, []))
-    assert done
-    assert actions(host) == ["look", "forget"]
-    assert "nothing" in host.said
+def test_a_preview_asks_nobody(commands: RunOperation) -> None:
+    got, _ = run(commands, "aggressive", found=None, executing=False)
+    assert got == [["prune", LABEL, "aggressive"]]
 
 
 @pytest.mark.parametrize(
-    ("look", "do", "told"),
+    ("there", "force_yes", "answer", "lines"),
     [
-        ((False, ["Cannot connect"]), FOUND, ["look"]),
-        (FOUND, (False, ["Cannot connect"]), ["look", "do"]),
+        (True, False, True, [["prune", LABEL, "aggressive"]]),
+        (True, False, False, [["prune", LABEL, "none"]]),
+        (True, True, False, [["prune", LABEL, "none"]]),
+        (False, True, False, [["prune", LABEL, "aggressive"]]),
+        (False, False, True, []),
     ],
 )
-def test_a_prune_that_fails_stays_due(run_prune: Prune, look: Answer, do: Answer, told: list[str]) -> None:
-    done, host = run_prune(look=look, do=do)
-    assert not done
-    assert actions(host) == told
-    assert "Cannot connect" in host.said
-    assert "prune_mode=none" in host.said  # what to type next
+def test_aggressive_asks(
+    commands: RunOperation,
+    monkeypatch: pytest.MonkeyPatch,
+    there: bool,
+    force_yes: bool,
+    answer: bool,
+    lines: list[list[str]],
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(terminal, "is_there", lambda: there)
+
+    def ask(_: str, *, default: bool) -> bool:
+        asked.append(default)
+        return answer
+
+    monkeypatch.setattr(terminal, "ask", ask)
+    got, host = run(commands, "aggressive", force_yes=force_yes)
+    assert got == lines
+    assert asked == ([False] if there else [])
+    assert ("--data force_yes=true" in host.said) is (lines == []), "it stays due"
 
 
-def test_aggressive_without_anyone_to_ask(run_prune: Prune) -> None:
-    done, host = run_prune("aggressive")
-    assert done
-    assert host.told == []
-    assert "force_yes=true" in host.said
+@pytest.mark.parametrize(
+    ("found", "says"), [(None, "no answer"), (Garbage([], "disk I/O error"), "disk I/O error")]
+)
+def test_what_cannot_be_known_is_not_pruned(commands: RunOperation, found: Any, says: str) -> None:
+    ((name, *why),), _ = run(commands, "images", found=found)
+    assert (name, says in why[0]) == ("refuse", True)
 
 
-def test_aggressive_by_force(run_prune: Prune) -> None:
-    done, host = run_prune("aggressive", force_yes=True)
-    assert done
-    assert actions(host) == ["look", "do", "forget"]
-
-
-@pytest.mark.parametrize("force_yes", [True, False])
-@pytest.mark.parametrize("yes", [True, False])
-def test_aggressive_asks_who_is_there(run_prune: Prune, yes: bool, force_yes: bool) -> None:
-    done, host = run_prune("aggressive", force_yes=force_yes, terminal_says=yes)
-    assert done
-    assert actions(host) == (["look", "do", "forget"] if yes else ["look", "forget"])
-    assert ("not pruned" in host.said) is not yes
-
-
-@pytest.mark.parametrize("mode", ["safe", "images"])
-def test_the_others_do_not_ask(run_prune: Prune, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    done, host = run_prune(mode, terminal_says=False)
-    assert done
-    assert actions(host) == ["look", "do", "forget"]
+def test_unreadable_notes(commands: RunOperation) -> None:
+    facts: dict[Any, Any] = {Milestones: None}
+    arguments: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL, "mode": "safe"}
+    (command,), _ = commands(pruned, facts, **arguments)
+    assert words(command)[0] == "refuse"
+    with pytest.raises(OperationError):
+        commands(pruned, facts, executing=False, **arguments)

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import tempfile
 from collections.abc import Sequence
 
 from .store import Instance
@@ -46,6 +45,8 @@ def execute(
 
 def capture(instance: Instance, argv: Sequence[str], timeout: float | None = None) -> tuple[int, str]:
     """Run a command in the guest: exit code and output."""
+    import tempfile
+
     null = os.open(os.devnull, os.O_RDWR)
     try:
         with tempfile.TemporaryFile() as output:

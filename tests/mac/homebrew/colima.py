@@ -1,12 +1,12 @@
-"""colima: the stand-in of v0.10.3 as Homebrew ships it, on macOS 13 or newer.
+"""colima: start, stop and delete of v0.10.3 as Homebrew ships it, on macOS 13 or newer.
 
 Where the behaviour is taken from: the sources of Colima (cmd/, app/, environment/) and recorded
 runs. What Colima does over SSH goes through the guest's agent (agent.py), without a time limit.
 
 Faults (files in /private/var/db/standin/faults):
-  counted: image-download-fails, vz-anyway (the VM is made as vz whatever was asked), list-garbage;
-  while they exist: status-hangs, stop-hangs, list-hangs, colima-ignores-term (the foreground
-  process shrugs TERM off). A start that fails, hangs or is slow: see hostagent.py.
+  counted: image-download-fails, vz-anyway (the VM is made as vz whatever was asked);
+  while they exist: stop-hangs, colima-ignores-term (the foreground process shrugs TERM off).
+  A start that fails, hangs or is slow: see hostagent.py.
 """
 
 import json
@@ -17,17 +17,15 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import agent, config, miniyaml
 from .common import FatalError, Log, fault, hang_while, own_path, record, retitle, take_fault
 from .config import FIXED, Profile
-from .store import GIB, Disk, Instance, VirtualDisk, host_arch, instances, read_instance, size
+from .store import GIB, Disk, Instance, VirtualDisk, host_arch, instances, read_instance
 
 VERSION = "0.10.3"
-REVISION = "9b40c0e5b4f1a6a2c0f3b9e1e8d7c6b5a4938271"
 IMAGE_URL = (
     "https://github.com/abiosoft/colima-core/releases/download/v0.10.4/"
     "ubuntu-24.04-minimal-cloudimg-{arch}-docker.raw.gz"
@@ -38,129 +36,60 @@ VM = Log(context="vm")
 
 USAGE = """Usage:
   colima {command} [flags]
-
-Flags:
-  -h, --help   help for {command}
-
-Global Flags:
-  -p, --profile string   profile name, for multiple instances (default "default")
-  -v, --verbose          enable verbose log
-      --very-verbose     enable more verbose log
 """
 
 GLOBAL = {"-p": "profile", "--profile": "profile"}
-SWITCHES = {"-v", "--verbose", "--very-verbose", "-h", "--help"}
+SWITCHES = ("-v", "--verbose", "--very-verbose", "-h", "--help")
+
+# What a command accepts, kind by kind: name=its spellings.
+START = {
+    int: "cpu=--cpu --cpus -c; disk=--disk -d; rootDisk=--root-disk; sshPort=--ssh-port",
+    float: "memory=--memory -m",
+    str: "runtime=--runtime -r; vmType=--vm-type -t; arch=--arch -a; mountType=--mount-type;"
+    " hostname=--hostname; cpuType=--cpu-type; diskImage=--disk-image -i; portForwarder=--port-forwarder",
+    list: "mounts=--mount -V; env=--env; dns=--dns -n",
+    bool: "foreground=--foreground -f; save=--save-config; autoActivate=--activate;"
+    " sshConfig=--ssh-config; forwardAgent=--ssh-agent -s; binfmt=--binfmt; rosetta=--vz-rosetta",
+}
+FLAGS: dict[str, dict[type, str]] = {
+    "start": START,
+    "stop": {bool: "force=--force -f"},
+    "delete": {bool: "force=--force -f; data=--data -d"},
+}
 
 
 # ---- the command line -----------------------------------------------------------------------
-
-
-@dataclass
-class Flags:
-    """What one command accepts: spelling -> (name, kind)."""
-
-    values: dict[str, tuple[str, str]] = field(default_factory=dict)
-    positional: int = 1
-
-    def add(self, kind: str, **spellings: str) -> "Flags":
-        for name, words in spellings.items():
-            for word in words.split():
-                self.values[word] = (name, kind)
-        return self
-
-
-START = (
-    Flags()
-    .add(
-        "int",
-        cpu="--cpu --cpus -c",
-        disk="--disk -d",
-        rootDisk="--root-disk",
-        sshPort="--ssh-port",
-    )
-    .add("float", memory="--memory -m")
-    .add(
-        "str",
-        runtime="--runtime -r",
-        vmType="--vm-type -t",
-        arch="--arch -a",
-        mountType="--mount-type",
-        hostname="--hostname",
-        cpuType="--cpu-type",
-        diskImage="--disk-image -i",
-        portForwarder="--port-forwarder",
-        network_mode="--network-mode",
-        network_interface="--network-interface",
-        gateway="--gateway-address",
-        editor="--editor",
-        downloader="--downloader",
-        model="--model-runner",
-    )
-    .add("list", mounts="--mount -V", env="--env", dns="--dns -n", dns_hosts="--dns-host")
-    .add(
-        "bool",
-        foreground="--foreground -f",
-        mountInotify="--mount-inotify",
-        save="--save-config",
-        autoActivate="--activate",
-        template="--template",
-        edit="--edit -e",
-        sshConfig="--ssh-config",
-        forwardAgent="--ssh-agent -s",
-        binfmt="--binfmt",
-        rosetta="--vz-rosetta",
-        nestedVirtualization="--nested-virtualization -z",
-        network_address="--network-address",
-        network_route="--network-preferred-route",
-        network_host="--network-host-addresses",
-        forceDiskImage="--force-disk-image",
-        kubernetes="--kubernetes -k",
-    )
-)
-FLAGS = {
-    "start": START,
-    "stop": Flags().add("bool", force="--force -f"),
-    "restart": Flags().add("bool", force="--force -f"),
-    "delete": Flags().add("bool", force="--force -f", data="--data -d"),
-    "status": Flags().add("bool", extended="--extended -e", json="--json -j"),
-    "list": Flags().add("bool", json="--json -j"),
-    "version": Flags(),
-    "ssh-config": Flags().add("str", format="--format").add("bool", layer="--layer"),
-    "template": Flags(positional=0).add("bool", print="--print").add("str", editor="--editor"),
-    "prune": Flags(positional=0).add("bool", force="--force -f", all="--all -a"),
-    "update": Flags(),
-}
 
 
 class UsageError(Exception):
     """A command line cobra refuses."""
 
 
-def convert(spelling: str, name: str, kind: str, text: str) -> Any:
-    short = {"cpu": "-c, --cpus", "disk": "-d, --disk", "memory": "-m, --memory"}.get(name, spelling)
-    try:
-        if kind == "int":
-            return int(text)
-        if kind == "float":
-            return float(text)
-    except ValueError:
-        call = "ParseInt" if kind == "int" else "ParseFloat"
-        reason = f'strconv.{call}: parsing "{text}": invalid syntax'
-        raise UsageError(f'invalid argument "{text}" for "{short}" flag: {reason}') from None
-    if kind == "bool":
-        if text.lower() not in ("true", "false", "1", "0", "t", "f"):
-            reason = f'strconv.ParseBool: parsing "{text}": invalid syntax'
-            raise UsageError(f'invalid argument "{text}" for "{spelling}" flag: {reason}')
-        return text.lower() in ("true", "1", "t")
-    return text.split(",") if kind == "list" else text
+def convert(spelling: str, kind: type, text: str) -> Any:
+    if kind is list:
+        return text.split(",")
+    if kind is bool:
+        if text in ("true", "false", "1", "0", "t", "f"):
+            return text[0] in "t1"
+    else:
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    call = {bool: "ParseBool", int: "ParseInt", float: "ParseFloat"}[kind]
+    reason = f'strconv.{call}: parsing "{text}": invalid syntax'
+    raise UsageError(f'invalid argument "{text}" for "{spelling}" flag: {reason}')
 
 
-def parse(flags: Flags, words: list[str]) -> tuple[dict[str, Any], list[str]]:
+def parse(flags: dict[type, str], words: list[str]) -> tuple[dict[str, Any], list[str]]:
     """pflag: `--k v`, `--k=v`, `-kv`, `-k v`, flags and arguments mixed, `--` ends the flags."""
+    known: dict[str, tuple[str, type]] = {word: (name, str) for word, name in GLOBAL.items()}
+    known |= {word: (word.lstrip("-"), bool) for word in SWITCHES}
+    for kind, listed in flags.items():
+        for name, _, spellings in (each.strip().partition("=") for each in listed.split(";")):
+            known |= dict.fromkeys(spellings.split(), (name, kind))
     given: dict[str, Any] = {}
     arguments: list[str] = []
-    known = {**flags.values, **{word: (name, "str") for word, name in GLOBAL.items()}}
-    known |= {word: (word.lstrip("-"), "bool") for word in SWITCHES if word not in known}
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -175,27 +104,20 @@ def parse(flags: Flags, words: list[str]) -> tuple[dict[str, Any], list[str]]:
             if spelling not in known:
                 raise UsageError(f"unknown flag: {spelling}")
         else:
-            spelling, text = word[:2], word[2:]
-            equals = "=" if text else ""
-            text = text.removeprefix("=")
+            spelling, equals, text = word[:2], word[2:], word[2:].removeprefix("=")
             if spelling not in known:
                 raise UsageError(f"unknown shorthand flag: '{word[1]}' in {word}")
         name, kind = known[spelling]
-        if kind == "bool" and not word.startswith("--") and equals and "=" not in word:
-            rest.insert(0, f"-{word[2:]}")  # -fe: one switch after the other
-            equals, text = "", ""
-        if kind == "bool":
-            value = convert(spelling, name, kind, text) if equals else True
-        else:
-            if not equals:
-                if not rest:
-                    raise UsageError(f"flag needs an argument: {spelling}")
-                text = rest.pop(0)
-            value = convert(spelling, name, kind, text)
-        given[name] = given[name] + value if kind == "list" and name in given else value
-    if len(arguments) > flags.positional:
-        count = f"accepts at most {flags.positional} arg(s), received {len(arguments)}"
-        raise UsageError(count)
+        if kind is bool and not equals:
+            text = "true"
+        elif not equals:
+            if not rest:
+                raise UsageError(f"flag needs an argument: {spelling}")
+            text = rest.pop(0)
+        value = convert(spelling, kind, text)
+        given[name] = given[name] + value if kind is list and name in given else value
+    if len(arguments) > 1:
+        raise UsageError(f"accepts at most 1 arg(s), received {len(arguments)}")
     return given, arguments
 
 
@@ -282,31 +204,21 @@ def docker_context(*arguments: str) -> str:
 def merge(given: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
     """Flags over colima.yaml (cmd/start.go prepareConfig)."""
     for key in (*config.defaults(), "forceDiskImage"):
-        if key in given and key not in ("mounts", "env", "kubernetes"):
+        if key in given and key not in ("mounts", "env"):
             content[key] = given[key]
     content["diskImage"] = given.get("diskImage", "")
-    network = dict(content.get("network") or {})
-    names = {"network_address": "address", "network_mode": "mode", "dns": "dns",
-             "network_interface": "interface", "network_route": "preferredRoute",
-             "network_host": "hostAddresses", "gateway": "gatewayAddress"}  # fmt: skip
-    network |= {key: given[flag] for flag, key in names.items() if flag in given}
-    content["network"] = network
+    if "dns" in given:
+        content["network"] = {**(content.get("network") or {}), "dns": given["dns"]}
     if "mounts" in given:
         content["mounts"] = None if given["mounts"] == ["none"] else list(map(mount, given["mounts"]))
     if "env" in given:
         pairs = (entry.partition("=") for entry in given["env"])
         content["env"] = {**(content.get("env") or {}), **{k: v for k, _, v in pairs}}
-    if "kubernetes" in given:
-        content["kubernetes"] = {**content["kubernetes"], "enabled": given["kubernetes"]}
     content["arch"] = host_arch() if content["arch"] in ("", "host") else content["arch"]
     content["arch"] = config.ARCHES.get(content["arch"], content["arch"])
     content["vmType"] = content["vmType"] or "vz"
-    content["mountType"] = content["mountType"] or default_mount(content["vmType"])
+    content["mountType"] = content["mountType"] or ("sshfs" if content["vmType"] == "qemu" else "virtiofs")
     return content
-
-
-def default_mount(vm_type: str) -> str:
-    return "sshfs" if vm_type == "qemu" else "virtiofs"
 
 
 def mount(text: str) -> dict[str, Any]:
@@ -322,10 +234,6 @@ def mount(text: str) -> dict[str, Any]:
 def validate(content: dict[str, Any]) -> None:
     """configmanager.ValidateConfig."""
     prefix = "error in config: "
-    if content["mountType"] not in ("9p", "sshfs", "virtiofs"):
-        raise FatalError(f"{prefix}invalid mountType: '{content['mountType']}'")
-    if content["portForwarder"] not in ("ssh", "grpc", "none"):
-        raise FatalError(f"{prefix}invalid port forwarder: '{content['portForwarder']}'")
     if content["vmType"] not in ("qemu", "vz", "krunkit"):
         raise FatalError(f"{prefix}invalid vmType: '{content['vmType']}'")
     if content["vmType"] == "qemu" and shutil.which("qemu-img") is None:
@@ -341,22 +249,19 @@ def check_lima() -> None:
         raise FatalError(prefix + "exit status 1")
 
 
-def load(profile: Profile, given: dict[str, Any]) -> dict[str, Any]:
+def load(profile: Profile) -> dict[str, Any]:
     try:
         content = config.read(profile.yaml)
     except miniyaml.YamlError as error:
         LOG.warning(f"config load failed: {error}")
         LOG.warning("reverting to default settings")
         content = {}
-    template = profile.base / "_templates" / "default.yaml"
-    if not content and given.get("template", True) and template.exists():
-        content = config.read(template)
     return config.zeroed(content) if content else config.defaults()
 
 
 def start(profile: Profile, given: dict[str, Any]) -> int:
     check_lima()
-    content = merge(given, load(profile, given))
+    content = merge(given, load(profile))
     old = state(profile)
     for key, name in FIXED.items():
         if old and old.get(key) and content[key] != old[key]:
@@ -389,7 +294,6 @@ def start_all(profile: Profile, content: dict[str, Any]) -> None:
     start_vm(profile, content)
     if content["runtime"] == "docker":
         start_docker(profile, content)
-    ssh_config(profile, content)
     LOG.info("done")
 
 
@@ -551,24 +455,6 @@ def start_docker(profile: Profile, content: dict[str, Any]) -> None:
         os.write(1, docker_context("use", profile.id).encode())
 
 
-def ssh_config(profile: Profile, content: dict[str, Any]) -> None:
-    """B/ssh_config, and an Include of it on top of ~/.ssh/config (app.go generateSSHConfig)."""
-    texts = []
-    for instance in instances(profile.lima.resolve()):
-        if instance.status == "Running" and instance.name.startswith("colima"):
-            texts.append((instance.dir / "ssh.config").read_text())
-    target = profile.base / "ssh_config"
-    target.write_text("\n".join(texts))
-    if not content.get("sshConfig", True) or not texts:
-        return
-    user = Path(config.home()) / ".ssh" / "config"
-    line = f"Include {target}"
-    old = user.read_text() if user.exists() else ""
-    if line not in old:
-        user.parent.mkdir(0o700, exist_ok=True)
-        user.write_text(f"{line}\n\n{old}" if old else line)
-
-
 def stay(profile: Profile) -> int:
     """--foreground: wait for a signal, and notice nothing else (cmd/start.go awaitForInterruption)."""
     numbers = {signal.SIGTERM, signal.SIGINT}
@@ -600,7 +486,7 @@ def stay(profile: Profile) -> int:
     return result[0]
 
 
-# ---- stop, delete, restart ------------------------------------------------------------------
+# ---- stop, delete ------------------------------------------------------------------
 
 
 def stop(profile: Profile, given: dict[str, Any]) -> int:
@@ -624,7 +510,6 @@ def stop_all(profile: Profile, force: bool) -> int:
         code = limactl("stop", *arguments)
         if code != 0:
             raise FatalError(f"error stopping vm: error at 'stopping': exit status {code}")
-        ssh_config(profile, {})
     LOG.info("done")
     return 0
 
@@ -681,230 +566,21 @@ def delete(profile: Profile, given: dict[str, Any]) -> int:
                 stderr=subprocess.DEVNULL,
             )
             profile.record.unlink()
-    ssh_config(profile, {"sshConfig": False})
     LOG.info("done")
     return 0
 
 
-def restart(profile: Profile, given: dict[str, Any]) -> int:
-    need("lima")
-    if find(profile) is None:
-        raise FatalError("error retrieving instance: exit status 1")
-    stop_all(profile, bool(given.get("force")))
-    time.sleep(3)
-    content = config.read(profile.yaml)
-    if not content:
-        raise FatalError("error initiating container runtime: unsupported container runtime ''")
-    start_all(profile, merge({}, config.zeroed(content)))
-    return 0
-
-
-# ---- status, list, the rest -----------------------------------------------------------------
-
-
-def status(profile: Profile, given: dict[str, Any]) -> int:
-    hang_while("status-hangs")
-    need("lima")
-    if not running(profile):
-        raise FatalError(f"{profile.display} is not running")
-    runtime = current_runtime(profile)
-    content = {**config.defaults(), "vmType": "qemu", "mountType": "sshfs", **state(profile)}
-    labels = {"vz": "macOS Virtualization.Framework", "krunkit": "Krunkit"}
-    driver = labels.get(content["vmType"], "QEMU")
-    sockets = {n: f"unix://{profile.socket(f'{n}.sock').absolute()}" for n in ("docker", "containerd")}
-    if given.get("json"):
-        found = {
-            "display_name": profile.display,
-            "driver": driver,
-            "arch": content["arch"],
-            "runtime": runtime,
-            "mount_type": content["mountType"],
-            "docker_socket": sockets["docker"],
-            "containerd_socket": sockets["containerd"],
-            "kubernetes": False,
-            "cpu": content["cpu"],
-            "memory": int(content["memory"] * GIB),
-            "disk": content["disk"] * GIB,
-        }
-        print(json.dumps(found, separators=(",", ":")))
-        return 0
-    LOG.info(f"{profile.display} is running using {driver}")
-    LOG.info(f"arch: {content['arch']}")
-    LOG.info(f"runtime: {runtime}")
-    LOG.info(f"mountType: {content['mountType']}")
-    LOG.info(f"docker socket: {sockets['docker']}")
-    LOG.info(f"containerd socket: {sockets['containerd']}")
-    if given.get("extended"):
-        LOG.info(f"cpu: {content['cpu']}")
-        LOG.info(f"mem: {content['memory']:g}GiB")
-        LOG.info(f"disk: {content['disk']}GiB")
-    return 0
-
-
-def list_profiles(profile: Profile, given: dict[str, Any]) -> int:
-    hang_while("list-hangs")
-    if take_fault("list-garbage"):
-        print('{"name":"default","status":"Run')
-        return 0
-    if shutil.which("limactl") is None:
-        reason = 'exec: "limactl": executable file not found in $PATH'
-        raise FatalError(f"error retrieving instances: {reason}")
-    if os.geteuid() == 0:
-        raise FatalError("error retrieving instances: exit status 1")
-    rows = []
-    for instance in instances(profile.lima.resolve()):
-        if instance.name != "colima" and not instance.name.startswith("colima-"):
-            continue
-        listed = Profile.of(instance.name)
-        saved = state(listed)
-        found = instance.as_json()
-        row = {
-            "name": listed.short,
-            "status": instance.status,
-            "arch": instance.arch,
-            "cpus": found["cpus"],
-            "memory": found["memory"],
-            "disk": int(saved.get("disk", 0)) * GIB or size(instance.config.get("disk")),
-            "runtime": saved.get("runtime", ""),
-        }
-        rows.append({key: value for key, value in row.items() if value})
-    wanted = given.get("only")
-    if wanted:
-        rows = [row for row in rows if row["name"] == wanted]
-        if not rows:
-            raise FatalError("error retrieving instances: exit status 1")
-    if given.get("json"):
-        for row in rows:
-            print(json.dumps(row, separators=(",", ":")))
-        return 0
-    if not rows:
-        LOG.warning("No instance found. Run `colima start` to create an instance.")
-    table = [["PROFILE", "STATUS", "ARCH", "CPUS", "MEMORY", "DISK", "RUNTIME", "ADDRESS"]]
-    for row in rows:
-        memory, disk = (f"{row.get(key, 0) / GIB:g}GiB" for key in ("memory", "disk"))
-        table.append(
-            [
-                row["name"], row["status"], row["arch"], str(row.get("cpus", 0)), memory, disk,
-                row.get("runtime", ""), "",
-            ]
-        )  # fmt: skip
-    widths = [max(len(line[column]) for line in table) for column in range(7)]
-    for line in table:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
-        print("    ".join([*cells, line[7]]))
-    return 0
-
-
-def version(profile: Profile) -> int:
-    print(f"colima version {VERSION}\ngit commit: {REVISION}", flush=True)
-    if shutil.which("limactl") is not None and running(profile):
-        try:
-            runtime = current_runtime(profile)
-        except FatalError:
-            return 0
-        code, server = guest(profile, "docker", "version", "--format", "{{.Server.Version}}")
-        client = subprocess.run(
-            ["docker", "version", "--format", "{{.Client.Version}}"], capture_output=True, text=True
-        ).stdout.strip()
-        print(f"\nruntime: {runtime}\narch: {host_arch()}\nclient: v{client}")
-        print(f"server: v{server.strip()}" if code == 0 else "")
-    return 0
-
-
-def ssh(profile: Profile, command: list[str]) -> int:
-    """`colima ssh -- CMD`: any failure of CMD becomes 1."""
-    need("lima")
-    if not running(profile):
-        raise FatalError(f"{profile.display} not running")
-    code = subprocess.run(["limactl", "shell", profile.id, *command]).returncode
-    if code != 0:
-        raise FatalError(f"exit status {code}")
-    return 0
-
-
-def other(verb: str, profile: Profile, given: dict[str, Any]) -> int:
-    if verb == "ssh-config":
-        path = profile.instance_dir / "ssh.config"
-        if not path.exists():
-            raise FatalError(f"error retrieving ssh config: {profile.display} does not exist")
-        print(path.read_text())
-    elif verb == "template":
-        path = profile.base / "_templates" / "default.yaml"
-        if given.get("print"):
-            print(path)
-        else:
-            raise FatalError("error editing template: no editor found")
-    elif verb == "prune":
-        cache = config.cache_dir()
-        if not given.get("force") and not confirm(f"'{cache}' will be emptied, are you sure?"):
-            return 0
-        shutil.rmtree(cache, ignore_errors=True)
-        LOG.info(f"Pruning {cache}")
-    elif verb == "update":
-        if not running(profile):
-            raise FatalError(f"{profile.display} is not running")
-        DOCKER.info("updating ...")
-    return 0
-
-
-def split_ssh(words: list[str]) -> tuple[str, list[str]]:
-    """`ssh [-p NAME] [--] CMD`: only what comes before the command is ours."""
-    profile = ""
-    while words and words[0].startswith("-") and words[0] != "--":
-        spelling, equals, value = words.pop(0).partition("=")
-        if spelling in GLOBAL:
-            profile = value if equals else words.pop(0)
-        elif spelling not in {"--layer", *SWITCHES}:
-            raise UsageError(f"unknown flag: {spelling}")
-    if words and words[0] == "--":
-        words.pop(0)
-    return profile, words
-
-
 def run(words: list[str]) -> int:
     """Find the command and do it."""
-    early = ""
-    while words and words[0].startswith("-"):
-        spelling, equals, value = words.pop(0).partition("=")
-        if spelling == "--version":
-            print(f"colima version {VERSION}")
-            return 0
-        if spelling in GLOBAL:
-            early = value if equals else words.pop(0)
-        elif spelling in ("-h", "--help"):
-            words = []
-        elif spelling not in SWITCHES:
-            raise UsageError(f"unknown flag: {spelling}")
-    if not words or words[0] == "help":
-        print("Colima provides container runtimes on macOS with minimal setup.\n")
-        print(USAGE.format(command="[command]"))
+    if words[:1] == ["--version"]:
+        print(f"colima version {VERSION}")
         return 0
-    verb = {"ls": "list", "x": "ssh", "exec": "ssh"}.get(words[0], words[0])
-    environment = os.environ.get("COLIMA_PROFILE", "")
-    if verb == "ssh":
-        chosen, command = split_ssh(words[1:])
-        return ssh(Profile.of(chosen or early or environment), command)
-    if verb not in FLAGS:
-        raise UsageError(f'unknown command "{verb}" for "colima"')
-    given, arguments = parse(FLAGS[verb], words[1:])
-    if given.get("help") or given.get("h"):
-        flags = " ".join(sorted(word for word in FLAGS[verb].values if word.startswith("--")))
-        print(USAGE.format(command=verb).replace("Flags:\n", f"Flags:\n  {flags}\n", 1))
-        return 0
-    chosen = given.get("profile") or early
-    if verb == "list":
-        only = chosen or (arguments[0] if arguments else "")
-        profile = Profile.of("")
-        if only:
-            given["only"] = Profile(profile.base, "").short or Profile.of(only).short
-        return list_profiles(profile, given)
-    profile = Profile.of(chosen or (arguments[0] if arguments else "") or environment)
-    if verb == "version":
-        return version(profile)
-    commands = {"start": start, "stop": stop, "delete": delete, "restart": restart, "status": status}
-    if verb in commands:
-        return commands[verb](profile, given)
-    return other(verb, profile, given)
+    if not words or words[0] not in FLAGS:
+        raise UsageError(f'unknown command "{(words or [""])[0]}" for "colima"')
+    given, arguments = parse(FLAGS[words[0]], words[1:])
+    chosen = given.get("profile") or "".join(arguments) or os.environ.get("COLIMA_PROFILE", "")
+    commands = {"start": start, "stop": stop, "delete": delete}
+    return commands[words[0]](Profile.of(chosen), given)
 
 
 def main() -> int:

@@ -1,27 +1,31 @@
-"""What all stand-ins of Homebrew's programs share: records, faults, logrus, process titles."""
+"""What all stand-ins of Homebrew's programs share: records, faults, logrus, process titles.
+
+What takes long to import is imported where it is used: these programs are started all the time.
+"""
+
+from __future__ import annotations
 
 import fcntl
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from datetime import datetime
 
 STANDIN = "/usr/libexec/standin"
 DATABASE = Path("/private/var/db/standin")
 FAULTS = DATABASE / "faults"
 
-STARTED = time.monotonic()
-
 
 def record(argv: Sequence[str]) -> None:
     """One line in commands.log."""
-    line = "\t".join([f"{time.time():.3f}", str(os.getuid()), str(os.getpid()), *argv])
+    line = "\t".join([str(os.getuid()), str(os.getpid()), *argv])
     try:
         log = os.open(DATABASE / "commands.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError:
@@ -71,7 +75,9 @@ def hang_while(name: str) -> None:
 
 def own_path() -> Path:
     """The program that runs, as Homebrew links it."""
-    return Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
+    from shutil import which
+
+    return Path(which(sys.argv[0]) or sys.argv[0]).absolute()
 
 
 def retitle(argv: Sequence[str]) -> None:
@@ -96,6 +102,8 @@ def quote(value: str) -> str:
 
 def clock() -> datetime:
     """What the Mac's clock shows (Mac.set_clock)."""
+    from datetime import datetime
+
     try:
         offset = int((DATABASE / "clock").read_text().split()[-2])
     except OSError:
@@ -111,23 +119,13 @@ def now() -> str:
 class Log:
     """A logrus logger with the text formatter."""
 
-    COLOURS: ClassVar = {"info": 36, "warning": 33, "error": 31, "fatal": 31, "trace": 37, "debug": 37}
-    NAMES: ClassVar = {"warning": "WARN", "error": "ERRO", "fatal": "FATA", "trace": "TRAC", "debug": "DEBU"}
-
     def __init__(self, **fields: str) -> None:
         self.fields = fields
 
     def write(self, level: str, message: str, **fields: str) -> None:
         fields = {**self.fields, **fields}
-        if sys.stderr.isatty():
-            seconds = int(time.monotonic() - STARTED)
-            name = self.NAMES.get(level, level.upper())
-            colour = self.COLOURS[level]
-            line = f"\x1b[{colour}m{name}\x1b[0m[{seconds:04d}] {message:<44} "
-            line += " ".join(f"\x1b[{colour}m{k}\x1b[0m={quote(v)}" for k, v in fields.items())
-        else:
-            line = f'time="{now()}" level={level} msg={quote(message)}'
-            line += "".join(f" {key}={quote(value)}" for key, value in fields.items())
+        line = f'time="{now()}" level={level} msg={quote(message)}'
+        line += "".join(f" {key}={quote(value)}" for key, value in fields.items())
         os.write(2, line.encode() + b"\n")
 
     def info(self, message: str) -> None:
@@ -141,8 +139,10 @@ class FatalError(Exception):
     """What ends a command with a fatal line and exit code 1."""
 
 
-def spawn_group(argv: Sequence[str], out: int, err: int) -> "subprocess.Popen[bytes]":
+def spawn_group(argv: Sequence[str], out: int, err: int) -> subprocess.Popen[bytes]:
     """Start a program in a process group of its own (Go's Setpgid)."""
+    import subprocess
+
     return subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd="/", preexec_fn=os.setpgrp
     )

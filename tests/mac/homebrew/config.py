@@ -1,7 +1,6 @@
 """Where Colima keeps things (its config package), and colima.yaml."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +99,11 @@ def cache_dir() -> Path:
     return Path(home(), "Library/Caches/colima")
 
 
-@dataclass(frozen=True)
 class Profile:
     """A profile: its names and its places."""
 
-    base: Path
-    short: str
+    def __init__(self, base: Path, short: str) -> None:
+        self.base, self.short = base, short
 
     @staticmethod
     def of(name: str) -> "Profile":

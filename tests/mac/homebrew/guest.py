@@ -21,15 +21,10 @@ too many restarts in a minute), but does as it is told; and those of :class:`Reg
 import contextlib
 import ctypes
 import encodings.idna  # noqa: F401  # a codec comes lazily: too late, once the root has changed
-import gzip
 import hashlib
-import http.client
-import http.server
-import importlib.util
 import io
 import json
 import os
-import py_compile
 import select
 import shutil
 import signal
@@ -43,7 +38,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,6 +55,8 @@ ENGINE = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-pr
 TOOLS = ("iptables", "ip6tables", "docker")
 HOST = f"{STANDIN}/host"  # this machine's /usr, as the Mac keeps it for its stand-ins
 PLACES = tuple(f"{HOST}/{directory}" for directory in ("sbin", "bin", "local/bin", "libexec/docker"))
+# These engines live for minutes: collecting garbage was a good part of what they computed.
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "GOGC": "400"}
 CONTAINERD = "/run/containerd/containerd.sock"
 SHARE = "/run/host"  # the guest's name for the directory it shares with the Mac
 ALTERNATIVES = {"iptables": "iptables-nft", "ip6tables": "ip6tables-nft"}
@@ -165,13 +161,6 @@ def prepare(machine: Machine) -> None:
     sweep_forgotten_cgroups()
 
 
-def compile_stand_ins() -> None:
-    """Byte code for the commands of this package, which their users may not write: twice as fast."""
-    for source in Path(__file__).parent.glob("*.py"):
-        if not Path(importlib.util.cache_from_source(str(source))).exists():
-            py_compile.compile(str(source), quiet=2)
-
-
 def stopped(pid: int) -> bool:
     """Whether the process is halted by SIGSTOP."""
     try:
@@ -183,9 +172,6 @@ def stopped(pid: int) -> bool:
 def supervise(machine: Machine) -> int:
     """Run the guest until it powers off, or until its life line breaks."""
     prepare(machine)
-    if os.fork() == 0:  # meanwhile
-        compile_stand_ins()
-        os._exit(0)
     buttons, wire = os.pipe()
     os.setgroups([])
     check(libc.unshare(CLONE_ALL), "unshare")
@@ -207,7 +193,7 @@ def supervise(machine: Machine) -> int:
     ended = os.pidfd_open(child)
     frozen = graceful = False
     while True:
-        ready, _, _ = select.select([0, ended], [], [], 0.1)
+        ready, _, _ = select.select([0, ended], [], [], 0.2)
         if ended in ready:
             break
         if 0 in ready:
@@ -267,8 +253,8 @@ class Registry:
 
     def __init__(self, busybox: Path, applets: list[str]) -> None:
         self.layer_content = self.layer(busybox, applets)
-        self.packed = gzip.compress(self.layer_content, 1, mtime=0)
-        self.blobs = {digest(self.packed): self.packed}
+        self.layer_digest = digest(self.layer_content)
+        self.blobs = {self.layer_digest: self.layer_content}
 
     def manifest(self, name: str) -> bytes:
         """The manifest of an image as it is now; its configuration is a blob from then on."""
@@ -278,7 +264,7 @@ class Registry:
             "os": "linux",
             "created": "2026-01-01T00:00:00Z",
             "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], **IMAGES[name]},
-            "rootfs": {"type": "layers", "diff_ids": [digest(self.layer_content)]},
+            "rootfs": {"type": "layers", "diff_ids": [self.layer_digest]},
             "history": [{"created_by": f"stand-in {name} {fault(f'image-{name}') or 1}"}],
         }
         config = json.dumps(content).encode()
@@ -295,9 +281,9 @@ class Registry:
                 },
                 "layers": [
                     {
-                        "mediaType": prefix + "image.rootfs.diff.tar.gzip",
-                        "size": len(self.packed),
-                        "digest": digest(self.packed),
+                        "mediaType": prefix + "image.rootfs.diff.tar",
+                        "size": len(self.layer_content),
+                        "digest": self.layer_digest,
                     }
                 ],
             }
@@ -336,46 +322,42 @@ class Registry:
 
         parts = path.strip("/").split("/")
         if fault("registry-down") is not None:
-            return error(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE")
+            return error(503, "UNAVAILABLE")
         if parts == ["v2"]:
-            return HTTPStatus.OK, "application/json", b"{}"
+            return 200, "application/json", b"{}"
         # As Docker Hub's mirror, and under its own address.
         if parts[:2] == ["v2", "library"]:
             del parts[1]
         if len(parts) != 4 or parts[1] not in IMAGES:
-            return error(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN")
+            return error(404, "NAME_UNKNOWN")
         _, name, kind, reference = parts
         manifest = self.manifest(name)
         if kind == "manifests" and reference in ("latest", digest(manifest)):
-            return HTTPStatus.OK, json.loads(manifest)["mediaType"], manifest
+            return 200, json.loads(manifest)["mediaType"], manifest
         if kind == "blobs" and reference in self.blobs:
-            return HTTPStatus.OK, "application/octet-stream", self.blobs[reference]
-        return error(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
+            return 200, "application/octet-stream", self.blobs[reference]
+        return error(404, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
 
     def serve(self) -> None:
         """Answer dockerd on the loopback of the guest, in a thread."""
-        registry = self
+        listener = socket.create_server(("127.0.0.1", MIRROR_PORT), backlog=16)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        def answer(connection: socket.socket) -> None:
+            with connection, connection.makefile("rb") as lines:
+                method, path, _ = lines.readline().decode().split(" ")
+                while lines.readline().strip():
+                    pass
+                status, kind, content = self.find(path.partition("?")[0])
+                head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
+                head += f"Docker-Content-Digest: {digest(content)}\r\nConnection: close\r\n\r\n"
+                connection.sendall(head.encode() + (content if method == "GET" else b""))
 
-            def do_GET(self) -> None:
-                status, kind, content = registry.find(self.path.partition("?")[0])
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(content)))
-                self.send_header("Docker-Content-Digest", digest(content))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(content)
+        def accept() -> None:
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
-            do_HEAD = do_GET  # noqa: N815
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", MIRROR_PORT), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
 
 
 # ---- the guest ------------------------------------------------------------------------------
@@ -384,12 +366,6 @@ SUDO = """#!/bin/sh
 # passwordless sudo; what must not be done without it looks at SUDO_UID
 while :; do case "$1" in -n|-E|-H) shift ;; --) shift; break ;; *) break ;; esac; done
 SUDO_UID=1 exec "$@"
-"""
-PKILL = """#!/bin/sh
-# pkill(1), which busybox may lack: by exact name
-signal=-TERM
-case "$1" in -f|-x) shift ;; -*) signal=$1; shift ;; esac
-pids=$(pidof "$1") && kill "$signal" $pids
 """
 SYSTEMCTL = """#!/bin/sh
 # systemctl(1), as far as Colima and people need it: process 1 does the work
@@ -408,27 +384,17 @@ tail -n 40 /var/log/docker.log
 """
 
 
-class Connection(http.client.HTTPConnection):
-    """HTTP over the engine's socket."""
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect("/var/run/docker.sock")
-
-
 def ask_docker(method: str, path: str, timeout: float = 30) -> int:
     """One request to the engine: its status, or 0 when there was none."""
-    connection = Connection("docker", timeout=timeout)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
+    answer = b""
+    with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as engine:
+        engine.settimeout(timeout)
+        engine.connect("/var/run/docker.sock")
+        engine.sendall(f"{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())
+        while chunk := engine.recv(65536):
+            answer += chunk
+        return int(answer.split()[1])
+    return 0
 
 
 class Guest:
@@ -566,7 +532,6 @@ class Guest:
         for name, text in {
             "sudo": SUDO,
             "systemctl": SYSTEMCTL,
-            "pkill": PKILL,
             "journalctl": JOURNALCTL,
         }.items():
             (root / "usr/bin" / name).write_text(text)
@@ -772,7 +737,7 @@ class Guest:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
+            env=ENVIRONMENT,
             start_new_session=True,
         )
         os.close(log)
@@ -796,11 +761,14 @@ class Guest:
                 f"--cgroup-parent=/{self.cgroup}",
                 f"--registry-mirror=http://127.0.0.1:{MIRROR_PORT}",
                 "--exec-opt=native.cgroupdriver=cgroupfs",
+                # Published ports go through docker-proxy, which is all that is seen of them from the Mac.
+                "--iptables=false",
+                "--ip6tables=false",
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
+            env=ENVIRONMENT,
             start_new_session=True,
         )
         os.close(log)
@@ -808,7 +776,7 @@ class Guest:
         self.dockerd = process.pid
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.docker_runs():
-            if ask_docker("GET", "/_ping", 5) == HTTPStatus.OK:
+            if ask_docker("GET", "/_ping", 5) == 200:
                 for path in ("/var/run/docker.sock", f"{SHARE}/docker.sock"):
                     Path(path).chmod(0o666)
                 self.docker_entered = time.monotonic_ns() // 1000
@@ -841,10 +809,10 @@ class Guest:
         """Restart=always, RestartSec=2, at most three in a minute (docker.service)."""
         restarts: list[float] = []
         while True:
-            time.sleep(0.2)
+            time.sleep(0.5)
             if not self.wanted or self.docker_runs() or fault("docker-stays-dead") is not None:
                 continue
-            time.sleep(2)
+            time.sleep(1.5)
             restarts = [when for when in restarts if when > time.monotonic() - 60]
             with self.service:
                 if self.wanted and not self.docker_runs():

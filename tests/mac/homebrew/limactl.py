@@ -6,7 +6,6 @@ Faults (files in /private/var/db/standin/faults): list-hangs (while it exists), 
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -27,13 +26,11 @@ from .common import (
     start_detached,
     take_fault,
 )
-from .hostagent import host_agent
 from .store import (
     GIB,
     VERSION,
     Disk,
     Instance,
-    disks,
     host_arch,
     instances,
     lima_home,
@@ -340,6 +337,12 @@ def stop_forcibly(instance: Instance) -> None:
     wait_until(lambda: not (pid_alive(instance.driver) or pid_alive(instance.host_agent)), 2)
 
 
+def rmtree(directory: Path) -> None:
+    from shutil import rmtree
+
+    rmtree(directory)
+
+
 def pid_alive(pid: int) -> bool:
     try:
         return bool(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][1] != "Z"
@@ -371,7 +374,7 @@ def delete(arguments: list[str]) -> int:
         got = f'expected status "Stopped", got "{instance.status}"'
         raise FatalError(f"failed to delete instance `{name}`: {got}")
     stop_forcibly(instance)
-    shutil.rmtree(instance.dir)
+    rmtree(instance.dir)
     LOG.info(f"Deleted `{name}` (`{instance.dir}`)")
     reconcile(home)
     return 0
@@ -400,26 +403,7 @@ def list_instances(arguments: list[str]) -> int:
         for instance in found:
             print(json.dumps(instance.as_json(), separators=(",", ":")))
         return 0
-    if "-q" in arguments or "--quiet" in arguments:
-        print("".join(f"{instance.name}\n" for instance in found), end="")
-        return 0
-    if not found:
-        LOG.warning("No instance found. Run `limactl create` to create an instance.")
-        return 0
-    rows = [["NAME", "STATUS", "SSH", "VMTYPE", "ARCH", "CPUS", "MEMORY", "DISK", "DIR"]]
-    for instance in found:
-        content = instance.as_json()
-        rows.append(
-            [
-                instance.name, instance.status, f"127.0.0.1:{instance.ssh_port}", instance.vm_type,
-                instance.arch, str(content["cpus"]), f"{content['memory'] / GIB:g}GiB",
-                f"{content['disk'] / GIB:g}GiB", str(instance.dir),
-            ]
-        )  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("    ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
-    return 0
+    raise FatalError("the stand-in lists as --json only")
 
 
 def shell(arguments: list[str]) -> int:
@@ -474,23 +458,6 @@ def disk_command(arguments: list[str]) -> int:
             rest.pop(0)
         elif not word.startswith("-"):
             words.append(word)
-    if verb in ("list", "ls"):
-        for disk in disks(home):
-            holder = disk.holder()
-            content = {
-                "name": disk.name,
-                "size": disk.image.read().get("size", 0),
-                "format": "raw",
-                "dir": str(disk.dir),
-                "instance": Path(holder).name,
-                "instanceDir": holder,
-                "mountPoint": f"/mnt/lima-{disk.name}",
-            }
-            if "--json" in arguments:
-                print(json.dumps(content, separators=(",", ":")))
-            else:
-                print(f"{disk.name}  {content['size'] // GIB}GiB  raw  {disk.dir}  {holder}")
-        return 0
     for name in words:
         change_disk(verb, Disk(home, name), bytes_wanted, forced(arguments))
     return 0
@@ -508,21 +475,11 @@ def change_disk(verb: str, disk: Disk, wanted: int, force: bool) -> None:
         if verb != "delete":
             raise FatalError(f'disk "{name}" does not exist')
         LOG.warning(f"Ignoring non-existent disk `{name}`")
-    elif verb == "unlock":
-        if not disk.holder():
-            LOG.warning(f"Ignoring unlocked disk `{name}`")
-        elif Path(disk.holder(), "lima.yaml").exists() and (
-            read_instance(disk.home, Path(disk.holder()).name).status == "Running"
-        ):
-            raise FatalError(f"Cannot unlock disk `{name}` used by running instance `{disk.holder()}`")
-        else:
-            disk.unlock()
-            LOG.info(f"Unlocked disk `{name}` (`{disk.dir}`)")
     elif verb == "delete":
         if disk.holder() and not force:
             user = Path(disk.holder()).name
             raise FatalError(f"cannot delete disk `{name}` in use by instance `{user}`")
-        shutil.rmtree(disk.dir)
+        rmtree(disk.dir)
         LOG.info(f"Deleted disk `{name}` (`{disk.dir}`)")
     elif verb == "resize":
         if disk.holder():
@@ -532,6 +489,12 @@ def change_disk(verb: str, disk: Disk, wanted: int, force: bool) -> None:
             raise FatalError(f"specified size {wanted} is less than the current disk size: not supported")
         disk.image.write(size=wanted)
         LOG.info(f"Resized disk `{name}` (`{disk.dir}`)")
+
+
+def host_agent(arguments: list[str]) -> int:
+    from .hostagent import host_agent
+
+    return host_agent(arguments)
 
 
 def info(_: list[str]) -> int:

@@ -105,7 +105,7 @@ class Master:
 
     def watch_fault(self) -> None:
         while not take_fault("socket-deaf"):
-            time.sleep(0.1)
+            time.sleep(0.2)
         os._exit(255)
 
     def accept(self, listener: socket.socket, target: str) -> None:

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import IO
 
@@ -109,8 +108,7 @@ def main() -> int:
     pid_file.write_text(f"{os.getpid()}\n")
     pid_file.chmod(0o600)
     threading.Thread(target=serve_qmp, args=(sockets[0], power), daemon=True).start()
-    while power.process.poll() is None:
-        time.sleep(0.02)
+    power.process.wait()
     pid_file.unlink(missing_ok=True)
     return 0
 

@@ -9,8 +9,6 @@ import json
 import os
 import re
 import socket
-import uuid
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +88,15 @@ class VirtualDisk:
         return content
 
     def write(self, **changes: Any) -> None:
-        content = {"id": uuid.uuid4().hex, **self.read(), **changes}
+        content = {"id": os.urandom(16).hex(), **self.read(), **changes}
         self.path.write_bytes(MAGIC + json.dumps(content).encode() + b"\n")
 
 
-@dataclass
 class Disk:
     """An additional disk: LIMA_HOME/_disks/NAME."""
 
-    home: Path
-    name: str
+    def __init__(self, home: Path, name: str) -> None:
+        self.home, self.name = home, name
 
     @property
     def dir(self) -> Path:
@@ -131,18 +128,15 @@ class Disk:
         return True
 
 
-@dataclass
 class Instance:
     """One instance as Lima sees it."""
 
-    home: Path
-    name: str
-    config: dict[str, Any] = field(default_factory=dict)
-    status: str = ""
-    host_agent: int = 0
-    driver: int = 0
-    ssh_port: int = 0
-    errors: list[str] = field(default_factory=list)
+    def __init__(self, home: Path, name: str) -> None:
+        self.home, self.name = home, name
+        self.config: dict[str, Any] = {}
+        self.status = ""
+        self.host_agent = self.driver = self.ssh_port = 0
+        self.errors: list[str] = []
 
     @property
     def dir(self) -> Path:
@@ -284,12 +278,6 @@ def instances(home: Path) -> list[Instance]:
         except FileNotFoundError:
             continue
     return found
-
-
-def disks(home: Path) -> list[Disk]:
-    directory = home / "_disks"
-    names = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
-    return [disk for disk in (Disk(home, name) for name in names) if disk.exists()]
 
 
 def locks(instance: Instance) -> list[Disk]:

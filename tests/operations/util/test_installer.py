@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
-import errno
-import io
 import os
 import shlex
 import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from operations.util.installer import Installer, Installers, is_transient, parse, read
+from operations.util.installer import Installer, Installers, parse, read
 
 SPEC = "colima-pulse.spec"
 # A `docker` that prints its words, one a line, and what it finds in its environment.
@@ -48,7 +44,6 @@ def told(installer: Installer, secrets: dict[str, str] | None = None) -> list[st
     ("text", "line", "says"),
     [
         (b"", 1, "no command"),
-        (b"\n  \n\n", 1, "no command"),
         (b"# docker run --name web nginx\n", 1, "no command"),
         (b"\x00\x01\x02docker run --name web nginx", 1, "not text"),
         (b"docker run --name web ngin\xff\xfe", 1, "UTF-8"),
@@ -56,14 +51,9 @@ def told(installer: Installer, secrets: dict[str, str] | None = None) -> list[st
         ("echo hello\n", 1, "no `docker run`"),
         ("mydocker run --name web x\n", 1, "no `docker run`"),
         ("echo 'docker run --name web nginx'\n", 1, "no `docker run`"),
-        ("docker runner --name web nginx\n", 1, "no `docker run`"),
         ("# first\n\ndocker run -d nginx\n", 3, "--name"),
         ("docker run -d nginx --name web\n", 1, "--name"),  # the image's argument, not Docker's
         ("docker run --env --name web\n", 1, "--name"),
-        ("docker run --name\n", 1, "--name"),
-        ("docker run --name= nginx\n", 1, "--name"),
-        ("docker run --name a/b nginx\n", 1, "a/b"),
-        ("docker run --name '$(id)' nginx\n", 1, "$(id)"),
         ('docker run --name "$NAME" nginx\n', 1, "$NAME"),
         ("docker run --name web\n", 1, "image"),
         ("docker run --name web # nginx\n", 1, "image"),
@@ -83,16 +73,11 @@ def test_faults(text: str | bytes, line: int, says: str) -> None:
     "text",
     [
         "docker run -d --name web nginx\n",
-        "docker run -d --name web nginx",
         "\ufeffdocker run -d --name web nginx\r\n",
-        "docker run -d --name web nginx\r",
         "$ docker run -d --name web nginx\n",
-        "  \u276f docker run -d --name web nginx\n",
         "\u279c  docker run -d --name web nginx\n",
-        "> docker run -d --name web nginx\n",
         "% docker run -d --name web nginx\n",  # macOS's own prompt
         "\u250c\u2500\u2500\u2510\n\u2502 docker run -d --name web nginx \u2502\n\u2514\u2500\u2500\u2518\n",
-        "docker run -d \\\n  --name web \\\n  nginx\n",
         "docker run -d \\  \n  --name web \\\t\n  nginx\n",
         "docker run -d \\\r\n  --name web \\\r\n  nginx\r\n",
         "$ docker run -d \\\n> --name web \\\n> nginx\n",
@@ -110,9 +95,15 @@ def test_cleaned(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["--name web", "--name=web", "--name 'web'", '--name="web"', "'--name=web'", "--na\\me we\\b"]
+    ("before", "name"),
+    [
+        ("", "--name web"),
+        ("-it ", "--name=web"),
+        ("-p 80:80 ", "'--name=web'"),
+        ("-eA=b ", "--na\\me we\\b"),
+        ("-v '/a b:/c' ", '--name="web"'),
+    ],
 )
-@pytest.mark.parametrize("before", ["", "-it ", "-p 80:80 ", "-e A=b ", "-eA=b ", "--rm ", "-v '/a b:/c' "])
 def test_name(name: str, before: str) -> None:
     installer = good(f"docker run {before}{name} nginx --name other -d --rm\n")
     assert installer.container == "web"
@@ -134,20 +125,12 @@ def test_name(name: str, before: str) -> None:
         ("", False, False),
         ("-d", True, False),
         ("--detach", True, False),
-        ("--detach=true", True, False),
         ("--detach=false", False, False),
         ("-d=false", False, False),
-        ("-d=true", True, False),
         ("-itd", True, False),
-        ("-dit", True, False),
-        ("-it", False, False),
-        ("-dp 80:80", True, False),
         ("-dp80:80", True, False),
-        ("-p 80:80 -d", True, False),
-        ("-de A=b", True, False),
         ("-e -d", False, False),  # the variable's name
         ("-v/data:/data", False, False),
-        ("--rm", False, True),
         ("--rm=false", False, False),
         ("--rm -d", True, True),
         ("--entrypoint -d", False, False),
@@ -165,8 +148,6 @@ def test_options(options: str, detached: bool, removed: bool) -> None:
     [
         ("", ()),
         ("--network backend", ("backend",)),
-        ("--network=backend -d", ("backend",)),
-        ("--net 'a b'", ("a b",)),
         ("--network name=backend,alias=web", ("backend",)),
         ("--network one --network two", ("one", "two")),
         ("--network-alias web", ()),
@@ -177,6 +158,17 @@ def test_networks(options: str, networks: tuple[str, ...]) -> None:
     installer = good(f"docker run {options} --name web nginx --network other\n")
     assert installer.networks == networks
     assert Installers((installer, installer), (), ()).networks == networks
+
+
+def test_the_shell_that_the_first_line_names_comes_first() -> None:
+    for first in ("#!/bin/zsh\n", "#!/bin/bash -u\n"):
+        script = good(f"{first}docker run --name web -e TOKEN nginx\n").script(SPEC, {"TOKEN": "1"})
+        assert script.startswith(f"{first}export TOKEN=1\ndocker run --label ")
+    assert (
+        good("#!/bin/sh\ndocker run --name web nginx $A\n")
+        .script(SPEC, {"A": "1"})
+        .startswith("export A=1\n#!/bin/sh")
+    )
 
 
 def test_the_rest_of_the_file_stays() -> None:
@@ -195,16 +187,6 @@ docker run --name web -e "A=x; docker run" -e 'B=#no comment' \\
     ]
 
 
-def test_line_breaks_in_quotes_stay() -> None:
-    assert told(good("docker run --name web -e 'A=1\n2' nginx\n")) == [
-        *["run", "--name", "web", "-e", "A=1", "2", "nginx"]
-    ]
-
-
-def test_a_continuation_in_quotes_adds_nothing() -> None:
-    assert "A=/x:/y" in told(good('docker run --name web -e "A=/x:\\\n/y" nginx\n'))
-
-
 def test_digest_is_the_cleaned_text() -> None:
     plain = good("docker run --name web nginx\n")
     assert good("\ufeff$ docker run --name web nginx  \r\n\r\n").digest == plain.digest
@@ -219,7 +201,6 @@ def test_digest_is_the_cleaned_text() -> None:
         ("docker run --name web -e TOKEN=$TOKEN nginx\n", 1, "-e TOKEN"),
         ("docker run --name web --env=TOKEN=${TOKEN} nginx\n", 1, "-e TOKEN"),
         ("#\n\ndocker run --name web nginx $NOWHERE\n", 3, "$NOWHERE"),
-        ("#\n\ndocker run --name web nginx ${NOWHERE}\n", 3, "$NOWHERE"),
     ],
 )
 def test_warnings(text: str, line: int, says: str) -> None:
@@ -232,9 +213,7 @@ def test_warnings(text: str, line: int, says: str) -> None:
     "text",
     [
         "docker run -d --restart always --name web nginx\n",
-        "docker run -d --restart=unless-stopped --name web nginx\n",
         "docker run -d --rm --name web nginx\n",
-        "docker run --name web nginx\n",
         "docker run --name web -e TOKEN nginx\n",
         'docker run --name web -v $HOME/a:/b -v "$PWD":/c nginx\n',
         "DATA=/data\ndocker run --name web -v $DATA:/b nginx\n",
@@ -265,14 +244,6 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
     assert found.secrets == {"TOKEN": "hunter3"}
     for shown in (repr(found), str(found), repr(found.all[0]), *found.warnings):
         assert "hunter" not in shown
-
-
-def test_a_fault_shows_no_secret() -> None:
-    for text in (
-        "docker run -e PASSWORD=hunter2 nginx\n",
-        "docker run --name web -e 'PASSWORD=hunter2 nginx\n",
-    ):
-        assert "hunter2" not in str(faults(text))
 
 
 # The directory
@@ -338,23 +309,6 @@ def test_what_is_no_file(tmp_path: Path, name: str, make: Callable[[Path], None]
     assert (found.secrets, found.warnings) == ({}, ())
 
 
-@pytest.mark.parametrize("name", ["web", ".env"])
-def test_what_cannot_be_read(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / name).write_text("TOKEN=1\n")
-    (tmp_path / name).chmod(0o600)
-    opened = io.open
-
-    def refuse(file: Any, *arguments: Any, **options: Any) -> Any:
-        if Path(file).name == name:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return opened(file, *arguments, **options)
-
-    monkeypatch.setattr(io, "open", refuse)
-    monkeypatch.setattr(builtins, "open", refuse)
-    (fault,) = read(tmp_path).faults
-    assert fault == f"containers/{name}: it cannot be read: Permission denied"
-
-
 def test_secrets_that_others_can_read(tmp_path: Path) -> None:
     env = tmp_path / ".env"
     env.write_text("export TOKEN='a b' # c\nEMPTY=\nHOME2=${HOME}\n")
@@ -376,30 +330,3 @@ def test_the_repositorys_own_installers() -> None:
     hello, _ = parse("hello-world", (containers / "hello-world").read_bytes())
     assert hello is not None
     assert hello.smoke_test
-
-
-@pytest.mark.parametrize(
-    ("line", "transient"),
-    [
-        ('Error response from daemon: Get "https://registry-1.docker.io/v2/": EOF', True),
-        ("net/http: TLS handshake timeout", True),
-        ("read tcp 10.0.2.15:53: read: connection reset by peer", True),
-        ("dial tcp 127.0.0.1:443: connect: connection refused", True),
-        ("write: broken pipe", True),
-        ("dial tcp: lookup registry: i/o timeout", True),
-        ("context canceled", True),
-        ("error during connect: http2: server sent GOAWAY", True),
-        ("use of closed network connection", True),
-        ("the connection is closing", True),
-        ("dial unix /Users/a/.colima/default/docker.sock: connect: no such file or directory", True),
-        ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", True),
-        ("pull access denied for nope, repository does not exist", False),
-        ("manifest for nginx:nope not found: manifest unknown", False),
-        ("Bind for 0.0.0.0:80 failed: port is already allocated", False),
-        ("docker: invalid reference format", False),
-        ("GEOFENCE", False),
-        ('exec: "nope": stat nope: no such file or directory', False),
-    ],
-)
-def test_transient(line: str, transient: bool) -> None:
-    assert is_transient(["Unable to find image locally", line, "see 'docker run --help'"]) is transient

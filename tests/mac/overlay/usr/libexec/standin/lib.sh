@@ -4,14 +4,12 @@
 : "${STANDIN_LIBEXEC:=/usr/libexec/standin}"
 : "${STANDIN_GNU:=$STANDIN_LIBEXEC/gnu}"
 : "${STANDIN_PASSWD:=/etc/passwd}"
-: "${STANDIN_GROUP:=/etc/group}"
 
 newline='
 '
 tab='	'
 
-# record NAME ARGUMENT...: one line in commands.log, `epoch TAB uid TAB pid TAB argv...`.
-# dash has neither the time nor its uid: the first costs a date, the second is in /proc.
+# record NAME ARGUMENT...: one line in commands.log, `uid TAB pid TAB argv...`.
 record() {
     [ -w "$STANDIN_DB/commands.log" ] || return 0
     line=$$
@@ -26,7 +24,7 @@ record() {
         line=$line$tab$word
     done
     my_uid
-    printf '%s\t%s\t%s\n' "$("$STANDIN_GNU/date" +%s)" "$uid" "$line" 2>/dev/null >>"$STANDIN_DB/commands.log" || :
+    printf '%s\t%s\n' "$uid" "$line" 2>/dev/null >>"$STANDIN_DB/commands.log" || :
 }
 
 # my_uid: sets uid to the effective user id, without a process.
@@ -48,23 +46,15 @@ by_the_clock() {
     : "$moment" # who sources this file reads it
 }
 
-# need_root TEXT STATUS
-need_root() {
-    my_uid
-    [ "$uid" = 0 ] && return
-    printf '%s\n' "$1"
-    exit "$2"
-}
-
 # machine: the facts of this Mac, as core wrote them at boot.
 machine() {
-    arch=arm64 macos=15.5 cpus=8 memory=17179869184 boottime=1722409523 console_user=root rosetta=0 filevault=off portable=no
+    arch=arm64 macos=15.5 cpus=8 memory=17179869184 boottime=1722409523 rosetta=0 filevault=off
     bootuuid=6B0A2C2E-51A9-4D5C-9C1B-0F3A5C7D9E11
     # shellcheck disable=SC1091
     [ -r "$STANDIN_DB/machine.sh" ] && . "$STANDIN_DB/machine.sh"
     major=${macos%%.*}
     # Who sources this file reads these.
-    : "$arch $cpus $memory $boottime $console_user $rosetta $filevault $bootuuid $major $portable"
+    : "$arch $cpus $memory $boottime $rosetta $filevault $bootuuid $major"
 }
 
 # refuse TEXT STATUS
@@ -109,39 +99,4 @@ gnu() {
     POSIXLY_CORRECT=1
     export POSIXLY_CORRECT
     exec "$STANDIN_GNU/$name" "$@"
-}
-
-# The power settings of a source, ac or battery, one `key value` a line in $STANDIN_DB/pmset.SOURCE; what is not there is
-# as a Mac mini comes.
-power_defaults='standby 0
-Sleep On Power Button 1
-autorestart 0
-powernap 1
-networkoversleep 0
-disksleep 10
-sleep 1
-ttyskeepawake 1
-displaysleep 10
-tcpkeepalive 1
-womp 1'
-
-# power KEY SOURCE: its value, or nothing
-power() {
-    [ -r "$STANDIN_DB/pmset.$2" ] && while read -r key value; do
-        [ "$key" = "$1" ] && printf '%s\n' "$value" && return
-    done <"$STANDIN_DB/pmset.$2"
-    printf '%s\n' "$power_defaults" | while read -r line; do
-        [ "${line% *}" != "$1" ] || printf '%s\n' "${line##* }"
-    done
-}
-
-# set_power KEY VALUE SOURCE
-set_power() {
-    {
-        printf '%s %s\n' "$1" "$2"
-        [ -r "$STANDIN_DB/pmset.$3" ] && while read -r key value; do
-            [ "$key" = "$1" ] || printf '%s %s\n' "$key" "$value"
-        done <"$STANDIN_DB/pmset.$3"
-    } >"$STANDIN_DB/pmset.$$"
-    "$STANDIN_GNU/mv" -f "$STANDIN_DB/pmset.$$" "$STANDIN_DB/pmset.$3"
 }

@@ -1,16 +1,16 @@
-# The process table of the Mac, shared by ps, pgrep, pkill and killall; required, never run.
+# The process table of the Mac, for ps; required, never run.
 use strict;
 use warnings;
 require(($ENV{STANDIN_LIBEXEC} // '/usr/libexec/standin') . '/clock.pl');
 
 our $db = $ENV{STANDIN_DB} // '/private/var/db/standin';
 
-# One line in commands.log: epoch, uid, pid, argv.
+# One line in commands.log: uid, pid, argv.
 sub record {
     my ($name) = $0 =~ m{([^/]*)\z};
     my @argv = map { s/\n/\\n/gr =~ s/\t/\\t/gr } $name, @ARGV;
     open my $log, '>>', "$db/commands.log" or return if -e "$db/commands.log";
-    syswrite $log, join("\t", time, $>, $$, @argv) . "\n" if $log;
+    syswrite $log, join("\t", $>, $$, @argv) . "\n" if $log;
 }
 
 sub slurp {
