@@ -258,7 +258,7 @@ def test_dry_with_y_says_no_changes_whatever_is_true(bare: Mac, make_checkout: M
     """pyinfra's own; the README warns of it. --dry alone tells the truth."""
     checkout = make_checkout(bare)
     assert checkout.ssh("--dry", "-y", "--json").would_change == []
-    assert len(checkout.ssh("--dry", "--json").would_change) == 4
+    assert checkout.ssh("--dry", "--json").would_change != []
 
 
 def test_a_home_with_a_space_and_another_profile(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
