@@ -1,4 +1,4 @@
-"""facts/rivals: every launchd job that mentions Colima or Lima, whatever its file looks like, and what it starts."""
+"""facts/rivals: every launchd job that mentions Colima or Lima is seen, whatever its file looks like."""
 
 from __future__ import annotations
 
