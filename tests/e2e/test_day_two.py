@@ -180,7 +180,7 @@ def test_uninstalled_with_the_vm_left(day: Day) -> None:
     before = vm_events(mac)
     # Half of it is gone already: launchd has both jobs loaded still.
     mac.path(PLIST).unlink()
-    mac.path("/Library/ColimaPulse/pulse").unlink()
+    mac.path("/Library/ColimaPulse/bin/pulse").unlink()
     run = day.run("uninstall", "-y")
     assert run.status == 0, run.output
     assert [event.split()[0] for event in vm_events(mac)[len(before) :]] == ["graceful-stop"]
