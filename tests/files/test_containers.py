@@ -100,18 +100,14 @@ def socket(mac: Mac) -> str:
 
 def test_the_old_container_goes_and_the_text_runs(mac: Mac) -> None:
     holds(mac, "old running 0")
-    docker(mac, "pwd; echo err >&2; " + MADE)
+    docker(mac, f'pwd; echo "$DOCKER_HOST,${{DOCKER_CONTEXT-}},$HOME,$USER" >&2; {MADE}')
     done = install(mac, kind="detached")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{mac.home}\nerr\nmade\n", "")
+    said = f"{mac.home}\n{socket(mac)},,{mac.home},alice\nmade\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
     assert holding(mac) == f"{SPEC} running 0"
     calls = mac.calls("docker")
     assert ["--host", socket(mac), "rm", "--force", "web"] in calls
     assert ["run", "-d", "--name", "web", "an image"] in calls
-
-
-def test_docker_is_the_profiles_whatever_the_caller_has_set(mac: Mac) -> None:
-    docker(mac, f'echo "$DOCKER_HOST,${{DOCKER_CONTEXT-}},$HOME,$USER"; {MADE}')
-    assert install(mac).stdout.splitlines()[0] == f"{socket(mac)},,{mac.home},alice"
 
 
 @pytest.mark.parametrize(
@@ -216,6 +212,13 @@ def test_the_text_is_run_as_it_is(mac: Mac, text: str) -> None:
     quoted = text.replace("'", "'\\''")
     done = install(mac, f"set -- '{quoted}'\nprintf '%s\\n' \"$1\"\ncat\n")
     assert done.stdout == f"{text}\n", "it gets no input"
+
+
+def test_what_is_shown_is_text(mac: Mac) -> None:
+    """A terminal would obey the rest; and a pipeline of the text's ends as it does elsewhere."""
+    docker(mac, r"printf 'a\tb\033]52;c;x\007\302\233\303\244\344\r\n'")
+    done = install(mac, f"yes | head -n 1\n{TEXT}", kind="smoke")
+    assert (done.returncode, done.stdout) == (0, "y\na\tb?]52;c;x??ä?\n")
 
 
 def test_the_text_has_a_deadline_and_leaves_the_lock(mac: Mac) -> None:
@@ -396,6 +399,12 @@ def test_a_start_that_fails(mac: Mac) -> None:
     assert "--data reinstall=web makes it anew" in done.stderr
     docker(mac, start=EOF)
     assert "tried 3 times" in start(mac).stderr
+    docker(mac, start="exec sleep 300")
+    done = mac.run("bin/start-container", LABEL, "web", 3, edits={**EDITS, "engine 120 ": "engine 0.3 "})
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1,
+        "docker container start did not end within 0.3 s",
+    )
 
 
 # Removing

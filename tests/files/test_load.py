@@ -209,6 +209,27 @@ def test_a_log_that_is_not_the_users_alone_is_kept_and_not_given_away(mac: Mac, 
     assert not [call for call in mac.calls("chown") if call[-1] == str(secret)]
 
 
+def test_what_is_no_log_stays(mac: Mac, launchd: Launchd) -> None:
+    launchd.log.mkdir()
+    stand_in = mac.root / "tools/stat"
+    stand_in.write_text(stand_in.read_text().replace("Regular File 1 alice", "Directory 2 alice"))
+    done = load(mac)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{launchd.log} is no regular file; choose another LOG_PATH\n",
+    )
+    assert launchd.log.is_dir()
+    assert launchd.verbs == []
+
+
+def test_any_note_comes_back_by_its_first_line(mac: Mac, launchd: Launchd) -> None:
+    launchd.state.mkdir(parents=True)
+    notes = {"a": "b=c|d [end]", "end": "end", "smoke.web": "back\\n $(x)", "empty": ""}
+    for name, text in notes.items():
+        (launchd.state / name).write_text(f"{text}\nend\nforged=yes\n")
+    assert Milestones().process(lines(mac.run("facts/milestones", LABEL))) == notes
+
+
 def test_a_vm_that_is_stopped_is_gone_before_it_is_loaded_anew(mac: Mac, launchd: Launchd) -> None:
     launchd.job(RUNS)
     left = mac.start(qemu(mac))

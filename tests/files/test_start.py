@@ -1,4 +1,4 @@
-"""bin/follow-start and bin/start: a start is followed to its end, shown, and undone when it was the first and failed."""
+"""bin/follow-start and bin/start: a start is followed and shown; a first one that fails is undone."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def test_it_has_its_time(start: Start, first: bool, bound: int) -> None:
     if first:
         start.note("first-start")
     start.says(lima("Stopped"))
-    start.launchd.hurry(5)
+    start.launchd.hurry(4)
     done = start.follow()
     assert done.returncode == 1
-    assert f"Colima is starting: 15 of {bound} s (Lima: Stopped)\n" in done.stdout
+    assert f"Colima is starting: 16 of {bound} s (Lima: Stopped)\n" in done.stdout
     assert f"Colima did not start: not up after {bound} s (Lima: Stopped). " in done.stderr
     assert bound <= start.launchd.now < bound + 9
     # launchd sees a process run, and does nothing.
@@ -138,8 +138,8 @@ def test_a_first_start_that_fails_is_undone(start: Start) -> None:
     done = start.follow()
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "; Colima says: error starting docker: exit status 1. The job is unloaded again and nothing of it runs. "
-        f"Remove the cause, then run this again. Colima's log: {start.launchd.log}\n"
+        "; Colima says: error starting docker: exit status 1. The job is unloaded again and nothing of it "
+        f"runs. Remove the cause, then run this again. Colima's log: {start.launchd.log}\n"
     )
     assert start.mac.calls("colima") == [["stop", "--profile=default"]]
     assert start.launchd.verbs == ["bootout"]

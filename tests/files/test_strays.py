@@ -9,7 +9,7 @@ import pytest
 from facts.colima import Strays, StraysState
 from tests.files.conftest import LABEL, Mac, hostagent, is_gone, lines, qemu, usernet
 from tests.files.launchd import IDLE, RUNS, Launchd
-from tests.files.test_heal import GONE, leave, lock, put
+from tests.files.test_heal import GONE, LOCK, leave, lock, put
 
 
 @pytest.fixture(autouse=True)
@@ -129,14 +129,15 @@ def test_what_refuses_to_go_is_named_and_nothing_is_removed_under_it(
     done = remove(mac, {"gone 20": "gone 0", "gone 10": "gone 0"})
     assert done.returncode == 1
     assert f"{vm[1].pid} {mac.path(qemu(mac))}" in done.stderr
+    assert (mac.home / ".colima/_lima/colima/ha.pid").exists()
 
 
 def test_leftovers_alone(mac: Mac) -> None:
-    leave(mac, "default/docker.sock")
-    lock(mac, "/nowhere")
+    (dead,) = leave(mac, "default/docker.sock")
+    held = lock(mac, "/nowhere")
     done = remove(mac)
     assert done.returncode == 0
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == [
-        f"removed {dead}",
-        f"removed {held}",
+        f"removed {mac.home}/.colima/default/docker.sock",
+        f"removed {mac.home}/.colima/{LOCK}",
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.files.conftest import LABEL, Mac
-from tests.files.test_observe_docker import VERSION, container, go
+from tests.files.test_docker import VERSION, container, go
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 STARTED = (RECORDINGS / "colima/foreground.log").read_text().partition('level=info msg="interrupted')[0]

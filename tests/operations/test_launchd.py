@@ -77,7 +77,7 @@ def file(**changes: Any) -> FileState:
 
 def told(
     commands: RunOperation, job: JobState | None, **arguments: Any
-) -> tuple[list[list[str]], str | None, FakeHost]:
+) -> tuple[list[list[str]], Any, FakeHost]:
     """What daemon() does about a job: the commands' words, the plist that comes with the first, the host."""
     got, host = commands(daemon, {LaunchdJob: job}, **{"label": LABEL, "plist": PLIST} | arguments)
     stdin = got[0].connector_arguments["_stdin"] if got and isinstance(got[0], StringCommand) else None
@@ -212,11 +212,11 @@ def test_what_is_done_and_why(
 
 
 def test_a_restart_that_was_asked_for(commands: RunOperation) -> None:
-    lines, _, host = told(commands, RUNNING, restart=True)
+    lines, _, host = told(commands, RUNNING, restart="asked for")
     assert lines == [["load", LABEL, "--reload"]]
-    assert host.said == "Restart Colima: asked for with restart=true"
+    assert host.said == "Restart Colima: asked for"
     # What does not run is started, not restarted.
-    assert told(commands, ABSENT, restart=True)[0] == [["load", LABEL]]
+    assert told(commands, ABSENT, restart="asked for")[0] == [["load", LABEL]]
 
 
 def test_another_form_of_the_job(commands: RunOperation) -> None:
@@ -232,7 +232,7 @@ def test_what_is_noted(commands: RunOperation) -> None:
 
 def test_a_plist_that_cannot_be_written_changes_nothing(commands: RunOperation) -> None:
     with pytest.raises(ValueError, match="control"):
-        told(commands, RUNNING, plist=PLIST | {"StandardOutPath": "/var/log/a\x01.log"}, restart=True)
+        told(commands, RUNNING, plist=PLIST | {"StandardOutPath": "/var/log/a\x01.log"}, restart="x")
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_what_only_a_deploy_can_start(commands: RunOperation, job: JobState, why
 def test_an_answer_that_cannot_be_read_changes_nothing(
     commands: RunOperation, operation: Any, arguments: dict[str, Any]
 ) -> None:
-    facts = {LaunchdJob: None, Milestones: {}}
+    facts: dict[Any, Any] = {LaunchdJob: None, Milestones: {}}
     got, _ = commands(operation, facts, label=LABEL, **arguments)
     ((command, why),) = [words(each) for each in got]
     assert (command, why.endswith(f"Look: sudo launchctl print system/{LABEL}")) == ("refuse", True)
