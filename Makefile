@@ -3,7 +3,7 @@ PYTHON ?= python3
 HOST ?= @local
 VENV := .venv
 BIN := $(VENV)/bin
-SHELL_FILES = $(filter-out %.py,$(wildcard files/[a-z]*))
+SHELL_FILES = files/install files/refuse $(wildcard files/bin/* files/daemons/* files/facts/* files/lib/*)
 
 MINUTES ?= 30
 

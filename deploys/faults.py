@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from facts.backup import Unit
-from facts.colima import LogPart, ProfileState
+from facts.colima import LogState, ProfileState
 from facts.mac import MacState, NoUser, UserState
 from facts.util import plain
 from operations import prune
@@ -94,7 +94,7 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
     return faults
 
 
-def log_faults(settings: Settings, log: LogPart | None) -> list[str]:
+def log_faults(settings: Settings, log: LogState | None) -> list[str]:
     """What of the log's place is in the way: root makes the log, keeps it small and removes it."""
     if log is None or log.exposed is None:
         return []

@@ -16,6 +16,8 @@ from deploys import log_reader
 from deploys.preflight import settings_of
 from operations.util import internals
 
+# What logs hold is masked before it is shown.
+internals.hide_facts()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
 if settings:
     if settings.follow and internals.wants_json():

@@ -139,8 +139,8 @@ def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -
 
 
 def place_of_log(settings: Settings) -> Question:
-    """Whether root may work on the log, without reading it: what log_faults() judges."""
-    return Log, {"path": settings.log_path, "offset": -1}
+    """Whether root may work on the log: what log_faults() judges."""
+    return Log, {"path": settings.log_path}
 
 
 def check(

@@ -19,7 +19,7 @@ from facts.colima import (
     Guest,
     GuestState,
     Log,
-    LogPart,
+    LogState,
     ProfileState,
     Program,
     ProgramState,
@@ -192,7 +192,7 @@ class Seen:
     guest: GuestState | None = None
     pulse_job: JobState | None = None
     pulse: PulseState | None = None
-    log: LogPart | None = None
+    log: LogState | None = None
     program: ProgramState | None = None
 
     @property
@@ -486,7 +486,7 @@ def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Ins
         (ColimaProfile, where),
         (DockerEngine, where),
         (Guest, where),
-        (Log, {"path": settings.log_path, "offset": -1}),
+        (Log, {"path": settings.log_path}),
         (Program, {"pid": (job.pid if job is not None else None) or 0}),
         (Diagnosis, {**where, "label": label, "log": settings.log_path, "start_seconds": start}),
     )

@@ -162,7 +162,7 @@ class Backups(FactBase["list[Unit] | None"]):
 
 
 def unit(lines: Lines) -> Unit:
-    """One unit of observe-backups' answer.
+    """One unit of facts/backups' answer.
 
     Raises FactProcessError when it has no path.
     """

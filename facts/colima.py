@@ -246,44 +246,40 @@ class Program(FactBase["ProgramState | None"]):
 
 
 @dataclass(frozen=True)
-class LogPart(Record):
-    """The lines of a log from one place on, and its size in bytes when they were read.
+class LogState(Record):
+    """A log's size in bytes, 0 where there is none.
 
-    `exposed` is why nothing of it was: which part of its path another than root could replace.
+    `exposed` is why it was not looked at: which part of its path another than root could replace.
     """
 
     size: int
-    lines: tuple[str, ...]
     exposed: str | None = None
 
 
-class Log(FactBase["LogPart | None"]):
+class Log(FactBase["LogState | None"]):
     """
-    Returns what a log holds from one place on, the last 64 KiB of it at most; None when unreadable.
+    Returns how large a log is, and whether root may work on it; None when unreadable.
 
     + path: the log
-    + offset: how many bytes of it to pass over; -1: all
 
     .. code:: python
 
-        LogPart(size=2048, lines=('time="..." level=info msg=done',))
+        LogState(size=2048)
     """
 
     @override
-    def command(self, path: str, offset: int = 0) -> StringCommand:
-        return script("facts/log", path, offset)
+    def command(self, path: str) -> StringCommand:
+        return script("facts/log", path)
 
     @override
     @staticmethod
-    def default() -> LogPart | None:
+    def default() -> LogState | None:
         return None
 
     @override
-    def process(self, output: list[str]) -> LogPart:
+    def process(self, output: list[str]) -> LogState:
         lines = read_lines(output)
-        return LogPart(
-            lines.number("size") or 0, tuple(lines.raw), exposed=lines.values.get("exposed") or None
-        )
+        return LogState(lines.number("size") or 0, lines.values.get("exposed") or None)
 
 
 @dataclass(frozen=True)

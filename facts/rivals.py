@@ -59,8 +59,8 @@ class Definitions(FactBase["list[Definition] | None"]):
 
     .. code:: python
 
-        [Definition(kind="file", domain="gui/502", label="homebrew.mxcl.colima", profile="default", user="alice",
-                    path="/Users/alice/Library/LaunchAgents/homebrew.mxcl.colima.plist")]
+        [Definition(kind="file", domain="gui/502", label="homebrew.mxcl.colima", profile="default",
+                    user="alice", path="/Users/alice/Library/LaunchAgents/homebrew.mxcl.colima.plist")]
     """
 
     @override

@@ -42,7 +42,7 @@ def removed(user: str, profile: str, label: str, clean: str, backup: str) -> Com
     + user: who runs Colima
     + profile: the profile's short name
     + label: our LaunchDaemon
-    + clean: "true" removes them, "false" only mentions them, "prompt" asks for each where it can and takes yes
+    + clean: "true" removes them, "false" only mentions them, "prompt" asks where it can and takes yes
     + backup: where their files are moved to
 
     Recognised by what they run, not by their label. Jobs of another profile or user, links and what cannot be

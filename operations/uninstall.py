@@ -24,8 +24,8 @@ def removed(user: str, label: str, log_path: str) -> Commands:
     + label: the LaunchDaemon's label
     + log_path: Colima's log
 
-    Colima is stopped in order; both jobs go, with commands, settings, state and logs. What other installations
-    use stays. While a reset is interrupted, everything does.
+    Colima is stopped in order; both jobs go, with commands, settings, state and logs. What other
+    installations use stays. While a reset is interrupted, everything does.
 
     **Example:**
 

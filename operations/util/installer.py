@@ -34,7 +34,7 @@ SWITCHES = frozenset(
 )
 ALIASES = {"-d": "--detach", "-e": "--env", "--net": "--network"}
 
-# What a shell sets by itself, or files/run-installer does.
+# What a shell sets by itself, or files/bin/install-container does.
 KNOWN_VARIABLES = frozenset("HOME USER LOGNAME PATH PWD SHELL TMPDIR IFS DOCKER_HOST COLIMA_HOME".split())
 
 # The first lines that choose another shell than sh: files/bin/install-container.

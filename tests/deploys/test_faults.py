@@ -18,7 +18,7 @@ from deploys.faults import (
     warnings,
 )
 from facts.backup import Unit
-from facts.colima import LogPart, ProfileState
+from facts.colima import LogState, ProfileState
 from facts.mac import MacState, NoUser, UserState
 from operations.util import terminal
 from settings import Settings
@@ -132,11 +132,11 @@ def test_users(user: UserState | NoUser | None, data: dict[str, Any], says: str)
 def test_a_log_in_a_place_of_somebody_elses() -> None:
     path = "/Users/alice/log/colima.log"
     elsewhere = settings(log_path=path)
-    assert log_faults(elsewhere, None) == log_faults(elsewhere, LogPart(0, ())) == []
+    assert log_faults(elsewhere, None) == log_faults(elsewhere, LogState(0)) == []
     why = "/Users/alice is alice's, who could put something else in its place"
-    found = log_faults(elsewhere, LogPart(0, (), why))
+    found = log_faults(elsewhere, LogState(0, why))
     assert found == [f"LOG_PATH: '{path}'; {why}: choose a file in /var/log"]
-    (fault,) = log_faults(elsewhere, LogPart(0, (), "/a does not exist: sudo mkdir -p '/a'"))
+    (fault,) = log_faults(elsewhere, LogState(0, "/a does not exist: sudo mkdir -p '/a'"))
     assert fault.endswith("sudo mkdir -p '/a'")
 
 

@@ -16,7 +16,7 @@ from pyinfra.context import ctx_host, ctx_state
 from deploys import preflight
 from deploys.preflight import Target, check, settings_of
 from facts.backup import Backups
-from facts.colima import ColimaProfile, Log, LogPart
+from facts.colima import ColimaProfile, Log, LogState
 from facts.mac import Mac, NoUser, User
 from operations.util import internals, terminal
 from operations.util.installer import Installers, parse
@@ -31,7 +31,7 @@ NO_INSTALLERS = Installers((), (), ())
 
 
 def host_with(**facts: Any) -> Any:
-    good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogPart(0, ())}
+    good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogState(0)}
     return FakeHost(good | {FACTS[name]: value for name, value in facts.items()})
 
 
@@ -78,7 +78,7 @@ def test_all_faults_in_one_message() -> None:
         Installers((web,), ("containers/b:1: there is no command in it",), ()),
         mac=replace(MINI, macos="12.0"),
         user=replace(ALICE, home_present=False),
-        log=lambda path, offset: LogPart(0, (), "/a is bob's" if offset == -1 else None),
+        log=LogState(0, "/a is bob's"),
         profile=replace(PROFILE, vm_type="vz"),
     )
     for each in (
@@ -123,6 +123,16 @@ def test_a_reset_that_nobody_can_confirm(monkeypatch: pytest.MonkeyPatch) -> Non
     for target in (on(host_with(), reset, reads=True), on(host_with(), reset | {"force_yes": True})):
         assert target is not None
         assert (target.replaced, target.first_start) == (True, True)
+
+
+def test_a_prune_that_nobody_can_be_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "is_there", lambda: False)
+    prune = DATA | {"prune_mode": "aggressive", "restart": True}
+    assert "PRUNE_MODE: 'aggressive'" in refused(prune)
+    # Where nothing is started, and where it is only previewed, there is nothing to ask about.
+    for each in (prune | {"restart": False}, prune | {"force_yes": True}, prune | {"prune_mode": "images"}):
+        assert on(host_with(), each) is not None
+    assert on(host_with(), prune, reads=True) is not None
 
 
 def test_danger_in_an_inventory_is_passed_over() -> None:

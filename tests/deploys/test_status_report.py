@@ -34,7 +34,7 @@ from facts.colima import (
     Guest,
     GuestState,
     Log,
-    LogPart,
+    LogState,
     ProfileState,
     Program,
     ProgramState,
@@ -100,7 +100,7 @@ GOOD = DiagnosisState("Docker answers", good=True)
 BROKEN = DiagnosisState("Docker does not answer; the guest is silent", ("job", "hard"))
 NEW = DiagnosisState("Docker does not answer; the profile has not come up yet", refused=True)
 PASSING = DiagnosisState("Docker does not answer; Colima is still starting", passing=True)
-SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, LogPart(1000, ()), PROGRAM)
+SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, LogState(1000), PROGRAM)
 DEAD = {"engine": SILENT, "diagnosis": BROKEN}
 
 
@@ -300,7 +300,7 @@ def test_containers_that_no_file_describes() -> None:
         ({"mac": replace(MAC, filevault=True)}, "FileVault is on"),
         ({"mac": replace(MAC, volume_free=9 * GIB)}, "this Mac has 9.0 GiB of disk left"),
         ({"guest": replace(GUEST, disk=Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4.0 of 60 GiB left"),
-        ({"log": LogPart(51_000_000, ())}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
+        ({"log": LogState(51_000_000)}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
         ({"program": replace(PROGRAM, linked=NOW - DAY)}, "an older Colima runs than the one"),
         ({"engine": of_engine(web=replace(RUNS, restart_policy="no"))}, "has no restart policy"),
         (
@@ -386,7 +386,7 @@ def facts(**changed: Any) -> dict[Any, Any]:
         "engine": (DockerEngine, ENGINE),
         "diagnosis": (Diagnosis, GOOD),
         "guest": (Guest, GUEST),
-        "log": (Log, LogPart(1000, ())),
+        "log": (Log, LogState(1000)),
         "pulse": (Pulse, PULSE),
         "program": (Program, lambda **arguments: replace(PROGRAM, age=arguments["pid"])),
         "job": (LaunchdJob, JOB),

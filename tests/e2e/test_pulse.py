@@ -99,15 +99,29 @@ def test_a_docker_that_is_dead_in_the_guest_is_restarted_there(pulsing: Deployed
     env = {"LIMA_HOME": "/Users/alice/.colima/_lima", "PATH": "/opt/homebrew/bin:/usr/bin:/bin"}
     stop = ["/opt/homebrew/bin/limactl", "shell", "colima", "sudo", "systemctl", "stop", "docker"]
     words = comes_back(mac, lambda: mac.run(stop, user="alice", env=env))
-    assert "restarts Docker in the guest: in the guest docker is inactive" in words
+    assert "to recover: restart Docker in the guest (in the guest docker is inactive)" in words
     assert (qemu(mac), job_pid(mac), events(mac, before)) == (vm, pid, [])
+
+
+def test_a_vm_that_dies_after_a_restart_that_failed_is_healed_at_once(pulsing: Deployed) -> None:
+    """A deploy that failed leaves nothing on the Mac that keeps the pulse from its work."""
+    mac = pulsing.mac
+    mac.fault("api-503")
+    run = pulsing.run("-y", "--data", "restart=true", "--data", "wait_docker_api_max=3")
+    assert run.status == 1, run.output
+    mac.heal("api-503")
+    assert pulsing.run("-y").status == 0
+    start = time.monotonic()
+    words = comes_back(mac, lambda: mac.run(["/bin/kill", f"-{signal.SIGKILL}", str(qemu(mac))]), 60)
+    assert "Colima's process runs without its VM" in words
+    assert time.monotonic() - start < 60
 
 
 def test_a_job_that_was_booted_out_on_purpose_stays_out(pulsing: Deployed) -> None:
     mac, before = pulsing.mac, len(said(pulsing.mac))
     mac.run(["launchctl", "bootout", f"system/{LABEL}"])
     wait_for(lambda: not is_loaded(mac))
-    wait_for(lambda: "was unloaded on purpose; the pulse leaves it alone" in said(mac)[before:])
+    wait_for(lambda: "run deploys/start.py; the pulse leaves it alone" in said(mac)[before:])
     noted = state(mac)
     wait_for(lambda: state(mac) != noted)
     assert not is_loaded(mac)
@@ -159,10 +173,10 @@ def test_a_vm_that_is_gone_delays_no_shutdown(pulsing: Deployed) -> None:
 def test_a_pulse_that_is_not_wanted_goes(pulsing: Deployed) -> None:
     mac, label = pulsing.mac, f"{LABEL}.pulse"
     run = pulsing.run("-y", "--json", "--data", "pulse=false")
-    assert run.changed == ["Keep the pulse"]
+    assert run.changed == ["Remove the pulse"]
     assert not is_loaded(mac, label)
     assert not mac.path(f"/Library/LaunchDaemons/{label}.plist").exists()
     assert pulsing.run("-y", "--json", "--data", "pulse=false").changed == []
-    assert pulsing.run("-y", "--json").changed == ["Keep the pulse"]
+    assert pulsing.run("-y", "--json").changed == ["Keep the pulse loaded in launchd"]
     assert is_loaded(mac, label)
     assert pulsing.run("-y", "--json").changed == []

@@ -1,10 +1,13 @@
-"""The scripts of a reset with a Mac's own commands, sudo and users: on one volume, and to another."""
+"""The commands of a reset with a Mac's own tools, sudo and users: on one volume, and to another."""
 
 from __future__ import annotations
 
 import files
+from tests.e2e.looking import LABEL
 from tests.mac.machine import Mac
 
+SUPPORT = "/Library/ColimaPulse"
+SETTINGS = "user=alice\nhome=/Users/alice\nprofile=default\nlog=/var/log/colima.log\nprefix=/opt/homebrew\n"
 MAKE = """umask 022; cd "$HOME" || exit 1
 mkdir -p .colima/default .colima/_lima/colima .colima/_lima/_disks/colima .colima/_store
 echo runtime >.colima/default/colima.yaml; echo vmType: qemu >.colima/_lima/colima/lima.yaml
@@ -16,33 +19,40 @@ LOOK = (
 )
 
 
-def run(mac: Mac, name: str, *arguments: str, user: str = "root") -> str:
-    done = mac.run(["/bin/sh", "-c", files.text(name), name, *arguments], user=user, check=False)
+def run(mac: Mac, name: str, *arguments: str) -> str:
+    """What a command of the toolkit says."""
+    done = mac.run([f"{SUPPORT}/bin/{name}", LABEL, *arguments], check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
+def fact(mac: Mac, name: str, *arguments: str) -> str:
+    """What a fact's script prints, run as alice."""
+    return mac.run(
+        ["/bin/sh", "-c", files.text(f"facts/{name}"), name, "alice", *arguments], user="alice"
+    ).stdout
+
+
 def test_set_aside_and_put_back(mac: Mac) -> None:
-    user = mac.run(["/bin/sh", "-c", MAKE], user="alice")
-    assert (user.returncode, user.stderr) == (0, "")
+    install = files.text("install")
+    mac.run(["/bin/sh", "-c", install, "install", files.digest()], stdin=files.archive())
+    mac.run([f"{SUPPORT}/bin/configure", LABEL], stdin=SETTINGS)
+    said = mac.run([f"{SUPPORT}/bin/set-aside", "-h"]).stdout
+    assert said.startswith("Take a Colima profile out of its place: set-aside LABEL")
+    mac.run(["/bin/sh", "-c", MAKE], user="alice")
     before = mac.run(["/bin/sh", "-c", LOOK], user="alice").stdout
     assert before.count("\n") == 4
     # /private/tmp is a file system of its own on this Mac.
     for place in ("/Users/alice/units", "/private/tmp/units"):
         unit = f"{place}/default-1"
-        assert unit in run(mac, "set-aside", "alice", "default", "move", unit, "/nowhere")
+        assert unit in run(mac, "set-aside", "move", unit)
         assert not mac.run(["/bin/sh", "-c", LOOK], user="alice").stdout
-        assert unit in run(mac, "restore-backup", "alice", "default", unit)
+        assert unit in run(mac, "restore-backup", unit, f"{place}/default-2")
         assert mac.run(["/bin/sh", "-c", LOOK], user="alice").stdout == before
-        units = run(mac, "observe-backups", "alice", place)
-        assert "vm_type=qemu" in units
-    for place, writable in (
-        ("/Users/alice/units", "yes"),
-        ("/Users/Shared/units", "yes"),
-        ("/opt/units", "no"),
-    ):
-        contents = run(mac, "observe-contents", "alice", "default", place, user="alice")
+        assert "vm_type=qemu" in fact(mac, "backups", place)
+    for place, writable in (("/Users/Shared/units", "yes"), ("/opt/units", "no")):
+        contents = fact(mac, "contents", "default", place)
         assert contents.count("part=") == 4
         assert f"writable={writable}" in contents
-    assert "deleted" in run(mac, "set-aside", "alice", "default", "delete", "", "")
-    assert run(mac, "set-aside", "alice", "default", "resume") == ""
+    assert "deleted" in run(mac, "set-aside", "delete", "")
+    assert run(mac, "finish-reset") == ""

@@ -133,4 +133,4 @@ def test_why_each_start_fails_is_one_line(deployed: Deployed) -> None:
     run = deployed.checkout.ssh(deploy=STATUS)
     assert run.status == 1
     (line,) = [line for line in run.stdout.splitlines() if "Colima says" in line]
-    assert "fatal: " in line
+    assert "error starting vm" in line

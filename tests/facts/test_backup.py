@@ -1,4 +1,4 @@
-"""What observe-contents and observe-backups print, and what the facts make of it."""
+"""What facts/contents and facts/backups print, and what the facts make of it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from facts.colima import (
     Guest,
     GuestState,
     Log,
-    LogPart,
+    LogState,
     ProfileState,
     Program,
     ProgramState,
@@ -149,11 +149,8 @@ def test_garbage(garbage: str) -> None:
 
 
 def test_log() -> None:
-    lines = ['time="x" level=info msg=a=b', "", "|behind a bar", "end"]
-    output = ["size=2048", *(f"|{line}" for line in lines), "", "end"]
-    assert Log().process(output) == LogPart(2048, tuple(lines))
-    assert Log().process(["size=0", "end"]) == LogPart(0, ())
-    assert Log().process(["exposed=/a is b's", "size=0", "end"]) == LogPart(0, (), "/a is b's")
+    assert Log().process(["size=2048", "end"]) == LogState(2048)
+    assert Log().process(["exposed=/a is b's", "size=0", "end"]) == LogState(0, "/a is b's")
 
 
 STRAYS = [

@@ -1,4 +1,4 @@
-"""The commands that install, start and remove containers, against a docker client that is as moody as the real one."""
+"""The commands that install, start and remove containers, against a client as moody as the real one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ SPEC = "5" * 64
 ID = "a1" * 32
 TEXT = "docker run -d --name web 'an image'\n"
 
-# A client whose one container is what the file "container" says: its spec, state and exit code. `run` makes it, or does
-# as the test says.
+# A client whose one container is what a file says: its spec, state and exit code. `run` and `start` do as the
+# test says.
 DOCKER = """
 [ "$1" != --host ] || shift 2
 case "$1 $2" in
-'rm --force') [ -e "$HOME/container" ] || {{ echo 'Error: No such container: web' >&2; exit 1; }}; rm "$HOME/container" ;;
+'rm --force')
+    [ -e "$HOME/container" ] || {{ echo 'Error: No such container: web' >&2; exit 1; }}
+    rm "$HOME/container" ;;
 'run '*) {run} ;;
 'container start') {start} ;;
 'container inspect')
@@ -100,18 +102,14 @@ def socket(mac: Mac) -> str:
 
 def test_the_old_container_goes_and_the_text_runs(mac: Mac) -> None:
     holds(mac, "old running 0")
-    docker(mac, "pwd; echo err >&2; " + MADE)
+    docker(mac, f'pwd; echo "$DOCKER_HOST,${{DOCKER_CONTEXT-}},$HOME,$USER" >&2; {MADE}')
     done = install(mac, kind="detached")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{mac.home}\nerr\nmade\n", "")
+    said = f"{mac.home}\n{socket(mac)},,{mac.home},alice\nmade\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
     assert holding(mac) == f"{SPEC} running 0"
     calls = mac.calls("docker")
     assert ["--host", socket(mac), "rm", "--force", "web"] in calls
     assert ["run", "-d", "--name", "web", "an image"] in calls
-
-
-def test_docker_is_the_profiles_whatever_the_caller_has_set(mac: Mac) -> None:
-    docker(mac, f'echo "$DOCKER_HOST,${{DOCKER_CONTEXT-}},$HOME,$USER"; {MADE}')
-    assert install(mac).stdout.splitlines()[0] == f"{socket(mac)},,{mac.home},alice"
 
 
 @pytest.mark.parametrize(
@@ -216,6 +214,13 @@ def test_the_text_is_run_as_it_is(mac: Mac, text: str) -> None:
     quoted = text.replace("'", "'\\''")
     done = install(mac, f"set -- '{quoted}'\nprintf '%s\\n' \"$1\"\ncat\n")
     assert done.stdout == f"{text}\n", "it gets no input"
+
+
+def test_what_is_shown_is_text(mac: Mac) -> None:
+    """A terminal would obey the rest; and a pipeline of the text's ends as it does elsewhere."""
+    docker(mac, r"printf 'a\tb\033]52;c;x\007\302\233\303\244\344\r\n'")
+    done = install(mac, f"yes | head -n 1\n{TEXT}", kind="smoke")
+    assert (done.returncode, done.stdout) == (0, "y\na\tb?]52;c;x??ä?\n")
 
 
 def test_the_text_has_a_deadline_and_leaves_the_lock(mac: Mac) -> None:
@@ -331,10 +336,9 @@ def test_a_smoke_test_that_passed_is_noted(mac: Mac) -> None:
 def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac) -> None:
     mac.tool("/bin/cat", 'cat "$@"; sleep 0.1')  # time to look while the text is on its way
     docker(mac, f": >'{mac.root}/runs'; printf %s \"$TOKEN\"; sleep 0.2")
-    process = mac.popen(
-        "-c", mac.text("bin/install-container", EDITS), "install-container", LABEL, "web", "1", SPEC, "attached",
-        env={**HOSTILE, "TMPDIR": str(mac.root)},
-    )  # fmt: skip
+    words = ("install-container", LABEL, "web", "1", SPEC, "attached")
+    env = {**HOSTILE, "TMPDIR": str(mac.root)}
+    process = mac.popen("-c", mac.text("bin/install-container", EDITS), *words, env=env)
     assert process.stdin is not None
     process.stdin.write(f"#!/bin/sh\nexport TOKEN='{SECRET}'\ndocker run --name web --env TOKEN image\n")
     process.stdin.close()
@@ -396,6 +400,12 @@ def test_a_start_that_fails(mac: Mac) -> None:
     assert "--data reinstall=web makes it anew" in done.stderr
     docker(mac, start=EOF)
     assert "tried 3 times" in start(mac).stderr
+    docker(mac, start="exec sleep 300")
+    done = mac.run("bin/start-container", LABEL, "web", 3, edits={**EDITS, "engine 120 ": "engine 0.3 "})
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1,
+        "docker container start did not end within 0.3 s",
+    )
 
 
 # Removing

@@ -157,24 +157,29 @@ def hang() -> tuple[int, str]:
     return 0, ""
 
 
-def observe(mac: Mac, edits: dict[str, str] | None = None) -> EngineState | None:
-    env = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_CONTEXT": "other", "http_proxy": "http://127.0.0.1:1"}
+def observe(mac: Mac, edits: dict[str, str] | None = None) -> EngineState:
+    env = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_CONTEXT": "other", "LANG": "de_DE.UTF-8"}
     done = mac.run("facts/docker", "alice", "default", env=env, edits=edits)
     assert (done.returncode, done.stderr) == (0, "")
     assert SECRET not in done.stdout, "a container's own affairs are printed"
-    return DockerEngine().process(lines(done))
+    found = DockerEngine().process(lines(done))
+    assert found is not None
+    return found
 
 
 def test_an_engine_and_its_containers(mac: Mac, serve: Serve) -> None:
-    serve(
+    web = container(1, "web", SPEC)
+    # A Mac's awk ends at such a byte unless it is told that bytes are bytes.
+    engine = serve(
         Engine(
-            container(1, "web", SPEC),
+            web,
             container(2, "old.one", Status="exited", ExitCode=137, Error='no "StartedAt":"x" |'),
             container(3, "third-3", "6" * 64, Status="created", StartedAt="0001-01-01T00:00:00Z"),
         )
     )
+    path = f"/containers/{1:064x}/json"
+    engine.answers[path] = (200, go(web).replace('"Env":["', '"Env":["B\udce4D=\udcff", "'))
     state = observe(mac)
-    assert state is not None
     assert (state.socket, state.socket_exists) == (f"{mac.home}/.colima/default/docker.sock", True)
     assert (state.silence, state.version) == (None, "28.4.0")
     started = "2025-06-01T10:00:01.5Z"
@@ -185,113 +190,70 @@ def test_an_engine_and_its_containers(mac: Mac, serve: Serve) -> None:
     }
 
 
-@pytest.mark.parametrize("status, silence", [(503, "the API answers 503"), (0, "Empty reply")])
+@pytest.mark.parametrize(
+    ("answer", "silence"), [((503, ""), "the API answers 503"), ((0, ""), "Empty reply"), (hang, "timed out")]
+)
 def test_an_engine_that_does_not_answer_well_is_silent(
-    mac: Mac, serve: Serve, status: int, silence: str
-) -> None:
-    engine = Engine(container(1, "web"))
-    engine.answers["/_ping"] = (status, "")
-    state = observe(mac) if serve(engine) else None
-    assert state is not None
-    assert silence in str(state.silence)
-    assert state.containers is None
-
-
-def test_an_engine_that_hangs_has_a_deadline(mac: Mac, serve: Serve) -> None:
-    engine = serve(Engine())
-    engine.answers["/_ping"] = hang
-    state = observe(mac, QUICK)
-    assert state is not None
-    assert "timed out" in str(state.silence)
-    assert engine.asked == ["/_ping"]
-
-
-@pytest.mark.parametrize("answer", [(500, go({"message": "server error"})), (0, "")])
-def test_containers_that_cannot_be_listed_are_unknown_and_not_absent(
-    mac: Mac, serve: Serve, answer: Answer
+    mac: Mac, serve: Serve, answer: Answer, silence: str
 ) -> None:
     engine = serve(Engine(container(1, "web")))
-    engine.answers["/containers/json?all=1"] = answer
-    state = observe(mac)
-    assert state is not None
-    assert (state.answers, state.containers) == (True, None)
+    engine.answers["/_ping"] = answer
+    state = observe(mac, QUICK)
+    assert silence in str(state.silence)
+    assert state.containers is None
+    assert engine.asked[0] == "/_ping"
+
+
+ONE, ALL = f"/containers/{1:064x}/json", "/containers/json?all=1"
 
 
 @pytest.mark.parametrize(
     "answer", [(500, go({"message": "server error"})), (0, ""), hang], ids=["500", "eof", "hang"]
 )
-def test_a_container_that_cannot_be_read_is_unknown_and_not_absent(
-    mac: Mac, serve: Serve, answer: Answer
+@pytest.mark.parametrize("path", [ONE, ALL])
+def test_what_cannot_be_read_is_unknown_and_not_absent(
+    mac: Mac, serve: Serve, path: str, answer: Answer
 ) -> None:
-    # Taken for absent, it would be removed by force and made anew.
+    """Taken for absent, it would be removed by force and made anew."""
     engine = serve(Engine(container(1, "web"), container(2, "other")))
-    engine.answers[f"/containers/{1:064x}/json"] = answer
+    engine.answers[path] = answer
     state = observe(mac, QUICK)
-    assert state is not None
-    assert state.containers is None or "web" in state.containers
+    assert state.answers
+    assert state.containers is None
+
+
+@pytest.mark.parametrize(("path", "before"), [(ALL, '{"Id":"' + f"{2:064x}"), (ONE, '"Labels":')])
+def test_an_answer_that_is_cut_off_is_unknown(mac: Mac, serve: Serve, path: str, before: str) -> None:
+    """What it does not name any more is not absent: a container, or the label of one."""
+    engine = serve(Engine(container(1, "web", SPEC), container(2, "other", SPEC)))
+    _, whole = engine(path)
+    engine.answers[path] = (200, whole[: whole.index(before)])
+    assert (observe(mac).answers, observe(mac).containers) == (True, None)
 
 
 def test_a_container_that_goes_meanwhile_is_absent(mac: Mac, serve: Serve) -> None:
     """Alone: what comes and goes, as `docker run --rm` in a loop does, does not hide the others."""
     engine = serve(Engine(container(1, "web"), container(2, "other"), container(3, "last")))
     del engine.answers[f"/containers/{2:064x}/json"]
-    state = observe(mac)
-    assert state is not None
-    assert list(state.containers or {}) == ["web", "last"]
+    assert list(observe(mac).containers or {}) == ["web", "last"]
     # Another one that does not answer for itself is not gone.
     engine.answers[f"/containers/{3:064x}/json"] = (500, go({"message": "server error"}))
-    state = observe(mac)
-    assert state is not None
-    assert state.containers is None
-
-
-@pytest.mark.parametrize("path", ["/containers/json?all=1", f"/containers/{1:064x}/json"])
-def test_an_answer_that_is_cut_off_is_unknown(mac: Mac, serve: Serve, path: str) -> None:
-    """What it does not name any more is not absent: a container, or the label of one."""
-    engine = serve(Engine(container(1, "web", SPEC), container(2, "other", SPEC)))
-    _, whole = engine(path)
-    before = '{"Id":"' + f"{2:064x}" if "all" in path else '"Labels":'
-    engine.answers[path] = (200, whole[: whole.index(before)])
-    state = observe(mac)
-    assert state is not None
-    assert (state.answers, state.containers) == (True, None)
-
-
-def test_what_is_no_text_is_no_end_of_it(mac: Mac, serve: Serve) -> None:
-    """A Mac's awk ends at such a byte unless it is told that bytes are bytes."""
-    mac.tool("/usr/bin/awk", 'exec original-awk "$@"')
-    engine = serve(Engine(container(1, "web", SPEC), container(2, "other")))
-    path = f"/containers/{1:064x}/json"
-    _, whole = engine(path)
-    engine.answers[path] = (200, whole.replace('"Env":["', '"Env":["B\udce4D=\udcff", "'))
-    done = mac.run("facts/docker", "alice", "default", env={"LANG": "de_DE.UTF-8"})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "containers=2\n" in done.stdout
-    assert mac.env("awk")["LC_ALL"] == "C"
+    assert observe(mac).containers is None
 
 
 def test_containers_that_hang_have_one_deadline_together(mac: Mac, serve: Serve) -> None:
     engine = serve(Engine(*(container(number, f"c{number}") for number in range(1, 5))))
-    for path in engine.answers:
-        if path.endswith("/json"):
-            engine.answers[path] = hang
+    engine.answers |= {path: hang for path in engine.answers if path.endswith("/json")}
     start = time.monotonic()
-    state = observe(mac, QUICK)
+    assert observe(mac, QUICK).containers is None
     assert time.monotonic() - start < 3
-    assert state is not None
-    assert state.containers is None
 
 
-def test_a_socket_nobody_listens_on(mac: Mac, serve: Serve) -> None:
-    directory = mac.home / ".colima/default"
-    socketserver.UnixStreamServer(str(directory / "docker.sock"), BaseHTTPRequestHandler).server_close()
+def test_no_socket_and_one_nobody_listens_on(mac: Mac, serve: Serve) -> None:
     state = observe(mac)
-    assert state is not None
+    assert (state.socket_exists, state.silence) == (False, "there is no socket")
+    socket = str(mac.home / ".colima/default/docker.sock")
+    socketserver.UnixStreamServer(socket, BaseHTTPRequestHandler).server_close()
+    state = observe(mac)
     assert (state.socket_exists, state.answers, state.containers) == (True, False, None)
     assert "onnect" in str(state.silence)
-
-
-def test_no_socket(mac: Mac, serve: Serve) -> None:
-    state = observe(mac)
-    assert state is not None
-    assert (state.socket_exists, state.silence) == (False, "there is no socket")

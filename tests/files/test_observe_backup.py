@@ -1,16 +1,15 @@
-"""observe-contents, observe-backups, and what observe-profile says of an interruption, as facts read them."""
+"""facts/contents, facts/backups, and what facts/profile says of an interruption."""
 
 from __future__ import annotations
 
 from facts.backup import Backups, Contents, ProfileContents, Unfinished, Unit
 from facts.colima import ColimaProfile
 from tests.files.conftest import Mac, lines
-from tests.files.resets import Home
-from tests.files.test_set_aside import TWO, said
+from tests.files.resets import TWO, Home, said
 
 
 def contents(mac: Mac, home: Home, *more: object) -> Contents:
-    done = mac.run("observe-contents", "alice", home.profile, home.unit.parent, *more)
+    done = mac.run("facts/contents", "alice", home.profile, home.unit.parent, *more)
     assert (done.returncode, done.stderr) == (0, "")
     found = ProfileContents().process(lines(done))
     assert found is not None
@@ -18,7 +17,7 @@ def contents(mac: Mac, home: Home, *more: object) -> Contents:
 
 
 def backups(mac: Mac, home: Home) -> list[Unit]:
-    done = mac.run("observe-backups", "alice", home.unit.parent)
+    done = mac.run("facts/backups", "alice", home.unit.parent)
     assert (done.returncode, done.stderr) == (0, "")
     found = Backups().process(lines(done))
     assert found is not None
@@ -70,20 +69,17 @@ def test_an_empty_home(mac: Mac) -> None:
 
 def test_what_is_unfinished(mac: Mac) -> None:
     home = Home(mac)
-    home.direct = True
+    home.quickly()
     said(home.set_aside())
-    last_moves = [step for step in home.steps() if step.startswith("before")]
+    last_moves = [step for step in home.steps(1) if step.startswith("before")]
     home.furnish()
     home.set_aside(call=last_moves[len(last_moves) // 2])
     mac.brewed("limactl", ":")
     assert home.journal_was
     assert contents(mac, home).unfinished == Unfinished("moving", "move", str(home.unit))
-    state = ColimaProfile().process(lines(mac.run("observe-profile", "alice", "default")))
+    state = ColimaProfile().process(lines(mac.run("facts/profile", "alice", "default")))
     assert state is not None
     assert state.unfinished == "moving"
-    web = ColimaProfile().process(lines(mac.run("observe-profile", "alice", "web")))
-    assert web is not None
-    assert web.unfinished is None
     (unit,) = backups(mac, home)
     assert (unit.name, unit.complete, unit.made) == ("a unit.part", False, None)
 

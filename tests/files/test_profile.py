@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from facts.colima import ColimaProfile, Log, LogPart, ProfileState
+from facts.colima import ColimaProfile, Log, LogState, ProfileState
 from facts.launchd import JobState, LaunchdJob
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
@@ -258,65 +255,14 @@ def log(mac: Mac) -> Path:
     return mac.root / "a log"
 
 
-def part(mac: Mac, log: Path, offset: int = 0, env: dict[str, str] | None = None) -> LogPart:
-    done = mac.run("facts/log", log, offset, env=env)
-    assert (done.returncode, done.stderr) == (0, "")
-    return Log().process(lines(done))
+def test_how_large_a_log_is(mac: Mac, log: Path) -> None:
+    def state() -> LogState:
+        done = mac.run("facts/log", log)
+        assert (done.returncode, done.stderr) == (0, "")
+        return Log().process(lines(done))
 
-
-def test_a_log_in_a_place_of_somebody_elses_is_not_read(mac: Mac, log: Path) -> None:
-    """Nor is anything of one whose place alone is asked for."""
-    log.write_text("secret\n")
-    assert part(mac, log, -1) == LogPart(0, ())
-    mac.stat({mac.root: "Directory:501:alice:755"})
-    assert part(mac, log) == LogPart(
-        0, (), exposed=f"{mac.root} is alice's, who could put something else in its place"
-    )
-
-
-@pytest.mark.parametrize("text", ["", "one\n", "one\n\ntwo", "end\n|end\nsize=7\n[end 0]\n a=b\n"])
-def test_a_logs_lines_come_back_as_they_are(mac: Mac, log: Path, text: str) -> None:
-    log.write_text(text)
-    assert part(mac, log) == LogPart(len(text), tuple(text.removesuffix("\n").split("\n")) if text else ())
-
-
-def test_a_log_is_read_from_where_one_was(mac: Mac, log: Path) -> None:
+    assert state() == LogState(0)
     log.write_text("one\n")
-    size = part(mac, log).size
-    assert part(mac, log, size) == LogPart(4, ())
-    log.write_text("one\ntwo\nthree\n")
-    assert part(mac, log, size) == LogPart(14, ("two", "three"))
-
-
-def test_a_log_that_became_shorter_is_read_from_its_beginning(mac: Mac, log: Path) -> None:
-    log.write_text("new\n")
-    assert part(mac, log, 5000) == LogPart(4, ("new",))
-
-
-def test_of_a_long_log_the_end_is_read(mac: Mac, log: Path) -> None:
-    log.write_text("".join(f"{number:099}\n" for number in range(2000)))
-    found = part(mac, log)
-    assert found.size == 200_000
-    assert found.lines[-1] == f"{1999:099}"
-    assert 60_000 < sum(len(line) + 1 for line in found.lines) <= 65_536 + 1
-    assert all(re.fullmatch(r"\d+", line) for line in found.lines)
-
-
-@pytest.mark.parametrize("locale", ["", "en_US.UTF-8"])
-def test_a_log_cut_within_a_character_is_still_text(mac: Mac, log: Path, locale: str) -> None:
-    # pyinfra reads UTF-8 and nothing else, and a Mac's sed wants it too, where the locale says so.
-    gnu = shutil.which("sed")
-    mac.tool(
-        "/usr/bin/sed",
-        f"""case ${{LC_ALL:-${{LC_CTYPE:-${{LANG:-}}}}}} in *UTF-8) exec {sys.executable} -ISc '
-import subprocess, sys
-text = sys.stdin.buffer.read()
-try: text.decode()
-except UnicodeDecodeError: sys.exit("sed: RE error: illegal byte sequence")
-sys.exit(subprocess.run(["{gnu}", *sys.argv[1:]], input=text).returncode)' "$@" ;; esac
-        exec {gnu} "$@" """,
-    )
-    log.write_bytes("ü".encode() * 40_000 + b"\nlast\n")
-    assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1] == "last"
-    log.write_bytes("ü".encode() * 40_001 + b"last\n")
-    assert part(mac, log, env={"LANG": locale} if locale else None).lines[-1].endswith("ülast")
+    assert state() == LogState(4)
+    mac.stat({mac.root: "Directory:501:alice:755"})
+    assert state() == LogState(0, exposed=f"{mac.root} is alice's, who could put something else in its place")

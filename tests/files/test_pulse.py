@@ -17,7 +17,7 @@ import pytest
 from facts.pulse import Pulse as PulseFact
 from facts.pulse import PulseState
 from tests.files.conftest import LABEL, Mac, a_mac, lines, until
-from tests.files.test_observe_docker import container
+from tests.files.test_docker import container
 from tests.files.world import BOOT, FATAL, KICK, KILL, SILENT, STARTED, STARTING, TERM, World
 
 MISSES = 3

@@ -175,7 +175,8 @@ def test_dry_says_what_would_be_done_and_does_nothing(world: World) -> None:
         done = recover(world, "--dry")
     assert done.stdout == (
         f"{SILENT}; in the guest docker is failed. To recover: restart Docker in the guest; failing that, "
-        "stop Colima gracefully and start it again; failing that, kill Colima and its VM and start them again\n"
+        "stop Colima gracefully and start it again; failing that, "
+        "kill Colima and its VM and start them again\n"
     )
     assert (done.returncode, world.restarts, world.steps()) == (0, 0, [])
 

@@ -1,4 +1,4 @@
-"""files/restore-backup: a unit comes back as it was, and stays; killed anywhere, the next run finishes it."""
+"""restore-backup: a unit comes back as it was, and stays; what is in place becomes one, or is put back."""
 
 from __future__ import annotations
 
@@ -7,171 +7,194 @@ from pathlib import Path
 
 import pytest
 
-from tests.files.conftest import Mac
-from tests.files.resets import CP, HALF_A_COPY, Home, tree
-from tests.files.test_set_aside import ONE, TWO, UNITS, refused, said
+from tests.files.conftest import LABEL, Mac
+from tests.files.resets import (
+    CP,
+    HALF_A_COPY,
+    ONE,
+    RUNS,
+    STOPPED,
+    TWO,
+    Home,
+    refused,
+    said,
+    tree,
+    untouched,
+)
+from tests.files.test_set_aside import STEPS
 
 PARTS = ("profile", "instance", "disk", "store.json")
 
 
 def aside(mac: Mac, unit: str = ONE, profile: str = "default") -> tuple[Home, dict[str, dict[str, object]]]:
-    """A home whose profile was set aside, and what the profile was."""
+    """A home whose profile was set aside, and what the profile was; Colima's job runs again."""
     home = Home(mac, profile, unit)
     parts = home.parts()
+    home.quickly()
     said(home.set_aside())
+    home.is_quick = False
     return home, {part: parts[part] for part in PARTS}
 
 
-@UNITS
-@pytest.mark.parametrize("caller, profile", [("root", "default"), ("alice", "web")])
-def test_a_unit_is_put_back_and_stays(mac: Mac, unit: str, caller: str, profile: str) -> None:
-    mac.become(caller)
+@pytest.mark.parametrize(("unit", "profile"), [(ONE, "default"), (TWO, "web")])
+def test_a_unit_is_put_back_and_stays(mac: Mac, unit: str, profile: str) -> None:
     home, parts = aside(mac, unit, profile)
-    before, around = tree(home.unit), home.around()
+    shutil.rmtree(home.base)
+    before = tree(home.unit)
     text = said(home.restore())
-    assert (home.parts(), home.around(), home.litter()) == (parts, around, [])
+    assert (home.parts(), home.litter(), home.launchd.has) == (parts, [], STOPPED)
     assert tree(home.unit) == before
+    assert not home.aside.exists(), "nothing was in place"
     assert f"{home.unit}/other" in text
     assert f"{home.unit}/daemon.plist" in text
-    assert all(call[0] == "-cRp" for call in mac.calls("cp")[-4:])
+    assert all(call[0] == "-cRp" for call in mac.calls("cp")[-4:]), "clones, on APFS"
 
 
-def test_into_a_home_without_a_state_directory(mac: Mac) -> None:
+def test_what_is_in_place_becomes_a_unit(mac: Mac) -> None:
     home, parts = aside(mac)
-    shutil.rmtree(home.base)
+    home.make_profile(home.base, "default", "colima")
+    (home.places["disk"] / "datadisk").write_text("another")
+    now, around = home.parts(), home.around()
     said(home.restore())
-    assert home.parts() == parts
+    assert (home.parts(), home.in_unit(home.aside), home.around()) == (parts, now, around)
 
 
-def untouched(home: Home, unit: Path | None = None) -> str:
-    home.direct = True
-    before = tree(home.mac.home)
-    why = refused(home.restore(unit=unit))
-    assert tree(home.mac.home) == before
-    assert not home.journal.exists()
-    return why
+@pytest.mark.parametrize("part", ["profile", "instance"])
+def test_a_restore_that_fails_puts_back_what_was_there(mac: Mac, part: str) -> None:
+    home, _ = aside(mac)
+    home.make_profile(home.base, "default", "colima")
+    now, unit = home.parts(), tree(home.unit)
+    full = f"""case $2 in */aside/*) ;; */{part}) {HALF_A_COPY}; echo "No space left" >&2; exit 1 ;; esac\n"""
+    mac.tool("/bin/cp", full + CP)
+    done = home.restore()
+    why = refused(done)
+    assert f"{home.unit}/{part} could not be copied. Nothing was put back" in why
+    assert "What was there before is in its place again" in done.stdout
+    assert f"{LABEL} was started again" in done.stdout
+    assert (home.parts(), tree(home.unit), home.litter(), home.launchd.has) == (now, unit, [], RUNS)
 
 
-def test_a_unit_in_the_making(one_mac: Mac) -> None:
-    home, _ = aside(one_mac)
+def test_nothing_is_started_where_nothing_is_in_place(mac: Mac) -> None:
+    """Colima would make a profile anew, and hide that what was there is not back."""
+    home, _ = aside(mac)
+    home.make_profile(home.base, "default", "colima")
+    mac.tool("/bin/cp", """case $2 in */disk) echo "cp: No space left" >&2; exit 1 ;; esac\n""" + CP)
+    refused(home.restore())
+    assert (home.parts(), home.litter(), home.launchd.has) == ({}, [], STOPPED)
+    assert home.in_unit(home.aside).keys() == set(PARTS)
+
+
+def test_what_changed_while_it_was_copied_stays_and_is_in_the_way(mac: Mac) -> None:
+    home, _ = aside(mac)
+    home.aside = mac.home / TWO
+    home.make_profile(home.base, "default", "colima")
+    config = home.places["profile"] / "colima.yaml"
+    mac.tool("/bin/sync", f"echo changed >'{config}'")
+    done = home.restore()
+    assert "there is profile in place" in refused(done)
+    assert config.read_text() == "changed\n"
+    assert "stays stopped" in done.stdout
+    assert (home.litter(), home.launchd.has) == ([], STOPPED), "a half is not started"
+
+
+# --- refused before anything is stopped
+
+
+def test_a_unit_in_the_making(mac: Mac) -> None:
+    home, _ = aside(mac)
     part = home.unit.rename(f"{home.unit}.part")
-    assert "incomplete" in untouched(home, part)
+    before = tree(mac.home)
+    assert "incomplete" in untouched(home, home.restore(unit=part), before)
 
 
 @pytest.mark.parametrize(
-    "old, new, why",
+    ("old", "new", "why"),
     [
         ("version=1", "version=2", "version"),
         ("user=alice", "user=bob", "is user bob's"),
         ("profile=default", "profile=web", "is profile web's"),
         ("instance=colima", "instance=colima-web", "not default's"),
         ("part=disk", "part=disk\npart=more", "more is missing"),
-        ("version=1", "", "version"),
     ],
 )
-def test_a_foreign_manifest(one_mac: Mac, old: str, new: str, why: str) -> None:
-    home, _ = aside(one_mac)
+def test_a_foreign_manifest(mac: Mac, old: str, new: str, why: str) -> None:
+    home, _ = aside(mac)
     manifest = home.unit / "manifest"
-    text = manifest.read_text()
-    assert old in text
-    manifest.write_text(text.replace(old, new))
-    assert why in untouched(home)
+    manifest.write_text(manifest.read_text().replace(old, new))
+    before = tree(mac.home)
+    assert why in untouched(home, home.restore(), before)
 
 
-@pytest.mark.parametrize("lost", ["manifest", "disk", "store.json", "instance"])
-@pytest.mark.parametrize("told", [True, False])
-def test_a_unit_that_lacks_something(one_mac: Mac, lost: str, told: bool) -> None:
-    home, parts = aside(one_mac)
-    path = home.unit / lost
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not told and lost != "manifest":
-        manifest = home.unit / "manifest"
+@pytest.mark.parametrize("lost", ["manifest", "disk", "store.json"])
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_unit_that_lacks_something(mac: Mac, lost: str, stated: bool) -> None:
+    home, _ = aside(mac)
+    path, manifest = home.unit / lost, home.unit / "manifest"
+    if not stated:
         manifest.write_text(manifest.read_text().replace(f"part={lost}\n", ""))
-        if lost == "instance":
-            said(home.restore())
-            assert home.parts() == {part: what for part, what in parts.items() if part != lost}
-            return
-    assert str(home.unit) in untouched(home)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = tree(mac.home)
+    assert str(home.unit) in untouched(home, home.restore(), before)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_while_a_part_is_in_place(one_mac: Mac, part: str) -> None:
-    home, _ = aside(one_mac)
-    home.places[part].mkdir(parents=True)
-    assert f"{home.places[part]} is in place" in untouched(home)
-
-
-def test_while_the_profile_runs(one_mac: Mac) -> None:
-    home, _ = aside(one_mac)
-    one_mac.table((77, 501, f"limactl hostagent --pidfile {home.base}/_lima/colima/ha.pid --socket x"))
-    assert "77 limactl hostagent" in untouched(home)
-
-
-def test_too_little_room(one_mac: Mac) -> None:
-    home, _ = aside(one_mac, TWO)
+def test_too_little_room(mac: Mac) -> None:
+    home, _ = aside(mac, TWO)
     home.room(9)
-    assert "has 9 KiB free" in untouched(home)
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_a_volume_that_is_full(one_mac: Mac, part: str) -> None:
-    home, parts = aside(one_mac)
-    full = f"""case $2 in */{part}) {HALF_A_COPY}; echo "cp: No space left on device" >&2; exit 1 ;; esac\n"""
-    one_mac.tool("/bin/cp", full + CP)
-    assert "Nothing was put back" in untouched(home)
+    home.make_profile(home.base, "default", "colima")
+    assert "has 9 KiB free" in refused(home.restore())
     assert home.litter() == []
-    one_mac.tool("/bin/cp", CP)
-    said(home.restore())
-    assert home.parts() == parts
 
 
-@UNITS
-@pytest.mark.parametrize(("again", "every"), [("resume", 1), ("the same", 5)])
-def test_a_restore_killed_at_any_step_is_finished(one_mac: Mac, unit: str, again: str, every: int) -> None:
-    home, parts = aside(one_mac, unit)
+# --- interrupted
+
+
+@STEPS
+@pytest.mark.parametrize("unit", [ONE, TWO], ids=["one volume", "two volumes"])
+def test_a_restore_killed_at_any_step_is_finished(mac: Mac, unit: str, every: int) -> None:
+    home, parts = aside(mac, unit)
     home.quickly()
     before, around = tree(home.unit), home.around()
     said(home.restore())
     for step in home.steps(every):
-        for path in home.places.values():
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        home.clear()
         home.restore(call=step)
         assert home.disk_has_its_record(), step
         begun = home.journal_was
         if home.parts() == parts and not begun:
             continue
-        said(home.set_aside("resume") if again == "resume" else home.restore())
-        assert home.parts() == (parts if begun or again != "resume" else {}), step
+        said(home.finish())
+        assert home.parts() == (parts if begun else {}), step
         assert (tree(home.unit), home.around(), home.litter()) == (before, around, []), step
+        said(home.restore())
+        assert home.parts() == parts, step
 
 
-def test_what_was_made_after_an_interruption_stays(one_mac: Mac) -> None:
-    home, _ = aside(one_mac)
+@STEPS
+def test_what_was_made_after_an_interruption_stays(mac: Mac, every: int) -> None:
+    home, _ = aside(mac)
     home.quickly()
     before = tree(home.unit)
     said(home.restore())
-    for step in home.steps():
-        for path in home.places.values():
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for step in home.steps(every):
+        home.clear()
         home.restore(call=step)
         if not home.places["store.json"].exists():
             home.places["store.json"].write_text("new")
         home.places["disk"].mkdir(exist_ok=True)
-        (home.places["disk"] / "new").write_text("new")
-        said(home.set_aside("resume"))
-        assert (home.places["disk"] / "new").read_text() == "new", step
+        new: Path = home.places["disk"] / "new"
+        new.write_text("new")
+        said(home.finish())
+        assert new.read_text() == "new", step
         assert home.places["store.json"].exists(), step
         assert (tree(home.unit), home.litter()) == (before, []), step
 
 
-@UNITS
-def test_a_reset_finishes_a_restore_and_then_sets_it_aside(one_mac: Mac, unit: str) -> None:
-    home, parts = aside(one_mac, unit)
-    home.direct = True
+def test_a_reset_finishes_a_restore_and_then_sets_it_aside(mac: Mac) -> None:
+    home, parts = aside(mac)
+    home.quickly()
     said(home.restore())
-    step = f"before {home.steps()[-1].split()[1]}"
-    for path in home.places.values():
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    step = f"before {home.steps(1)[-1].split()[1]}"
+    home.clear()
     home.restore(call=step)
     assert home.journal_was
     another = home.unit.with_name("another")

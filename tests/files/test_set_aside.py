@@ -1,4 +1,4 @@
-"""bin/set-aside, finish-reset: a profile leaves its place as one unit, or stays as it is, however a run ends."""
+"""set-aside, finish-reset: a profile leaves its place as one unit, or stays as it is, however a run ends."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ from tests.files.resets import (
     untouched,
 )
 
-pytestmark = pytest.mark.parametrize("mac", ["bash"], indirect=True)
 UNITS = pytest.mark.parametrize("unit", [ONE, TWO], ids=["one volume", "two volumes"])
 # All steps are exhaustive; one in so many shows the corners.
-STEPS = pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.weekly), 13])
+STEPS = pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.weekly), 14])
 
 
 @pytest.fixture
@@ -200,9 +199,8 @@ def break_tool(path: str, when: str, then: str = "") -> Callable[[Home], None]:
     name = path.rpartition("/")[2]
 
     def broken(home: Home) -> None:
-        real = (
-            (home.mac.root / "tools" / name).read_text().partition("PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")[2]
-        )
+        text = (home.mac.root / "tools" / name).read_text()
+        real = text.partition("PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")[2]
         home.mac.tool(path, f'case "$*" in {when}) {then or "echo denied >&2"}; exit 1 ;; esac\n{real}')
 
     return broken
@@ -298,12 +296,19 @@ def test_a_part_that_cannot_be_moved_is_said_and_the_next_run_goes_on(home: Home
     assert (home.in_unit(), home.litter()) == (parts, [])
 
 
-@STEPS
 @UNITS
-@pytest.mark.parametrize("again", ["finish", "the same"])
+@pytest.mark.parametrize(
+    ("again", "every"),
+    [
+        ("finish", 14),
+        ("the same", 25),
+        pytest.param("finish", 1, marks=pytest.mark.weekly),
+        pytest.param("the same", 5, marks=pytest.mark.weekly),
+    ],
+)
 def test_a_move_killed_at_any_step_is_finished_or_undone(mac: Mac, unit: str, again: str, every: int) -> None:
     home = Home(mac, unit=unit)
-    mac.tool("/bin/ps", ":")
+    home.quickly()
     parts, around = home.parts(), home.around()
     said(home.set_aside())
     for step in home.steps(every):
@@ -326,7 +331,7 @@ def test_a_move_killed_at_any_step_is_finished_or_undone(mac: Mac, unit: str, ag
 @STEPS
 def test_a_deletion_killed_at_any_step_is_finished(mac: Mac, every: int) -> None:
     home = Home(mac)
-    mac.tool("/bin/ps", ":")
+    home.quickly()
     parts, around = home.parts(), home.around()
     said(home.set_aside("delete"))
     for step in home.steps(every):
@@ -345,7 +350,7 @@ def test_a_deletion_killed_at_any_step_is_finished(mac: Mac, every: int) -> None
 def test_what_was_made_after_an_interruption_is_not_lost(mac: Mac, unit: str, every: int) -> None:
     """A Colima that somebody starts in between makes parts anew; it never has a disk without its record."""
     home = Home(mac, unit=unit)
-    mac.tool("/bin/ps", ":")
+    home.quickly()
     said(home.set_aside())
     for step in home.steps(every):
         home.furnish()

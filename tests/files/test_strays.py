@@ -9,7 +9,7 @@ import pytest
 from facts.colima import Strays, StraysState
 from tests.files.conftest import LABEL, Mac, hostagent, is_gone, lines, qemu, usernet
 from tests.files.launchd import IDLE, RUNS, Launchd
-from tests.files.test_heal import GONE, leave, lock, put
+from tests.files.test_heal import GONE, LOCK, leave, lock, put
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +138,6 @@ def test_leftovers_alone(mac: Mac) -> None:
     done = remove(mac)
     assert done.returncode == 0
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == [
-        f"removed {dead}",
-        f"removed {held}",
+        f"removed {mac.home}/.colima/default/docker.sock",
+        f"removed {mac.home}/.colima/{LOCK}",
     ]

@@ -1,4 +1,4 @@
-"""observe-traces and remove-traces: all that is ours, nothing else, and root where root alone can write."""
+"""uninstall, and what it removes: all that is ours, nothing else, and root where root alone can write."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from facts.traces import Traces, TracesState
-from tests.files.conftest import Mac, lines
-from tests.files.test_lib import HOSTILE
+from tests.files.conftest import LABEL, Mac, lines
+from tests.files.resets import IMPATIENT, Launchd
 
-LABEL = "com.example.colima"
+PULSE = f"{LABEL}.pulse"
 
 
 class Left:
@@ -24,33 +24,41 @@ class Left:
         mac.link("grep")
         mac.stat({mac.home: "Directory:501:alice:700"})
         self.log = mac.root / "log/colima.log"
+        mac.configure(log=self.log)
+        self.launchd = Launchd(mac)
+        self.launchd.load(PULSE)
         self.support = mac.root / "Library/ColimaPulse"
         self.run_dir = mac.root / "var/run/colima-pulse"
         self.daemons = mac.root / "Library/LaunchDaemons"
         self.caches = mac.home / "Library/Caches/colima-pulse"
         self.own = mac.root / f"log/{LABEL}.log"
+        self.plists = [self.daemons / f"{LABEL}.plist", self.daemons / f"{PULSE}.plist"]
         for path in (
-            *(self.support / "launch", self.support / "state" / LABEL / "verified"),
-            *(self.run_dir / LABEL / "state", self.caches / "a file", self.daemons / "com.apple.x.plist"),
+            *(self.support / "bin/launch", self.support / "state" / LABEL / "verified", *self.plists),
+            *(self.support / "diagnostics/a file", self.daemons / "com.apple.x.plist"),
+            *(self.run_dir / LABEL / "state", self.caches / "a file"),
             *(self.log, Path(f"{self.log}.1.gz"), Path(f"{self.log}.12.gz"), Path(f"{self.log}.new.gz")),
             *(self.own, Path(f"{self.own}.1.gz")),
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("")
+            path.write_text("/Library/ColimaPulse/")
         self.others = [Path(f"{self.log}.txt"), mac.root / "log/colima.logs", self.caches.parent / "colima/x"]
         for path in self.others:
             path.parent.mkdir(exist_ok=True)
             path.write_text("not ours")
 
-    def run(self, name: str, log: Path | None = None) -> subprocess.CompletedProcess[str]:
-        edits = {"/var/log/": f"{self.mac.root}/log/"}
-        return self.mac.run(name, "alice", LABEL, log or self.log, env=HOSTILE, edits=edits)
+    def run(self) -> subprocess.CompletedProcess[str]:
+        edits = {"/var/log/": f"{self.mac.root}/log/", "gone 20 ours": IMPATIENT["gone 20 ours"]}
+        edits["gone 10 ours"] = IMPATIENT["gone 10 ours"]
+        return self.mac.run("bin/uninstall", LABEL, edits=edits)
 
     def see(self, log: Path | None = None) -> TracesState:
-        found: TracesState = Traces().process(lines(self.run("observe-traces", log)))
+        edits = {"/var/log/": f"{self.mac.root}/log/"}
+        done = self.mac.run("facts/traces", "alice", LABEL, log or self.log, edits=edits)
+        found: TracesState = Traces().process(lines(done))
         return found
 
-    def other(self, label: str, text: str = "/Library/ColimaPulse/launch") -> None:
+    def other(self, label: str, text: str = "/Library/ColimaPulse/bin/launch") -> None:
         (self.daemons / f"{label}.plist").write_text(self.mac.path(f"<string>{text}</string>"))
 
 
@@ -60,29 +68,58 @@ def left(mac: Mac) -> Left:
 
 
 def test_all_of_it_and_then_nothing(left: Left) -> None:
-    found = left.see()
     expected: list[Path | str] = [
-        *(left.support, left.run_dir, left.caches),
+        *(left.support / "diagnostics", left.support, left.run_dir, left.caches),
         *(left.own, f"{left.own}.1.gz"),
         *(left.log, f"{left.log}.1.gz", f"{left.log}.12.gz", f"{left.log}.new.gz"),
     ]
-    assert found == TracesState(tuple(map(str, expected)))
-    done = left.run("remove-traces")
+    assert left.see() == TracesState(tuple(map(str, expected)))
+    left.launchd.disable()
+    done = left.run()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"removed {path}" for path in expected]
-    assert not [path for path in expected if Path(path).exists()]
+    assert not [path for path in (*expected, *left.plists) if Path(path).exists()]
+    assert left.launchd.has == [], "not loaded, and not remembered as disabled"
     assert all(path.read_text() == "not ours" for path in left.others)
     assert left.see() == TracesState(())
-    assert left.run("remove-traces").returncode == 0
+
+
+def test_what_does_not_stop_is_not_removed(left: Left) -> None:
+    agent = f"limactl hostagent --pidfile {left.mac.home}/.colima/_lima/colima/ha.pid --socket x"
+    left.mac.table((77, 501, agent))
+    left.mac.remove("kill")
+    left.mac.tool("/bin/kill", ":")
+    done = left.run()
+    assert done.returncode == 1
+    assert "77 limactl hostagent" in done.stderr
+    assert left.plists[0].exists()
+    assert left.log.exists()
+
+
+def test_a_launchd_that_cannot_be_read(left: Left) -> None:
+    left.mac.tool("/bin/launchctl", "exit 1")
+    done = left.run()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Nothing was removed" in done.stderr
+    assert left.plists[0].exists()
+
+
+def test_what_a_person_started_by_hand_goes_on(left: Left) -> None:
+    (left.launchd.directory / f"loaded {LABEL}").unlink()
+    agent = f"limactl hostagent --pidfile {left.mac.home}/.colima/_lima/colima/ha.pid --socket x"
+    left.mac.table((77, 501, agent))
+    assert left.run().returncode == 0
+    assert not left.plists[0].exists()
 
 
 def test_root_touches_nothing_where_the_user_writes(left: Left) -> None:
     log = left.mac.home / "colima.log"
+    left.mac.configure(log=log)
     forged = left.mac.root / "forged.gz"
     forged.write_text("")
     for path in (log, Path(f"{log}.1.gz"), Path(f"{log}.1\nroot {forged.name}")):
         path.write_text("")
-    assert left.run("remove-traces", log).returncode == 0
+    assert left.run().returncode == 0
     removed = [words[words.index("-rf") + 1] for words in left.mac.calls("sudo") if "-rf" in words]
     assert removed == [str(left.caches), str(log), f"{log}.1.gz"]
     assert forged.exists(), "a name with a line break forged a line of root's"
@@ -92,18 +129,20 @@ def test_root_touches_nothing_where_the_user_writes(left: Left) -> None:
 
 def test_another_installation_keeps_what_it_uses(left: Left) -> None:
     left.other("com.example.work")
-    left.other(f"{LABEL}.pulse")
+    (left.support / f"diagnostics/{LABEL}-20261122-101530.txt").write_text("")
     found = left.see()
     assert found.others == ("com.example.work",)
-    assert found.paths[:2] == (str(left.support / "state" / LABEL), str(left.run_dir / LABEL))
+    mine = [left.support / f"etc/{LABEL}.conf", left.support / "state" / LABEL, left.run_dir / LABEL]
+    mine.append(left.support / f"diagnostics/{LABEL}-20261122-101530.txt")
+    assert found.paths[:4] == tuple(map(str, mine))
     assert str(left.log) in found.paths
-    left.other("com.example.work", f"/Library/ColimaPulse/launch</string><string>{left.log}")
+    left.other("com.example.work", f"/Library/ColimaPulse/bin/launch</string><string>{left.log}")
     assert not [path for path in left.see().paths if path.startswith(str(left.log))]
-    assert left.run("remove-traces").returncode == 0
-    assert (left.support / "launch").exists()
+    assert left.run().returncode == 0
+    assert not [path for path in (*mine, *left.plists) if path.exists()]
+    assert (left.support / "bin/launch").exists()
     assert left.caches.exists()
     assert left.log.exists()
-    assert not (left.support / "state" / LABEL).exists()
 
 
 def test_an_interrupted_reset_keeps_everything(left: Left) -> None:
@@ -112,16 +151,18 @@ def test_an_interrupted_reset_keeps_everything(left: Left) -> None:
     assert left.see().unfinished == ()
     journal.write_text("stage=moving\nend\n")
     assert left.see().unfinished == (("bob", "web"),)
-    done = left.run("remove-traces")
+    done = left.run()
     assert (done.returncode, done.stdout) == (1, "")
     assert "bob web" in done.stderr
     assert left.log.exists()
+    assert len(left.launchd.has) == 2, "nothing is stopped"
 
 
 def test_a_directory_in_a_logs_place_is_not_ours(left: Left) -> None:
     """LOG_PATH=/var/log never worked, and must not be the end of it."""
+    left.mac.configure(log=left.log.parent)
     assert str(left.log.parent) not in left.see(left.log.parent).paths
-    assert left.run("remove-traces", left.log.parent).returncode == 0
+    assert left.run().returncode == 0
     assert left.others[0].exists()
 
 
@@ -129,11 +170,11 @@ def test_a_link_goes_and_not_where_it_leads(left: Left) -> None:
     target = left.mac.root / "elsewhere"
     target.mkdir()
     (target / "kept").write_text("")
-    (left.support / "launch").unlink()
-    (left.support / "launch").symlink_to(target)
+    (left.support / "bin/launch").unlink()
+    (left.support / "bin/launch").symlink_to(target)
     left.log.unlink()
     left.log.symlink_to(target / "kept")
-    assert left.run("remove-traces").returncode == 0
+    assert left.run().returncode == 0
     assert not left.log.is_symlink()
     assert (target / "kept").exists()
 
@@ -142,7 +183,7 @@ def test_what_cannot_be_removed_is_said(left: Left) -> None:
     left.mac.tool(
         "/bin/rm", f'case $2 in */colima-pulse) exit 1 ;; esac; PATH={os.environ["PATH"]} exec rm "$@"'
     )
-    done = left.run("remove-traces")
+    done = left.run()
     assert done.returncode == 1
     assert f"cannot be removed: {left.run_dir}\n" in done.stderr
     assert not left.log.exists(), "the rest goes"
@@ -151,6 +192,7 @@ def test_what_cannot_be_removed_is_said(left: Left) -> None:
 def test_without_the_user(left: Left) -> None:
     """Who was deleted has no home, and what is root's goes all the same."""
     left.mac.tool("/usr/bin/dscl", "exit 56")
-    assert left.run("remove-traces").returncode == 0
+    (left.launchd.directory / f"loaded {LABEL}").unlink()
+    assert left.run().returncode == 0
     assert not left.support.exists()
     assert left.caches.exists()

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.mac.machine import CHECKOUT, INSTALLED, Mac, User, missing
+from tests.mac.machine import Mac, missing
 
 STATE = Path(os.environ.get("COLIMA_PULSE_MACS", "/var/tmp/colima-pulse-mac"))
 
@@ -22,12 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--name", default="mini", help="which Mac (default: mini)")
     parser.add_argument("--directory", type=Path, help=f"where it lies (default: {STATE}/NAME)")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    up = verbs.add_parser("up", help="make it if need be, and switch it on")
-    up.add_argument("--arch", choices=("arm64", "x86_64"), default="arm64")
-    up.add_argument("--macos", default="15.5", help="its version (default: 15.5)")
-    up.add_argument("--user", action="append", default=[], help="one more account")
-    up.add_argument("--sudo-password", help="sudo asks the administrator for this")
-    up.add_argument("--bare", action="store_true", help="Homebrew with nothing installed")
+    verbs.add_parser("up", help="make it if need be, and switch it on")
     run = verbs.add_parser("run", help="run a command inside")
     run.add_argument("--user", default="root")
     run.add_argument("words", nargs="+", metavar="-- CMD")
@@ -35,24 +29,14 @@ def _arguments() -> argparse.Namespace:
     ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
     reboot = verbs.add_parser("reboot", help="restart it")
     reboot.add_argument("--hard", action="store_true", help="by a power cut")
-    down = verbs.add_parser("down", help="switch it off and remove it")
-    down.add_argument("--keep", action="store_true", help="keep its disk, to be switched on again")
-    faults = verbs.add_parser("faults", help="list the faults, set NAME=VALUE, or heal NAME=")
+    verbs.add_parser("down", help="switch it off and remove it")
+    faults = verbs.add_parser("faults", help="list those that are on, set NAME=VALUE, or heal NAME=")
     faults.add_argument("settings", nargs="*", metavar="NAME=VALUE")
     return parser.parse_args()
 
 
 def _up(directory: Path, given: argparse.Namespace) -> int:
-    users = [User(name, 503 + index) for index, name in enumerate(given.user)]
-    mac = Mac(
-        given.name,
-        directory,
-        arch=given.arch,
-        macos=given.macos,
-        users=users,
-        sudo_password=given.sudo_password,
-        installed=() if given.bare else INSTALLED,
-    )
+    mac = Mac(given.name, directory)
     if not mac.pid:
         mac.boot_detached()
     config = directory / "ssh" / "config"
@@ -64,19 +48,6 @@ def _up(directory: Path, given: argparse.Namespace) -> int:
     return 0
 
 
-def _known_faults() -> dict[str, set[str]]:
-    """Every fault that a stand-in's header names in backquotes, and where."""
-    found: dict[str, set[str]] = {}
-    here = Path(__file__).parent
-    for path in sorted(here.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            head = path.read_text(errors="replace")[:4000]
-            section = re.search(r"\bFaults?\b(.*?)(?:\n#?\s*\n|\"\"\"|\Z)", head, re.S)
-            for name in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)", section[1] if section else ""):
-                found.setdefault(name, set()).add(str(path.relative_to(CHECKOUT)))
-    return found
-
-
 def _faults(mac: Mac, settings: list[str]) -> int:
     for setting in settings:
         name, _, value = setting.partition("=")
@@ -84,12 +55,8 @@ def _faults(mac: Mac, settings: list[str]) -> int:
             mac.fault(name, value)
         else:
             mac.heal(name)
-    active = {file.name: file.read_text().strip() for file in (mac.records / "faults").iterdir()}
-    for name, places in sorted(_known_faults().items()):
-        state = f"= {active.pop(name)}" if name in active else ""
-        print(f"{name:28} {state:8} {' '.join(sorted(places))}")
-    for name, value in active.items():
-        print(f"{name:28} = {value}")
+    for file in sorted((mac.records / "faults").iterdir()):
+        print(f"{file.name:28} = {file.read_text().strip()}")
     return 0
 
 
@@ -118,8 +85,6 @@ def main() -> int:
         mac.boot_detached()
     elif given.verb == "reboot":
         mac.reboot()
-    elif given.keep:
-        mac.down()
     else:
         mac.destroy()
     return 0

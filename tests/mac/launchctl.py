@@ -2,7 +2,7 @@
 
 As on macOS launchd itself formats what `print` shows, so the client (overlay/usr/bin/launchctl) is
 thin. The exit status is launchd's error number. Where recordings disagree, the harsher reading is
-taken.
+taken. Nobody is logged in: there is the system's domain, and no gui domain.
 
 Faults: `bootstrap-eio` (count: so many bootstraps answer 5), `print-rc` (its content is what
 `print SERVICE` exits with), `bootout-36` (count: so many bootouts work, but answer 36, as up to
@@ -94,16 +94,6 @@ SPAWN_TYPES = {
     "Background": "background (5)",
     "Adaptive": "adaptive (6)",
 }
-ROOT_ONLY = (
-    "procinfo",
-    "hostinfo",
-    "debug",
-    "dumpstate",
-    "attach",
-    "plist",
-    "resolveport",
-    "config",
-)
 RICHER = "Try re-running the command as root for richer errors."
 SERVICE_USAGE = (
     "Unrecognized target specifier. "
@@ -118,15 +108,8 @@ USAGES = {
     "disable": "<service-target>",
     "kickstart": "[-k] [-p] [-s] <service-target>",
     "kill": "<signal-number|signal-name> <service-target>",
-    "blame": "<service-target>",
     "print-disabled": "<domain-target>",
-    "remove": "<label>",
-    "start": "<label>",
-    "stop": "<label>",
-    "load": "<service-path, service-path2, ...>",
-    "unload": "<service-path, service-path2, ...>",
     "error": "[posix|mach|bootstrap] <code>",
-    "asuser": "<UID> <command> [arguments...]",
 }
 
 
@@ -188,11 +171,8 @@ class Client:
     def serve(self) -> None:
         """Answer; a verb that has to wait answers later, by itself."""
         serve = getattr(self, f"do_{self.verb.replace('-', '_')}", None)
-        if self.verb in ROOT_ONLY:
-            text = f"This subcommand requires root privileges: {self.verb}\n" if self.uid else ""
-            reply: Reply | None = Reply(1, err=text)
-        elif serve is None or "_" in self.verb:
-            reply = Reply(1, err=f"Unrecognized subcommand: {self.verb}\n{_help()}")
+        if serve is None or "_" in self.verb:
+            reply: Reply | None = Reply(1, err=f"Unrecognized subcommand: {self.verb}\n{_help()}")
         else:
             try:
                 reply = serve()
@@ -221,10 +201,10 @@ class Client:
         return name, label
 
     def _domain(self, name: str) -> Domain | None:
-        return next((domain for domain in self.launchd.domains() if domain.name == name), None)
+        return self.launchd.system if name == "system" else None
 
-    def _may(self, name: str) -> bool:
-        return self.uid == 0 or name == f"gui/{self.uid}"
+    def _may(self) -> bool:
+        return self.uid == 0
 
     def _job(self, name: str, label: str) -> Job | None:
         domain = self._domain(name)
@@ -232,12 +212,6 @@ class Client:
 
     def _now(self) -> float:
         return time.monotonic()
-
-    def _own_domain(self) -> Domain:
-        """The domain that the legacy verbs mean: the system's for root, else the caller's own."""
-        if self.uid == 0:
-            return self.launchd.system
-        return self._domain(f"gui/{self.uid}") or Domain(f"user/{self.uid}", self.uid)
 
     # Looking
 
@@ -247,7 +221,7 @@ class Client:
         if domain is None and name.startswith(("gui/", "login/")):
             return Reply(112, err=f"Bad request.\nCould not find domain for {domain_words(name)}\n")
         if not label:
-            return Reply(out=self._print_domain(domain or Domain(name, self.uid)))
+            return Reply(out=self._print_domain(domain or Domain(name)))
         if code := read_fault("print-rc"):
             return Reply(int(code), err=f"Could not print service: {code}: {ERRORS.get(int(code), '?')}\n")
         job = domain.jobs.get(label) if domain else None
@@ -259,7 +233,7 @@ class Client:
         lines = [
             f"{domain.name} = {{",
             f"\ttype = {domain.name.partition('/')[0]}",
-            f"\thandle = {domain.uid}",
+            "\thandle = 0",
             f"\tactive count = {active + 1}",
             f"\tservice count = {len(jobs)}",
             f"\tactive service count = {active}",
@@ -291,33 +265,13 @@ class Client:
         if domain is None:
             if name.startswith("gui/"):
                 return Reply(112, err=f"Could not find domain for {domain_words(name)}\n")
-            domain = Domain(name, int(name.partition("/")[2] or 0))
+            domain = Domain(name)
         old = self.launchd.macos < (13,)
         tab, blank = ("", []) if old else ("\t", [""])
         rows = [self._disabled_row(label, off, f"{tab}\t") for label, off in domain.overrides.items()]
         lines = [*blank, f"{tab}disabled services = {{", *rows, f"{tab}}}", *blank]
         lines += [f"{tab}login item associations = {{", f"{tab}}}"]
         return Reply(out="\n".join(lines) + "\n")
-
-    def do_list(self) -> Reply:
-        domain = self._own_domain()
-        if self.args:
-            job = domain.jobs.get(self.args[0])
-            if job is None:
-                text = f'Could not find service "{self.args[0]}" in domain for port\n'
-                return Reply(113, err=text)
-            return Reply(out=_list_job(job))
-        rows = [_list_row(job) for job in domain.jobs.values()]
-        return Reply(out="PID\tStatus\tLabel\n" + "".join(f"{row}\n" for row in rows))
-
-    def do_blame(self) -> Reply:
-        name, label = self._service("blame")
-        job = self._job(name, label)
-        if job is None:
-            return not_found(label, name)
-        if not job.pid:
-            return Reply(3, err="No process to signal.\n")
-        return Reply(out=f"{job.reason}\n")
 
     # Loading
 
@@ -331,7 +285,7 @@ class Client:
         domain = self._domain(name)
         if domain is None:
             return self._denied("Bootstrap", 125)
-        if not self._may(name):
+        if not self._may():
             return self._denied("Bootstrap", 5)
         if self.launchd.shutting_down is not None:
             return _failed("Bootstrap", 124)
@@ -368,7 +322,7 @@ class Client:
         domain = self._domain(name)
         if domain is None:
             return self._denied("Boot-out", 125)
-        if not self._may(name):
+        if not self._may():
             return self._denied("Boot-out", 1)
         if not label and not paths:
             return _failed("Boot-out", 150)
@@ -386,7 +340,7 @@ class Client:
         code, lines = 0, list[str]()
         for path in paths:
             try:
-                job = domain.jobs.get(read_definition(path, domain.uid)["Label"])
+                job = domain.jobs.get(read_definition(path)["Label"])
             except RefusedError as refused:
                 code, lines = refused.code, [*lines, *refused.lines]
                 continue
@@ -406,24 +360,16 @@ class Client:
         name, label = self._service(self.verb)
         code = 0
         domain = self._domain(name)
-        if domain is None and name.startswith("user/"):
-            domain = Domain(name, int(name.partition("/")[2]))
+        if domain is None and name == f"user/{self.uid}":
+            domain = Domain(name)
         if domain is None:
             code = 125
-        elif not self._may(name) and name != f"user/{self.uid}":
+        elif not self._may():
             code = 1
         else:
             domain.set_disabled(label, disabled)
         text = f"Could not {self.verb} service: {code}: {ERRORS.get(code)}\n" if code else ""
         return Reply(code, err=text)
-
-    def do_remove(self) -> Reply:
-        if not self.args:
-            return _usage("remove")
-        job = self._own_domain().jobs.get(self.args[0])
-        if job and not job.leaving:
-            job.boot_out(self._now())
-        return Reply()
 
     # Starting and stopping
 
@@ -433,7 +379,7 @@ class Client:
         if set(flags) - set("kps"):
             return _usage("kickstart")
         name, label = self._service("kickstart")
-        if not self._may(name):
+        if not self._may():
             return self._not_kicked(label, 1)
         domain = self._domain(name)
         if domain is None:
@@ -474,70 +420,12 @@ class Client:
         if job is None:
             where = domain_words(name)
             return Reply(113, err=f'Could not find service "{label}" in domain for {where}\n')
-        if not self._may(name):
+        if not self._may():
             return Reply(1, err="Not privileged to signal service.\n")
         if not job.pid:
             return Reply(3, err="No process to signal.\n")
         os.kill(job.pid, number)
         return Reply()
-
-    def do_start(self) -> Reply:
-        return self._legacy(lambda job: None if job.pid else job.spawn(self._now()))
-
-    def do_stop(self) -> Reply:
-        return self._legacy(lambda job: job.stop(self._now()))
-
-    def _legacy(self, act: Callable[[Job], None]) -> Reply:
-        if not self.args:
-            return _usage(self.verb)
-        job = self._own_domain().jobs.get(self.args[0])
-        if job is None:
-            return Reply(3)
-        act(job)
-        return Reply()
-
-    def do_load(self) -> Reply:
-        """Exits 0 whatever happens."""
-        domain = self._own_domain()
-        write = any("w" in word for word in self.args if word.startswith("-"))
-        paths = [word for word in self.args if not word.startswith("-")]
-        if not paths:
-            return _usage("load")
-        said = ""
-        for path in self._plists(paths):
-            try:
-                if domain not in self.launchd.domains():
-                    raise RefusedError(5)
-                if write and path.is_file():
-                    domain.set_disabled(read_definition(path, domain.uid)["Label"], False)
-                domain.bootstrap(path, self._now())
-            except RefusedError as refused:
-                lines = [line for line in refused.lines if refused.code == 2]
-                said += _failed("Load", 5, *lines).err
-                said += "Try running `launchctl bootstrap` as root for richer errors.\n"
-        return Reply(err=said)
-
-    def do_unload(self) -> Reply:
-        domain = self._own_domain()
-        write = any("w" in word for word in self.args if word.startswith("-"))
-        paths = [word for word in self.args if not word.startswith("-")]
-        if not paths:
-            return _usage("unload")
-        said = ""
-        for path in self._plists(paths):
-            try:
-                label = read_definition(path, domain.uid)["Label"]
-                if write:
-                    domain.set_disabled(label, True)
-                job = domain.jobs.get(label)
-                if job is None:
-                    raise RefusedError(5)
-                if not job.leaving:
-                    job.boot_out(self._now())
-            except RefusedError:
-                said += _failed("Unload", 5).err
-                said += "Try running `launchctl bootout` as root for richer errors.\n"
-        return Reply(err=said)
 
     # The rest
 
@@ -552,25 +440,6 @@ class Client:
             return Reply(1, err="This subcommand requires root privileges: reboot\n")
         self.launchd.shut_down(0 if "halt" in self.args else REBOOT)
         return Reply()
-
-    def do_asuser(self) -> Reply:
-        if len(self.args) < 2 or not self.args[0].isdigit():
-            return _usage("asuser")
-        if self.uid not in (0, int(self.args[0])):
-            return Reply(1, err=f"Could not switch to audit session 0x{self.args[0]}: 1: {ERRORS[1]}\n")
-        return Reply(become=self.args[1:])
-
-    def do_manageruid(self) -> Reply:
-        return Reply(out=f"{self.uid}\n")
-
-    def do_managername(self) -> Reply:
-        return Reply(out="System\n" if self.uid == 0 else "Background\n")
-
-    def do_managerpid(self) -> Reply:
-        return Reply(out="1\n")
-
-    def do_version(self) -> Reply:
-        return Reply(out="Darwin Bootstrapper Version 7.0.0: (stand-in)\n")
 
     def do_help(self) -> Reply:
         if self.args and self.args[0] not in USAGES:
@@ -602,34 +471,6 @@ def _exit_number(status: int) -> int:
 def _signal(number: int) -> tuple[str, int]:
     _, text, mac = SIGNALS.get(number, ("", signal.strsignal(number) or "Unknown signal", number))
     return text, mac
-
-
-def _list_row(job: Job) -> str:
-    status = 0 if job.status is None else _exit_number(job.status)
-    return f"{job.pid or '-'}\t{status}\t{job.label}"
-
-
-def _list_job(job: Job) -> str:
-    status = job.status or 0
-    if os.WIFSIGNALED(status):
-        status = _signal(os.WTERMSIG(status))[1]
-    values: list[tuple[str, str]] = [
-        (key, f'"{job.plist[key]}"') for key in ("StandardOutPath", "StandardErrorPath") if key in job.plist
-    ]
-    session = "System" if job.domain.name == "system" else "Aqua"
-    values += [("LimitLoadToSessionType", f'"{session}"'), ("Label", f'"{job.label}"')]
-    values += [("OnDemand", "false" if job.keep_alive else "true"), ("LastExitStatus", str(status))]
-    if job.pid:
-        values.append(("PID", str(job.pid)))
-    values.append(("Program", f'"{job.program}"'))
-    lines = ["{", *(f'\t"{key}" = {value};' for key, value in values)]
-    lines += [
-        '\t"ProgramArguments" = (',
-        *(f'\t\t"{word}";' for word in job.arguments),
-        "\t);",
-        "};",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _block(name: str, lines: list[str]) -> list[str]:
@@ -704,8 +545,6 @@ def _properties(job: Job) -> str:
 
 def _identity(job: Job) -> list[str]:
     lines = [f"domain = {job.domain.name}"]
-    if job.domain.uid:
-        lines[0] += " [100002]"
     user, group = job.plist.get("UserName"), job.plist.get("GroupName")
     if user or group:
         group = group or grp.getgrgid(pwd.getpwnam(str(user)).pw_gid).gr_name
@@ -713,7 +552,7 @@ def _identity(job: Job) -> list[str]:
     if "Umask" in job.plist:
         mask = job.plist["Umask"]
         lines.append(f"umask = {mask if isinstance(mask, str) else format(mask, 'o')}")
-    return lines if job.domain.uid == 0 else [*lines, "asid = 100002"]
+    return lines
 
 
 def print_job(job: Job, macos: tuple[int, ...]) -> str:
@@ -734,7 +573,7 @@ def print_job(job: Job, macos: tuple[int, ...]) -> str:
     lines = [
         f"active count = {1 if job.pid else 0}",
         f"path = {job.path}",
-        f"type = {'LaunchAgent' if job.domain.uid else 'LaunchDaemon'}",
+        "type = LaunchDaemon",
         f"state = {job.state}",
         "",
         f"program = {job.program}",
@@ -742,7 +581,6 @@ def print_job(job: Job, macos: tuple[int, ...]) -> str:
         "",
         *([f"working directory = {directory}", ""] if directory else []),
         *(f"{name} path = {plist[key]}" for name, key in paths if key in plist),
-        *(["inherited environment = {", "}", ""] if job.domain.uid else []),
         *_block("default environment", ["PATH => /usr/bin:/bin:/usr/sbin:/sbin"]),
         "",
         *_block("environment", environment),

@@ -2,14 +2,14 @@
 
 It follows launchd.plist(5), Apple's last open launchd (launchd-842, core.c) where the manual is
 silent, and what macOS 12 to 26 were recorded to do (a bootout that returns at once, an exit timeout
-of 5 s, EX_CONFIG). Not here: StartCalendarInterval, WatchPaths, QueueDirectories, Sockets, and
-KeepAlive by PathState, NetworkState or OtherJobEnabled. What launchctl is told, and in which words,
-is in launchctl.py. As in launchd, one thread does everything: no call here may wait for long.
+of 5 s, EX_CONFIG). Not here: StartCalendarInterval, WatchPaths, QueueDirectories, Sockets, KeepAlive by
+PathState, NetworkState or OtherJobEnabled, and gui domains: nobody logs in. What launchctl is told, and
+in which words, is in launchctl.py. As in launchd, one thread does everything: no call here may wait for
+long.
 
 Faults: `never-spawn` (count: so many bootstrapped jobs stay idle until a kickstart), `btm-161`
-(Background Task Management forbids every job, at boot too), `console-user` (its content is the user
-who is logged in at the screen; Mac.log_in sets it), `bootout-lingers` (seconds: so long after a bootout,
-when `print` already says 113, bootstrap goes on answering 5, as real Macs do for 25 s and more).
+(Background Task Management forbids every job, at boot too), `bootout-lingers` (seconds: so long after a
+bootout, when `print` already says 113, bootstrap goes on answering 5, as real Macs do for 25 s and more).
 """
 
 from __future__ import annotations
@@ -52,16 +52,6 @@ CRASHES = (
     signal.SIGSEGV,
     signal.SIGSYS,
 )
-LIMITS = {
-    "Core": resource.RLIMIT_CORE,
-    "CPU": resource.RLIMIT_CPU,
-    "Data": resource.RLIMIT_DATA,
-    "FileSize": resource.RLIMIT_FSIZE,
-    "MemoryLock": resource.RLIMIT_MEMLOCK,
-    "NumberOfFiles": resource.RLIMIT_NOFILE,
-    "NumberOfProcesses": resource.RLIMIT_NPROC,
-    "Stack": resource.RLIMIT_STACK,
-}
 
 
 def take_fault(name: str) -> bool:
@@ -101,13 +91,13 @@ class RefusedError(Exception):
         self.lines = lines
 
 
-def read_definition(path: Path, owner: int = 0) -> dict[str, Any]:
+def read_definition(path: Path) -> dict[str, Any]:
     """A job's property list, as launchd accepts it."""
     try:
         status = path.stat()
     except OSError as error:
         raise RefusedError(2, f"{path}: No such file or directory") from error
-    if status.st_uid not in (0, owner) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise RefusedError(122, f"{path}: Path had bad ownership/permissions")
     try:
         plist = plistlib.loads(path.read_bytes())
@@ -253,7 +243,7 @@ class Job:
 
     def _prepare(self) -> dict[str, str]:
         plist = self.plist
-        name = plist.get("UserName") or (pwd.getpwuid(self.domain.uid)[0] if self.domain.uid else "")
+        name = plist.get("UserName") or ""
         user = pwd.getpwnam(name) if name else pwd.getpwuid(0)
         group = grp.getgrnam(plist["GroupName"]).gr_gid if plist.get("GroupName") else user.pw_gid
         set_limits(plist)
@@ -350,28 +340,22 @@ class Job:
 
 
 def set_limits(plist: dict[str, Any]) -> None:
-    """SoftResourceLimits and HardResourceLimits, over what launchd gives every job."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DEFAULT_FILES, files[1]), files[1]))
-    for key, hard in (("HardResourceLimits", True), ("SoftResourceLimits", False)):
-        for name, value in (plist.get(key) or {}).items():
-            if name not in LIMITS or not isinstance(value, int):
-                continue
-            soft, most = resource.getrlimit(LIMITS[name])
-            wanted = (min(soft, value) if soft >= 0 else value, value) if hard else (value, max(value, most))
-            resource.setrlimit(LIMITS[name], wanted)
+    """SoftResourceLimits' NumberOfFiles, over what launchd gives every job."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = (plist.get("SoftResourceLimits") or {}).get("NumberOfFiles", min(DEFAULT_FILES, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
 
 
 class Domain:
-    """system, or the gui domain of a user who is logged in."""
+    """The system's domain; a user's has no jobs here."""
 
-    def __init__(self, name: str, uid: int) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.uid = uid
         self.jobs: dict[str, Job] = {}
         self.left: dict[str, float] = {}  # label -> when it was last booted out, or ended so
-        suffix = f".{uid}" if uid else ""
-        self._file = STORE / f"disabled{suffix}.plist"
+        self._file = STORE / (
+            "disabled.plist" if name == "system" else f"disabled.{name.partition('/')[2]}.plist"
+        )
         self.overrides: dict[str, bool] = {}  # label -> disabled; survives everything
         with contextlib.suppress(OSError, plistlib.InvalidFileException):
             self.overrides = plistlib.loads(self._file.read_bytes())
@@ -385,7 +369,7 @@ class Domain:
 
     def bootstrap(self, path: Path, now: float) -> Job:
         """Load one property list."""
-        plist = read_definition(path, self.uid)
+        plist = read_definition(path)
         if self.is_disabled(plist):
             raise RefusedError(119, f"{path}: Service is disabled")
         if read_fault("btm-161"):
@@ -399,16 +383,15 @@ class Domain:
         job.load(now)
         return job
 
-    def load_all(self, *directories: str) -> None:
-        """At boot, or at a login: what is not right is passed over without a word."""
-        for directory in map(Path, directories):
-            for path in sorted(directory.glob("*.plist")):
-                if path.is_symlink() or not path.is_file() or path.name.startswith("."):
-                    continue
-                try:
-                    self.bootstrap(path, time.monotonic())
-                except RefusedError as refused:
-                    note("skipped", path, refused.code)
+    def load_all(self, directory: str) -> None:
+        """At boot: what is not right is passed over without a word."""
+        for path in sorted(Path(directory).glob("*.plist")):
+            if path.is_symlink() or not path.is_file() or path.name.startswith("."):
+                continue
+            try:
+                self.bootstrap(path, time.monotonic())
+            except RefusedError as refused:
+                note("skipped", path, refused.code)
 
     def drop(self, job: Job) -> None:
         if self.jobs.get(job.label) is job:
@@ -421,15 +404,12 @@ class Launchd:
 
     def __init__(self, ssh: socket.socket, macos: str) -> None:
         self.macos = tuple(int(part) for part in macos.split("."))
-        self.system = Domain("system", 0)
-        self.gui: Domain | None = None
-        self._past: list[Domain] = []  # of users who have logged out, while their jobs end
+        self.system = Domain("system")
         self.shutting_down: float | None = None
         self.exit_code = 0
         self.selector = selectors.DefaultSelector()
         self._ssh = ssh
         self._boot_time, self._boot_id = time.time(), str(uuid.uuid4()).upper()
-        self._console_user = "root"
         self._listen()
 
     def _listen(self) -> None:
@@ -481,7 +461,6 @@ class Launchd:
         with (RECORDS / "commands.log").open("a", errors="surrogateescape") as record:
             words = (word.replace("\n", " ") for word in ("launchctl", *argv))
             record.write("\t".join([str(uid), str(pid), *words]) + "\n")
-        self.update_gui()
         try:
             launchctl.Client(self, uid, argv, directory, terminal == "1", send).serve()
         except Exception:  # a fault of the stand-in must not take the whole Mac down
@@ -514,29 +493,8 @@ class Launchd:
             os.execve("/usr/sbin/sshd", ["/usr/sbin/sshd", "-i", "-e"], {"PATH": PATH})
         os._exit(1)
 
-    # Domains
-
-    def domains(self) -> list[Domain]:
-        return [self.system, *([self.gui] if self.gui else [])]
-
     def jobs(self) -> list[Job]:
-        return [job for domain in (*self.domains(), *self._past) for job in list(domain.jobs.values())]
-
-    def update_gui(self) -> None:
-        """A user logs in at the screen, or out: then there is, or is no, gui domain."""
-        name = read_fault("console-user") or "root"
-        if name == self._console_user:
-            return
-        self._console_user = name
-        self._announce()
-        for job in list(self.gui.jobs.values()) if self.gui else ():
-            job.boot_out(time.monotonic())
-        self._past = [domain for domain in (*self._past, self.gui) if domain and domain.jobs]
-        self.gui = None
-        if name != "root":
-            user = pwd.getpwnam(name)
-            self.gui = Domain(f"gui/{user.pw_uid}", user.pw_uid)
-            self.gui.load_all(f"{user.pw_dir}/Library/LaunchAgents", "/Library/LaunchAgents")
+        return list(self.system.jobs.values())
 
     # Children and time
 
@@ -569,11 +527,10 @@ class Launchd:
             job.boot_out(now)
 
     def _announce(self) -> None:
-        """For the other stand-ins: kern.boottime, kern.bootsessionuuid, /dev/console's owner."""
+        """For the other stand-ins: kern.boottime, kern.bootsessionuuid."""
         machine = json.loads((RECORDS / "machine.json").read_text())
         machine |= {"boottime": int(self._boot_time), "bootuuid": self._boot_id}
         machine["memory"] = machine["memory_gib"] << 30
-        machine["console_user"] = self._console_user
         lines = [f"{key}={shlex.quote(str(value))}\n" for key, value in machine.items()]
         (RECORDS / "machine.sh").write_text("".join(lines))
 
@@ -589,7 +546,6 @@ class Launchd:
         """Serve until the machine goes down."""
         if not read_fault("btm-161"):
             self.system.load_all("/Library/LaunchDaemons")
-        self.update_gui()
         self._announce()
         note("boot")
         (RECORDS / "booted").write_text(f"{self._boot_time:.6f} {self._boot_id}\n")

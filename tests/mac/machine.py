@@ -325,13 +325,9 @@ class Mac:
             os.kill(pid, signal.SIGKILL)
         self._wait_until_off()
 
-    def down(self) -> None:
-        """Switch off and unmount; the disk stays. Nothing is stopped gracefully."""
-        self.power_cut()
-
     def destroy(self) -> None:
         """Switch off and remove the disk."""
-        self.down()
+        self.power_cut()
         if os.path.ismount(self.directory):
             subprocess.run(["umount", str(self.directory)], check=True)
         shutil.rmtree(self.directory)
@@ -533,13 +529,3 @@ class Mac:
         clock.chmod(0o644)
         while time.time() < moment:
             time.sleep(moment - time.time())
-
-    def log_in(self, user: str) -> None:
-        """Someone logs in at the screen: a gui domain appears, with the user's LaunchAgents."""
-        self.fault("console-user", user)
-        self.run(["launchctl", "managername"])
-
-    def log_out(self) -> None:
-        """Back to the login window: the gui domain goes."""
-        self.heal("console-user")
-        self.run(["launchctl", "managername"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pyinfra.api import OperationError
@@ -12,7 +13,7 @@ from operations.recovery import recovered
 from tests.conftest import RunOperation
 from tests.fakes import words
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, Any] = {
     "user": "alice",
     "profile": "default",
     "label": "com.example.colima",

@@ -49,8 +49,7 @@ START = {
     " hostname=--hostname; cpuType=--cpu-type; diskImage=--disk-image -i; portForwarder=--port-forwarder",
     list: "mounts=--mount -V; env=--env; dns=--dns -n",
     bool: "foreground=--foreground -f; save=--save-config; autoActivate=--activate;"
-    " sshConfig=--ssh-config; forwardAgent=--ssh-agent -s; binfmt=--binfmt; rosetta=--vz-rosetta;"
-    " network_address=--network-address; kubernetes=--kubernetes -k",
+    " sshConfig=--ssh-config; forwardAgent=--ssh-agent -s; binfmt=--binfmt; rosetta=--vz-rosetta",
 }
 FLAGS: dict[str, dict[type, str]] = {
     "start": START,
@@ -205,29 +204,21 @@ def docker_context(*arguments: str) -> str:
 def merge(given: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
     """Flags over colima.yaml (cmd/start.go prepareConfig)."""
     for key in (*config.defaults(), "forceDiskImage"):
-        if key in given and key not in ("mounts", "env", "kubernetes"):
+        if key in given and key not in ("mounts", "env"):
             content[key] = given[key]
     content["diskImage"] = given.get("diskImage", "")
-    network = dict(content.get("network") or {})
-    names = {"network_address": "address", "dns": "dns"}
-    network |= {key: given[flag] for flag, key in names.items() if flag in given}
-    content["network"] = network
+    if "dns" in given:
+        content["network"] = {**(content.get("network") or {}), "dns": given["dns"]}
     if "mounts" in given:
         content["mounts"] = None if given["mounts"] == ["none"] else list(map(mount, given["mounts"]))
     if "env" in given:
         pairs = (entry.partition("=") for entry in given["env"])
         content["env"] = {**(content.get("env") or {}), **{k: v for k, _, v in pairs}}
-    if "kubernetes" in given:
-        content["kubernetes"] = {**content["kubernetes"], "enabled": given["kubernetes"]}
     content["arch"] = host_arch() if content["arch"] in ("", "host") else content["arch"]
     content["arch"] = config.ARCHES.get(content["arch"], content["arch"])
     content["vmType"] = content["vmType"] or "vz"
-    content["mountType"] = content["mountType"] or default_mount(content["vmType"])
+    content["mountType"] = content["mountType"] or ("sshfs" if content["vmType"] == "qemu" else "virtiofs")
     return content
-
-
-def default_mount(vm_type: str) -> str:
-    return "sshfs" if vm_type == "qemu" else "virtiofs"
 
 
 def mount(text: str) -> dict[str, Any]:
@@ -243,10 +234,6 @@ def mount(text: str) -> dict[str, Any]:
 def validate(content: dict[str, Any]) -> None:
     """configmanager.ValidateConfig."""
     prefix = "error in config: "
-    if content["mountType"] not in ("9p", "sshfs", "virtiofs"):
-        raise FatalError(f"{prefix}invalid mountType: '{content['mountType']}'")
-    if content["portForwarder"] not in ("ssh", "grpc", "none"):
-        raise FatalError(f"{prefix}invalid port forwarder: '{content['portForwarder']}'")
     if content["vmType"] not in ("qemu", "vz", "krunkit"):
         raise FatalError(f"{prefix}invalid vmType: '{content['vmType']}'")
     if content["vmType"] == "qemu" and shutil.which("qemu-img") is None:
@@ -307,7 +294,6 @@ def start_all(profile: Profile, content: dict[str, Any]) -> None:
     start_vm(profile, content)
     if content["runtime"] == "docker":
         start_docker(profile, content)
-    ssh_config(profile, content)
     LOG.info("done")
 
 
@@ -469,24 +455,6 @@ def start_docker(profile: Profile, content: dict[str, Any]) -> None:
         os.write(1, docker_context("use", profile.id).encode())
 
 
-def ssh_config(profile: Profile, content: dict[str, Any]) -> None:
-    """B/ssh_config, and an Include of it on top of ~/.ssh/config (app.go generateSSHConfig)."""
-    texts = []
-    for instance in instances(profile.lima.resolve()):
-        if instance.status == "Running" and instance.name.startswith("colima"):
-            texts.append((instance.dir / "ssh.config").read_text())
-    target = profile.base / "ssh_config"
-    target.write_text("\n".join(texts))
-    if not content.get("sshConfig", True) or not texts:
-        return
-    user = Path(config.home()) / ".ssh" / "config"
-    line = f"Include {target}"
-    old = user.read_text() if user.exists() else ""
-    if line not in old:
-        user.parent.mkdir(0o700, exist_ok=True)
-        user.write_text(f"{line}\n\n{old}" if old else line)
-
-
 def stay(profile: Profile) -> int:
     """--foreground: wait for a signal, and notice nothing else (cmd/start.go awaitForInterruption)."""
     numbers = {signal.SIGTERM, signal.SIGINT}
@@ -542,7 +510,6 @@ def stop_all(profile: Profile, force: bool) -> int:
         code = limactl("stop", *arguments)
         if code != 0:
             raise FatalError(f"error stopping vm: error at 'stopping': exit status {code}")
-        ssh_config(profile, {})
     LOG.info("done")
     return 0
 
@@ -599,7 +566,6 @@ def delete(profile: Profile, given: dict[str, Any]) -> int:
                 stderr=subprocess.DEVNULL,
             )
             profile.record.unlink()
-    ssh_config(profile, {"sshConfig": False})
     LOG.info("done")
     return 0
 

@@ -125,9 +125,7 @@ class HostAgent:
     def start_machine(self) -> None:
         instance = self.instance
         directory = instance.dir
-        (directory / "ssh.config").write_text(self.ssh_config())
-        (directory / "ssh.config").chmod(0o600)
-        for name in ("serial.log", "serialv.log"):
+        for name in ("serial.log", "serialv.log", "ssh.config"):
             (directory / name).touch()
         if instance.vm_type == "vz":
             say("Starting VZ (hint: to watch the boot progress, see "
@@ -160,31 +158,6 @@ class HostAgent:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.01)
-
-    def ssh_config(self) -> str:
-        home = self.instance.home
-        return (
-            "# This SSH config file can be passed to 'ssh -F'.\n"
-            "# This file is created by Lima, but not used by Lima itself currently.\n"
-            "# Modifications to this file will be lost on restarting the Lima instance.\n"
-            f"Host {self.instance.name}\n"
-            f'  IdentityFile "{home}/_config/user"\n'
-            "  StrictHostKeyChecking no\n"
-            "  UserKnownHostsFile /dev/null\n"
-            "  NoHostAuthenticationForLocalhost yes\n"
-            "  PreferredAuthentications publickey\n"
-            "  Compression no\n"
-            "  BatchMode yes\n"
-            "  IdentitiesOnly yes\n"
-            "  GSSAPIAuthentication no\n"
-            '  Ciphers "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"\n'
-            f"  User {os.environ.get('USER', 'lima')}\n"
-            "  ControlMaster auto\n"
-            f'  ControlPath "{self.instance.dir}/ssh.sock"\n'
-            "  ControlPersist yes\n"
-            "  Hostname 127.0.0.1\n"
-            f"  Port {self.ssh_port}\n"
-        )
 
     def boot(self) -> None:
         """The requirements, in Lima's order and words."""

@@ -146,6 +146,6 @@ def test_all_that_a_deploy_asks_ahead_is_one_command(monkeypatch: pytest.MonkeyP
     settings = SimpleNamespace(homebrew_user="alice", colima_profile="default", label="l")
     target: Any = SimpleNamespace(settings=settings)
     preflight.look_ahead(target)
-    command = ahead.joined(*asked)().command()
+    command: Any = ahead.joined(*asked)().command()
     sent = make_unix_command(command, _sudo=True, _shell_executable="/bin/sh").get_raw_value()
     assert len(sent) < 0.8 * LONGEST

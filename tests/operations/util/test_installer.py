@@ -187,10 +187,6 @@ docker run --name web -e "A=x; docker run" -e 'B=#no comment' \\
     ]
 
 
-def test_a_continuation_in_quotes_adds_nothing() -> None:
-    assert "A=/x:/y" in told(good('docker run --name web -e "A=/x:\\\n/y" nginx\n'))
-
-
 def test_digest_is_the_cleaned_text() -> None:
     plain = good("docker run --name web nginx\n")
     assert good("\ufeff$ docker run --name web nginx  \r\n\r\n").digest == plain.digest

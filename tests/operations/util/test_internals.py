@@ -341,6 +341,20 @@ def test_whether_somebody_reads_what_would_change() -> None:
         assert internals.is_read()
 
 
+def test_what_facts_answer_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("pyinfra.connectors.util.echo", lambda line, **_: shown.append(line))
+    state = made("@local")
+    (local,) = state.inventory
+    state.print_fact_output = True
+    with ctx_state.use(state), ctx_host.use(local):
+        assert ask(Word) == "word"
+        assert shown == ["[@local] word"]
+        internals.hide_facts()
+        assert ask(Word) == "word"
+    assert len(shown) == 1
+
+
 def test_json_is_asked_for_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["pyinfra", "@local", "deploys/drift.py"])
     assert not internals.wants_json()

@@ -4,7 +4,6 @@
 : "${STANDIN_LIBEXEC:=/usr/libexec/standin}"
 : "${STANDIN_GNU:=$STANDIN_LIBEXEC/gnu}"
 : "${STANDIN_PASSWD:=/etc/passwd}"
-: "${STANDIN_GROUP:=/etc/group}"
 
 newline='
 '
@@ -49,13 +48,13 @@ by_the_clock() {
 
 # machine: the facts of this Mac, as core wrote them at boot.
 machine() {
-    arch=arm64 macos=15.5 cpus=8 memory=17179869184 boottime=1722409523 console_user=root rosetta=0 filevault=off portable=no
+    arch=arm64 macos=15.5 cpus=8 memory=17179869184 boottime=1722409523 rosetta=0 filevault=off
     bootuuid=6B0A2C2E-51A9-4D5C-9C1B-0F3A5C7D9E11
     # shellcheck disable=SC1091
     [ -r "$STANDIN_DB/machine.sh" ] && . "$STANDIN_DB/machine.sh"
     major=${macos%%.*}
     # Who sources this file reads these.
-    : "$arch $cpus $memory $boottime $console_user $rosetta $filevault $bootuuid $major $portable"
+    : "$arch $cpus $memory $boottime $rosetta $filevault $bootuuid $major"
 }
 
 # refuse TEXT STATUS
