@@ -267,7 +267,7 @@ def test_what_does_not_end_is_not_moved_and_launchd_is_as_before(mac: Mac, home:
 
 def test_what_is_started_by_hand_meanwhile_is_not_moved(mac: Mac, home: Home) -> None:
     mac.tool("/bin/ps", ":")
-    said(home.set_aside())
+    said(home.set_aside(other=False))
     looks = len(mac.calls("ps"))
     home.furnish()
     before = tree(mac.home)
@@ -275,7 +275,7 @@ def test_what_is_started_by_hand_meanwhile_is_not_moved(mac: Mac, home: Home) ->
     # The last two looks are after all has been stopped.
     late = f"[ $(wc -l <looks) -lt {looks - 1} ]"
     mac.tool("/bin/ps", f"cd '{mac.root}'; echo >>looks; {late} || echo '77 1 501 {agent}'")
-    assert "stop them first" in refused(home.set_aside())
+    assert "stop them first" in refused(home.set_aside(other=False))
     assert tree(mac.home) == before
 
 
