@@ -9,7 +9,7 @@ import pytest
 from facts.colima import Strays, StraysState
 from tests.files.conftest import LABEL, Mac, hostagent, is_gone, lines, qemu, usernet
 from tests.files.launchd import IDLE, RUNS, Launchd
-from tests.files.test_heal import GONE, LOCK, leave, lock, put
+from tests.files.test_heal import GONE, leave, lock, put
 
 
 @pytest.fixture(autouse=True)
