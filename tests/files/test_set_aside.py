@@ -64,7 +64,7 @@ def test_a_profile_is_moved_as_one_unit(mac: Mac, unit: str, profile: str) -> No
     verbs = [call[0] for call in mac.calls("launchctl") if not call[0].startswith("print")]
     assert verbs == ["disable", "bootout"], "no boot starts it, and nothing does while it is moved"
     assert home.launchd.has == STOPPED
-    assert "Nothing of profile" in said(home.set_aside(unit=home.aside))
+    assert "Nothing of profile" in said(home.set_aside()), "again, where the answer was lost"
     assert home.in_unit() == parts
 
 
