@@ -18,7 +18,7 @@ from operations import reset
 from operations.reset import Place
 from tests.deploys.test_faults import settings
 from tests.fakes import FakeHost, fake_state
-from tests.operations.test_launchd import ABSENT, LABEL, PULSE, RUNNING, STOPPED, TICKED
+from tests.operations.test_launchd import ABSENT, LABEL, PULSE, RUNNING, TICKED
 from tests.operations.test_reset import CONTENTS, ENGINE, PARTS, TWO, UNIT
 from tests.operations.test_uninstall import TRACES
 
@@ -65,7 +65,6 @@ def test_the_plan_in_words() -> None:
         (replace(DELETING, settings=settings(delete_vm=True, backup="false")), "DELETES without a backup"),
         # Its plist is gone, and launchd has it still.
         (replace(NOTHING, job=replace(RUNNING, plist_file=None)), f"stops: {LABEL}, the VM"),
-        (replace(NOTHING, job=STOPPED), plist_path(LABEL)),
         (replace(NOTHING, job=replace(ABSENT, disabled=True)), f"launchd's note that {LABEL} is disabled"),
         (replace(NOTHING, pulse=TICKED), f"stops: {PULSE}\n"),
         (replace(NOTHING, traces=TRACES), "/var/log/colima.log"),
@@ -93,9 +92,7 @@ def test_nothing_is_left_to_do() -> None:
     ("found", "why"),
     [
         (replace(WHOLE, job=None), "launchd's answer"),
-        (replace(WHOLE, pulse=None), "launchd's answer"),
         (replace(WHOLE, homebrew=None), "cannot be read"),
-        (replace(WHOLE, traces=None), "cannot be read"),
         (replace(WHOLE, contents=None), "cannot be read"),
         (
             replace(WHOLE, traces=replace(TRACES, unfinished=(("bob", "web"),))),
