@@ -19,7 +19,7 @@ from operations.reset import Place
 from tests.deploys.test_faults import settings
 from tests.fakes import FakeHost, fake_state
 from tests.operations.test_launchd import ABSENT, LABEL, PULSE, RUNNING, TICKED
-from tests.operations.test_reset import CONTENTS, ENGINE, PARTS, TWO, UNIT
+from tests.operations.test_reset import CONTENTS, ENGINE, TWO, UNIT
 from tests.operations.test_uninstall import TRACES
 
 HOMEBREW = HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "alice", ("colima",))
@@ -60,7 +60,7 @@ def test_the_plan_in_words() -> None:
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (DELETING, f"moves to {UNIT}, 3.0 GiB:\n    {PARTS[0].path}"),
+        (DELETING, f"moves to {UNIT}, 3.0 GiB:\n    {CONTENTS.parts[0].path}"),
         (replace(WHOLE, settings=settings(delete_vm=True, backup="false")), "leaves:"),
         (replace(DELETING, settings=settings(delete_vm=True, backup="false")), "DELETES without a backup"),
         # Its plist is gone, and launchd has it still.

@@ -206,6 +206,14 @@ def test_the_vm_goes_as_well(day: Day) -> None:
     assert refused.status == 1
     assert "DELETE_VM" in refused.output
     assert ping(mac) == "200"
+    day.checkout.write_env()
+    command = [*PYINFRA, "inventory.py", "deploys/uninstall.py", "-y", "--data", "delete_vm=true"]
+    child = pexpect.spawn(command[0], command[1:], cwd=day.checkout.directory, encoding="utf-8", timeout=60)
+    child.expect("Type DESTROY to remove profile default of alice on this host:")
+    child.sendline("no")
+    child.expect(pexpect.EOF)
+    assert "Nothing was touched" in str(child.before)
+    assert ping(mac) == "200"
     forced = ("-y", "--data", "delete_vm=true", "--data", "force_yes=true")
     run = day.run("uninstall", *forced)
     assert run.status == 0, run.output

@@ -41,11 +41,11 @@ def test_a_draining_job_is_waited_for(deployed: Deployed) -> None:
     assert job_pid(mac) is not None
 
 
-def test_bootstrap_that_answers_5_is_tried_again_within_a_bound(deployed: Deployed) -> None:
+def test_bootstrap_that_answers_5_for_a_while_is_tried_again(deployed: Deployed) -> None:
     mac = deployed.mac
     mac.run(["launchctl", "bootout", f"system/{LABEL}"])
     wait_for(lambda: not is_loaded(mac))
-    mac.fault("bootstrap-eio", "3")
+    mac.fault("bootstrap-eio", "30")
     run = deployed.run("-y")
     assert run.status == 0, run.output
     assert ping(mac) == "200"
@@ -63,21 +63,17 @@ def test_a_disabled_label_is_enabled_first(deployed: Deployed) -> None:
     assert ping(mac) == "200"
 
 
-def test_a_disabled_label_that_runs_is_enabled_without_a_restart(deployed: Deployed) -> None:
+def test_what_is_wrong_beside_the_job_is_put_right_without_a_restart(deployed: Deployed) -> None:
     mac, before = deployed.mac, job_pid(deployed.mac)
+    plist = plistlib.loads(mac.path(PLIST).read_bytes())
+    plist["ProgramArguments"][-2] = "--disk=99"
+    mac.path(PLIST).write_bytes(plistlib.dumps(plist))
+    mac.run(["/usr/sbin/chown", "502", PLIST])
     mac.run(["launchctl", "disable", f"system/{LABEL}"])
-    assert deployed.run("-y", "--json").changed
-    assert job_pid(mac) == before
-    assert f'"{LABEL}" => enabled' in mac.run(["launchctl", "print-disabled", "system"]).stdout
-
-
-@pytest.mark.parametrize(("owner", "mode"), [(502, 0o644), (0, 0o664)], ids=["user-owned", "group-writable"])
-def test_a_plist_that_others_can_write_is_put_right(deployed: Deployed, owner: int, mode: int) -> None:
-    mac, before = deployed.mac, job_pid(deployed.mac)
-    mac.run(["/usr/sbin/chown", str(owner), PLIST])
-    mac.run(["/bin/chmod", f"{mode:o}", PLIST])
     run = deployed.run("-y", "--json")
-    assert run.changed == ["Keep Colima supervised by launchd"]
+    assert run.changed == ["Keep Colima loaded in launchd"]
+    assert b"--disk=20" in mac.path(PLIST).read_bytes()
+    assert f'"{LABEL}" => enabled' in mac.run(["launchctl", "print-disabled", "system"]).stdout
     stat = mac.path(PLIST).stat()
     assert (stat.st_uid, stat.st_mode & 0o777) == (0, 0o644)
     assert job_pid(mac) == before
@@ -95,32 +91,6 @@ def test_a_job_loaded_from_elsewhere_is_reloaded(deployed: Deployed) -> None:
     assert run.status == 0, run.output
     assert f"path = {PLIST}" in mac.run(["launchctl", "print", f"system/{LABEL}"]).stdout
     assert starts(mac) == before + 2
-
-
-def test_a_job_loaded_with_other_arguments_is_reloaded(deployed: Deployed) -> None:
-    mac = deployed.mac
-    mac.run(["launchctl", "bootout", f"system/{LABEL}"])
-    wait_for(lambda: not is_loaded(mac))
-    right = mac.path(PLIST).read_bytes()
-    plist = plistlib.loads(right)
-    plist["ProgramArguments"].insert(-1, "--dns=1.1.1.1")
-    mac.path(PLIST).write_bytes(plistlib.dumps(plist))
-    mac.run(["launchctl", "bootstrap", "system", PLIST])
-    mac.path(PLIST).write_bytes(right)
-    wait_for(lambda: ping(mac) == "200")
-    assert "Restart Colima: loaded with other arguments" in deployed.run("--dry").output
-    assert deployed.run("-y").status == 0
-    assert "--dns" not in mac.run(["launchctl", "print", f"system/{LABEL}"]).stdout
-
-
-def test_a_plist_edited_and_not_loaded_is_put_right_without_a_restart(deployed: Deployed) -> None:
-    mac, before = deployed.mac, job_pid(deployed.mac)
-    plist = plistlib.loads(mac.path(PLIST).read_bytes())
-    plist["ProgramArguments"][-2] = "--disk=99"
-    mac.path(PLIST).write_bytes(plistlib.dumps(plist))
-    assert deployed.run("-y", "--json").changed == ["Keep Colima supervised by launchd"]
-    assert b"--disk=20" in mac.path(PLIST).read_bytes()
-    assert job_pid(mac) == before
 
 
 def test_a_job_that_launchd_never_spawns_is_kicked_once_without_k(deployed: Deployed) -> None:

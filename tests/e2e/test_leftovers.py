@@ -136,20 +136,11 @@ def test_a_power_cut(deployed: Deployed) -> None:
     assert len(said) == len(set(said))
 
 
-def test_a_healthy_boot_says_nothing(deployed: Deployed) -> None:
-    mac = deployed.mac
-    since = log_size(mac)
-    mac.reboot()
-    wait_for(lambda: ping(mac) == "200")
-    assert logged(mac, since) == []
-
-
-@pytest.mark.parametrize("user", ["alice", "root"])
-def test_pid_files_that_name_a_stranger_after_a_power_cut(deployed: Deployed, user: str) -> None:
+def test_pid_files_that_name_a_stranger_after_a_power_cut(deployed: Deployed) -> None:
     """FAULTS 2: Lima calls that Broken for ever, and `colima stop -f` kills the stranger."""
     mac, since = deployed.mac, log_size(deployed.mac)
     unlock = locked_home(mac, mac.power_cut)
-    pid = stranger(mac, user)
+    pid = stranger(mac, "root")
     for name in ("ha.pid", "qemu.pid"):
         mac.path(f"/Users/locked/.colima/_lima/colima/{name}").write_text(f"{pid}\n")
     unlock()
@@ -160,16 +151,6 @@ def test_pid_files_that_name_a_stranger_after_a_power_cut(deployed: Deployed, us
     mac.run(["/bin/kill", str(pid)])
 
 
-def test_a_lock_that_leads_nowhere(deployed: Deployed) -> None:
-    """FAULTS 4"""
-    mac, since = deployed.mac, log_size(deployed.mac)
-    unload(mac)
-    mac.run(["/bin/ln", "-s", f"{BASE}/_lima/colima-gone", LOCK], user="alice")
-    load(mac)
-    wait_for(lambda: ping(mac) == "200")
-    assert logged(mac, since) == [removed(LOCK, "instance colima-gone does not run")]
-
-
 def test_a_deploy_heals_too(deployed: Deployed) -> None:
     """FAULTS 2, 3, 4 before the job is loaded; `--dry` says so, and touches nothing."""
     mac, since = deployed.mac, log_size(deployed.mac)
@@ -178,8 +159,7 @@ def test_a_deploy_heals_too(deployed: Deployed) -> None:
     write(mac, f"{VM}/qemu.pid", pid)
     line = "use Socket; socket S, AF_UNIX, SOCK_STREAM, 0; bind S, pack_sockaddr_un(shift) or die"
     mac.run(["/usr/bin/perl", "-e", line, socket_of(mac)], user="alice")
-    dry = deployed.run("--dry", "--json")
-    assert any(name.startswith("Remove what a crash has left") for name in dry.would_change)
+    assert "Remove what a crash has left of the profile: " in deployed.run("--dry").output
     assert mac.path(f"{VM}/qemu.pid").exists()
     run = deployed.run("-y")
     assert run.status == 0, run.output
@@ -289,8 +269,7 @@ def test_a_first_deploy_takes_over_what_was_started_by_hand(by_hand: tuple[Mac, 
     mac, checkout = by_hand
     before = pids(mac, "colima-foo")
     assert len(before) == 4
-    dry = checkout.ssh("--dry", "--json")
-    assert any(name.startswith("Stop what runs of the profile") for name in dry.would_change)
+    assert "Stop what runs of the profile without launchd: " in checkout.ssh("--dry").output
     with Watch(mac) as watch, Watch(mac, "colima-foo") as foo:
         run = checkout.ssh("-y")
     assert run.status == 0, run.output
