@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,7 +34,7 @@ SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
 # A stand-in: notes its arguments and environment, then does what the test says.
 STAND_IN = r"""#!/bin/sh
 {{ printf '%s\037' "$@"; printf '\036'; }} >>{calls}
-{env} >{calls}.env
+export -p >{calls}.env
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 {body}
 """
@@ -74,6 +75,10 @@ for my $row (@rows) {{
     print +(($given{{w}} // 0) > 1 ? $line : substr $line, 0, 79), "\n";
 }}
 """
+
+# A deadline that is a part of a second.
+LIMIT = """BEGIN { if ("$ARGV[0]" =~ /[.]/) { require Time::HiRes; Time::HiRes->import("alarm") } }
+    my $limit = shift;"""
 
 
 LABEL = "com.example.colima"
@@ -179,7 +184,7 @@ class Mac:
         file = Path(self.path(path))
         file.unlink(missing_ok=True)
         calls = f"'{self.root}/calls/{file.name}'"
-        file.write_text(STAND_IN.format(calls=calls, env=f"{shutil.which('env')} -0", body=body))
+        file.write_text(STAND_IN.format(calls=calls, body=body))
         file.chmod(0o755)
 
     def stat(self, others: Mapping[Any, str] | None = None) -> None:
@@ -219,8 +224,8 @@ class Mac:
 
     def env(self, name: str) -> dict[str, str]:
         """The environment of the last call of a stand-in."""
-        text = (self.root / "calls" / f"{name}.env").read_text()
-        return dict(pair.split("=", 1) for pair in text.split("\0")[:-1])
+        words = shlex.split((self.root / "calls" / f"{name}.env").read_text())
+        return dict(word.split("=", 1) for word in words if "=" in word)
 
     def table(self, *rows: tuple[int, int, str]) -> None:
         """Let ps show these processes, each PID, UID and COMMAND, besides what really runs here."""
@@ -247,7 +252,7 @@ class Mac:
             assert old in text, f"files says no longer {old!r}: edit this test"
             text = text.replace(old, new)
         # So that a test's deadline may be a part of a second.
-        return self.path(text).replace("my $limit = shift;", "use Time::HiRes qw(alarm); my $limit = shift;")
+        return self.path(text).replace("my $limit = shift;", LIMIT)
 
     def popen(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a shell of the kind under test, in a session of its own, with pipes."""

@@ -151,7 +151,10 @@ def test_a_step_that_helps_is_seen_in_the_same_tick(pulse: Pulse) -> None:
         ),
         (lambda pulse: pulse.disable(), f"warning * the job {LABEL} is disabled*; the pulse leaves it alone"),
         (lambda pulse: pulse.put(**{"print-status": "112"}), "error * cannot be read; nothing is done"),
-        (lambda pulse: pulse.put(**{"disabled-status": "112"}), "error * cannot be read; nothing is done"),
+        (
+            lambda pulse: pulse.put(**{"print-disabled-status": "112"}),
+            "error * cannot be read; nothing is done",
+        ),
         (lambda pulse: pulse.job(312, state="SIGTERMed"), None),
         (lambda pulse: pulse.provisioned.unlink(), f"info {SILENT}; the profile has not come up yet: run *"),
     ],
@@ -240,7 +243,8 @@ def test_a_step_that_did_not_help_is_followed_by_the_next_larger_one(pulse: Puls
     assert found.reason is not None
     assert found.reason.startswith("to recover: restart Docker in the guest (in the guest docker is failed)")
     job = to_recover("stop Colima gracefully and start it again", "in the guest docker is failed", 120)
-    assert pulse.tick(10) == [job, "error Colima has not ended within 240 s"]
+    edits = {"STOP_SECONDS=240": "STOP_SECONDS=40"}
+    assert pulse.tick(10, edits) == [job, "error Colima has not ended within 40 s"]
     assert pulse.steps() == [TERM]
     pulse.forget_calls()
     pulse.put(kill=pulse.respawns)
@@ -266,17 +270,17 @@ def test_a_start_that_always_fails_is_kicked_ever_more_rarely_and_then_left(fres
     fresh.put(kickstart="echo 'Domain is tearing down' >&2; exit 124")
     said: list[tuple[int, str]] = []
     while not fresh.own_log.read_text().count("gives up"):
-        said += [(fresh.uptime, line) for line in fresh.tick(60, edits={"DELAY_LAST=3600": "DELAY_LAST=900"})]
+        said += [(fresh.uptime, line) for line in fresh.tick(60, edits={"DELAY_LAST=3600": "DELAY_LAST=400"})]
     found = "Colima does not run (last exit: 78: EX_CONFIG)"
     refused = f"error launchctl kickstart system/{LABEL}: 124: Domain is tearing down"
-    steps = [to_recover("start Colima", found, seconds) for seconds in (60, 120, 240, 480, 900)]
+    steps = [to_recover("start Colima", found, seconds) for seconds in (60, 120, 240, 400)]
     assert [line for _, line in said[:-1]] == [
         f"warning {SILENT}; {found}",
         *[line for step in steps for line in (step, refused)],
     ]
     at = [seconds for seconds, line in said if "start Colima" in line] + [said[-1][0]]
-    assert [after - before for before, after in pairwise(at)] == [60, 120, 240, 480, 900]
-    assert fresh.steps() == [KICK] * 5
+    assert [after - before for before, after in pairwise(at)] == [60, 120, 240, 420]
+    assert fresh.steps() == [KICK] * 4
     assert "error starting docker: exit status 1" in fresh.state["last"]
     assert "deploys/recover.py, or deploys/diagnose.py" in fresh.state["last"]
 

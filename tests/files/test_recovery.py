@@ -94,7 +94,7 @@ def unreadable(**texts: str) -> Callable[[World], None]:
         (lambda world: world.disable(), "is disabled, perhaps on purpose: run deploys/start.py"),
         (lambda world: world.provisioned.unlink(), "has not come up yet: run deploy.py"),
         (unreadable(print_status="112"), f"about the job {LABEL} cannot be read"),
-        (unreadable(disabled_status="1"), "about disabled jobs cannot be read"),
+        (unreadable(print_disabled_status="1"), "about disabled jobs cannot be read"),
     ],
 )
 def test_what_is_refused(world: World, trouble: Callable[[World], None], found: str) -> None:
@@ -119,7 +119,7 @@ LAUNCH = f"/bin/sh /Library/ColimaPulse/bin/launch {COLIMA}"
 
 
 def test_a_start_takes_its_time(world: World) -> None:
-    """Its end is in the log; it begins a moment after launch, which logs nothing of its own, has become Colima."""
+    """Its end is in the log. It begins a moment after launch, which logs nothing, has become Colima."""
     world.lima("")
     for age, command, log, starting in [
         ("04:59", COLIMA, STARTED + STARTING, True),
@@ -225,9 +225,7 @@ def test_without_ps_nothing_but_the_job_is_killed(world: World) -> None:
     assert (world.steps(), machine.poll()) == ([TERM, KILL, KICK], None)
 
 
-DISABLE = (
-    "printf '\\tdisabled services = {{\\n\\t\\t\"%s\" => disabled\\n\\t}}\\n' {label} >'{world}/disabled'"
-)
+DISABLE = "printf '\\tdisabled services = {{\\n\\t\\t\"%s\" => disabled\\n\\t}}\\n' {label} >'{world}/print-disabled'"
 
 
 @pytest.mark.parametrize("meanwhile", ["echo 113 >'{world}/print-status'", DISABLE + "; {respawns}"])
