@@ -31,11 +31,10 @@ PLACES = re.compile(
 )
 SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
 
-# A stand-in: notes its arguments and environment, then does what the test says.
+# A stand-in: notes its arguments and, of Homebrew's, its environment, then does what the test says.
 STAND_IN = r"""#!/bin/sh
 {{ printf '%s\037' "$@"; printf '\036'; }} >>{calls}
-{env} >{calls}.env
-PATH=/usr/bin:/bin:/usr/sbin:/sbin
+{env}PATH=/usr/bin:/bin:/usr/sbin:/sbin
 {body}
 """
 
@@ -112,9 +111,7 @@ class Mac:
             "/usr/bin/sudo",
             """while [ "${1#-}" != "$1" ]; do [ "$1" = -u ] && shift; shift; done
             export SUDO_USER=admin LANG=de_DE.UTF-8 DOCKER_HOST=tcp://sudo HOME=/var/root
-            PERL_BADLANG=0 exec perl -MPOSIX=setsid -e '
-                if (fork) { wait; exit($? & 127 ? 128 + ($? & 127) : $? >> 8) }
-                setsid; exec { $ARGV[0] } @ARGV' "$@" """,
+            exec setsid -w "$@" """,
         )
 
     def path(self, text: str) -> str:
@@ -165,7 +162,8 @@ class Mac:
         file = Path(self.path(path))
         file.unlink(missing_ok=True)
         calls = f"'{self.root}/calls/{file.name}'"
-        file.write_text(STAND_IN.format(calls=calls, env=f"{shutil.which('env')} -0", body=body))
+        env = f"{shutil.which('env')} -0 >{calls}.env\n" if file.is_relative_to(self.prefix) else ""
+        file.write_text(STAND_IN.format(calls=calls, env=env, body=body))
         file.chmod(0o755)
 
     def stat(self, others: Mapping[Any, str] | None = None) -> None:
@@ -204,7 +202,7 @@ class Mac:
         return [call.split("\037")[:-1] for call in log.read_text().split("\036")[:-1]]
 
     def env(self, name: str) -> dict[str, str]:
-        """The environment of the last call of a stand-in."""
+        """The environment of the last call of a stand-in of Homebrew's."""
         text = (self.root / "calls" / f"{name}.env").read_text()
         return dict(pair.split("=", 1) for pair in text.split("\0")[:-1])
 
