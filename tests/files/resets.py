@@ -217,6 +217,19 @@ class Home:
         (disk.parent / "in_use_by").symlink_to(f"../../{instance}")
         self._file(base / "_store" / f"{instance}.json", '{"disk_formatted":true}')
 
+    def put_aside(self) -> None:
+        """Make the unit that a run of set-aside makes."""
+        self.unit.mkdir(parents=True)
+        for part, path in self.places.items():
+            shutil.move(path, self.unit / part)
+        for path in self.unit.rglob("*"):
+            if path.is_socket() or path.name == "in_use_by":
+                path.unlink()
+        (self.unit / "daemon.plist").write_text("<plist/>")
+        lines = ["version=1", "user=alice", f"profile={self.profile}", f"instance={self.id}"]
+        lines += ["made=2026-11-22T10:15:30Z", "host=mini", *(f"part={part}" for part in self.places)]
+        (self.unit / "manifest").write_text("".join(f"{line}\n" for line in lines))
+
     def clear(self) -> None:
         """Take the profile out of its place, and leave no trace of it."""
         for path in self.places.values():
