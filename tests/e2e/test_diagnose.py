@@ -1,4 +1,4 @@
-"""What is told of a Mac that does not work: in time, kept for its owner alone, and without secrets."""
+"""What is told of a Mac that does not work: in time, kept for its owner alone, fetched without secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkout import Checkout, Run
-from tests.e2e.looking import Deployed, docker, vm_events
+from tests.e2e.looking import LABEL, Deployed, docker, vm_events
 from tests.mac.machine import Mac
 
 # Of this run alone: it stands in no file, not even here.
@@ -108,39 +108,39 @@ def test_a_mac_on_which_everything_hangs(deployed: Deployed) -> None:
     assert SECRET not in text + run.output
 
 
-def test_a_gate_that_fails_says_where_its_diagnostics_are_and_why_last(deployed: Deployed) -> None:
-    deployed.mac.fault("api-503")
+def test_a_gate_that_fails_keeps_diagnostics_that_are_fetched_without_secrets(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    docker(mac, "run", "-d", "--name", "held", "busybox", "sleep", "1000")
+    mac.fault("api-503")
     try:
-        run = deployed.checkout.ssh("-y", "--data", "wait_docker_api_max=4")
+        run = checkout.ssh("-y", "--data", "wait_docker_api_max=4")
     finally:
-        deployed.mac.heal("api-503")
+        mac.heal("api-503")
     assert run.status == 1
-    text = the_file(run, deployed.checkout)
-    assert "503" in part(text, "GET /_ping")
-    said = [line for line in run.output.splitlines() if "[mac" in line]
-    (where,) = [index for index, line in enumerate(said) if "diagnostics/" in line]
-    last = "\n".join(said[where + 1 :])
-    assert "Docker is not ready" in last
-    assert "503" in last
+    assert kept(checkout) == []
+    (on_mac,) = mac.path("/Library/ColimaPulse/diagnostics").iterdir()
+    assert (on_mac.stat().st_mode & 0o777, on_mac.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert on_mac.stat().st_uid == mac.user("root").uid
+    assert "503" in part(on_mac.read_text().replace("\n  ", "\n"), "GET /_ping")
+    assert f"Diagnostics: /Library/ColimaPulse/diagnostics/{on_mac.name}" in run.output
+    assert "Docker is not ready" in run.output
+    assert SECRET not in run.output
+    run = checkout.ssh("-y", deploy=DIAGNOSE)
+    assert run.status == 0, run.output
+    text = the_file(run, checkout)
+    assert f"== kept when something failed: /Library/ColimaPulse/diagnostics/{on_mac.name} ==" in text
+    assert "200 OK" in part(text, "GET /_ping")
+    assert "503" in text
     assert SECRET not in text + run.output
 
 
-def test_an_installer_that_fails_does_not_tell_its_secret(deployed: Deployed) -> None:
-    checkout = deployed.checkout
-    token = f"installer-{uuid.uuid4().hex}"
-    checkout.installer(".env", f"TOKEN={token}\n").chmod(0o600)
-    checkout.installer("greedy", f"docker run -d --name greedy -e TOKEN -l token={token} no-such-image:1\n")
-    docker(deployed.mac, "run", "-d", "--name", "held", "-l", f"a={token}", "busybox", "sleep", token)
-    try:
-        run = checkout.ssh("-y")
-    finally:
-        (checkout.directory / "containers" / "greedy").unlink()
-        (checkout.directory / "containers" / ".env").unlink()
-    assert run.status == 1
-    text = the_file(run, checkout)
-    assert "held" in part(text, "docker ps -a")
-    assert token not in text + run.output
-    assert "containers/greedy failed" in [line for line in run.output.splitlines() if "[mac" in line][-2]
+def test_a_person_on_the_mac_has_the_same_command(deployed: Deployed) -> None:
+    words = ["/Library/ColimaPulse/bin/diagnose", LABEL]
+    told = deployed.mac.run(words).stdout
+    assert "  state = running" in told.replace("\t", "")
+    assert told.endswith("end\n")
+    told = deployed.mac.run(["/Library/ColimaPulse/bin/recover", LABEL, "--dry"]).stdout
+    assert told == "Docker answers\n"
 
 
 def test_many_hosts_do_not_collide(

@@ -213,7 +213,7 @@ def test_nothing_helps(deployed: Deployed) -> None:
     assert run.status == 1
     assert is_loaded(mac), "whatever happened, launchd has it"
     assert "Diagnostics: /Library/ColimaPulse/diagnostics/" in run.output
-    (why,) = [line for line in run.output.splitlines() if "none of it helped: " in line]
+    why = next(line for line in run.output.splitlines() if "none of it helped: " in line)
     assert "503" in why
     kept = list(mac.path("/Library/ColimaPulse/diagnostics").iterdir())
     assert any("503" in path.read_text() for path in kept)
