@@ -20,6 +20,8 @@ from tests.soak import Soak, deploy
 HELLO = "docker run --name colima-pulse-demo --rm hello-world\n"
 WEB = "docker run --name web -d --restart always -p 8080:80 -v pages:/usr/share/nginx/html nginx\n"
 
+INSTALLERS = {"hello-world": HELLO, "web": WEB}
+
 MakeMac = Callable[..., Mac]
 MakeCheckout = Callable[..., Checkout]
 
@@ -76,7 +78,7 @@ def make_deployed(make_mac: MakeMac, make_checkout: MakeCheckout) -> Callable[..
 
     def make(how: str = "ssh", env: dict[str, str] | None = None, **options: Any) -> Deployed:
         mac = make_mac(**options)
-        checkout = make_checkout(mac, env=env, installers={"hello-world": HELLO, "web": WEB})
+        checkout = make_checkout(mac, env=env, installers=INSTALLERS)
         run = checkout.ssh if how == "ssh" else checkout.local
         return Deployed(mac, checkout, run, run("-y"))
 
