@@ -236,5 +236,5 @@ def test_what_she_replaced_of_homebrews_has_no_terminal(deployed: Deployed, tmp_
     for command in ("deploy.py --dry", "deploys/status.py", "deploys/diagnose.py"):
         replaced(f"pyinfra @local {command}", "limactl")
     # With an instance that limactl does not tell of a deploy is refused before.
-    mac.run(["/bin/rm", "-r", "/Users/alice/.colima", "/opt/homebrew/opt/docker"], user="alice")
+    mac.run(["/bin/rm", "-r", "/Users/alice/.colima", "/opt/homebrew/bin/docker"], user="alice")
     replaced("pyinfra @local deploy.py -y", "brew")
