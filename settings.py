@@ -23,7 +23,7 @@ from pyinfra import logger
 
 T = TypeVar("T")
 
-# Asked for on the command line of one run (`--data`), never in a file: DESIGN.md, invariant 7.
+# Asked for on the command line of one run (`--data`), never in a file.
 COMMAND_LINE_ONLY = (
     "FULL_RESET",
     "BACKUP",

@@ -1,4 +1,4 @@
-"""Jobs of other hands: what does not fit together is only mentioned, and no user can void a deploy with it."""
+"""What does not fit together is only mentioned, and no user can void a deploy with it."""
 
 from __future__ import annotations
 

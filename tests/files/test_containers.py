@@ -1,4 +1,4 @@
-"""The commands that install, start and remove containers, against a docker client that is as moody as the real one."""
+"""The commands that install, start and remove containers, against a client as moody as the real one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ SPEC = "5" * 64
 ID = "a1" * 32
 TEXT = "docker run -d --name web 'an image'\n"
 
-# A client whose one container is what the file "container" says: its spec, state and exit code. `run` makes it, or does
-# as the test says.
+# A client whose one container is what a file says: its spec, state and exit code. `run` and `start` do as the
+# test says.
 DOCKER = """
 [ "$1" != --host ] || shift 2
 case "$1 $2" in
-'rm --force') [ -e "$HOME/container" ] || {{ echo 'Error: No such container: web' >&2; exit 1; }}; rm "$HOME/container" ;;
+'rm --force')
+    [ -e "$HOME/container" ] || {{ echo 'Error: No such container: web' >&2; exit 1; }}
+    rm "$HOME/container" ;;
 'run '*) {run} ;;
 'container start') {start} ;;
 'container inspect')
@@ -334,10 +336,9 @@ def test_a_smoke_test_that_passed_is_noted(mac: Mac) -> None:
 def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac) -> None:
     mac.tool("/bin/cat", 'cat "$@"; sleep 0.1')  # time to look while the text is on its way
     docker(mac, f": >'{mac.root}/runs'; printf %s \"$TOKEN\"; sleep 0.2")
-    process = mac.popen(
-        "-c", mac.text("bin/install-container", EDITS), "install-container", LABEL, "web", "1", SPEC, "attached",
-        env={**HOSTILE, "TMPDIR": str(mac.root)},
-    )  # fmt: skip
+    words = ("install-container", LABEL, "web", "1", SPEC, "attached")
+    env = {**HOSTILE, "TMPDIR": str(mac.root)}
+    process = mac.popen("-c", mac.text("bin/install-container", EDITS), *words, env=env)
     assert process.stdin is not None
     process.stdin.write(f"#!/bin/sh\nexport TOKEN='{SECRET}'\ndocker run --name web --env TOKEN image\n")
     process.stdin.close()

@@ -142,7 +142,7 @@ def test_a_person_names_the_label_and_is_told_what_was_kept(mac: Mac, log: Path)
     assert done.returncode == 0
     first, *rest = Diagnostics().process(lines(done))
     assert first.title == f"kept when something failed: {kept}/{LABEL}-20261122-100002.txt"
-    assert first.lines == ("why 2", "== a ==", "end")
+    assert first.lines == ("  why 2", "  == a ==", "  end")
     assert [part.title for part in rest] == [part.title for part in ran(mac, log)[1:]]
     mac.become("alice")
     assert mac.run("bin/diagnose", LABEL).returncode == 77

@@ -249,9 +249,15 @@ def test_without_ps_nothing_but_the_job_is_killed(world: World) -> None:
     assert (world.steps(), machine.poll()) == ([TERM, KILL, KICK], None)
 
 
-def test_a_job_that_is_booted_out_meanwhile_stays_out(world: World) -> None:
+DISABLE = (
+    "printf '\\tdisabled services = {{\\n\\t\\t\"%s\" => disabled\\n\\t}}\\n' {label} >'{world}/disabled'"
+)
+
+
+@pytest.mark.parametrize("meanwhile", ["echo 113 >'{world}/print-status'", DISABLE + "; {respawns}"])
+def test_a_job_that_is_booted_out_or_disabled_meanwhile_is_not_started(world: World, meanwhile: str) -> None:
     world.lima("")
-    world.put(kill=f"echo 113 >'{world.world}/print-status'")
+    world.put(kill=meanwhile.format(world=world.world, label=LABEL, respawns=world.respawns))
     done = recover(world)
     assert (done.returncode, world.steps()) == (1, [TERM])
     assert f"{LABEL} is not loaded and enabled any more: it is left alone" in done.stderr

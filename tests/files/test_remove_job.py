@@ -17,7 +17,7 @@ TARGET = "gui/501/homebrew.mxcl.colima"
 
 @pytest.fixture
 def agents(mac: Mac) -> Path:
-    """The directory of the user's agents, on a Mac where root deploys and launchd has no such job any more."""
+    """The directory of the user's agents, where launchd has no such job any more."""
     mac.become("root")
     mac.configure()
     mac.tool("/bin/launchctl", "exit 113")

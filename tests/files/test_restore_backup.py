@@ -84,6 +84,19 @@ def test_nothing_is_started_where_nothing_is_in_place(mac: Mac) -> None:
     assert home.in_unit(home.aside).keys() == set(PARTS)
 
 
+def test_what_changed_while_it_was_copied_stays_and_is_in_the_way(mac: Mac) -> None:
+    home, _ = aside(mac)
+    home.aside = mac.home / TWO
+    home.make_profile(home.base, "default", "colima")
+    config = home.places["profile"] / "colima.yaml"
+    mac.tool("/bin/sync", f"echo changed >'{config}'")
+    done = home.restore()
+    assert "there is profile in place" in refused(done)
+    assert config.read_text() == "changed\n"
+    assert "stays stopped" in done.stdout
+    assert (home.litter(), home.launchd.has) == ([], STOPPED), "a half is not started"
+
+
 # --- refused before anything is stopped
 
 

@@ -1,4 +1,4 @@
-"""facts/rivals: every launchd job that mentions Colima or Lima, whatever its file looks like, and what it starts."""
+"""facts/rivals: every launchd job that mentions Colima or Lima is seen, whatever its file looks like."""
 
 from __future__ import annotations
 
@@ -151,14 +151,26 @@ OF_A_JOB: list[tuple[tuple[str, ...], tuple[str, str] | None]] = [
 
 
 def test_what_each_starts(mac: Mac, directories: list[Path]) -> None:
-    cases = [*OF_A_JOB, *((words, profile and (profile, "root")) for words, profile in STARTS.items())]
-    for number, (words, _) in enumerate(cases):
+    for number, (words, _) in enumerate(OF_A_JOB):
         words = tuple(word.format(home=mac.home) if word == HOMES_LIMA else word for word in words)
         define(directories[0], f"{number:03}", plist(f"lima {number}", *words))
     found = {each.label: (each.profile, each.user) for each in observe(mac)}
-    for number, (words, start) in enumerate(cases):
+    for number, (words, start) in enumerate(OF_A_JOB):
         profile, user = found[f"lima {number}"]
         assert (words, profile and (profile, user)) == (words, start)
+
+
+def test_the_words_of_a_job_are_read_as_colima_reads_them(mac: Mac) -> None:
+    program = """
+        while (<STDIN>) {
+            my ($command, @words) = split " ";
+            my ($program) = $command =~ m{(?:\\A|/)(colima)\\z};
+            print $program ? profile_started(1, "", {}, $program, @words) // "" : "", "\\n";
+        }"""
+    code = f"/usr/bin/perl -e \"$colima_perl\"'{program}'"
+    done = mac.call(code, stdin="".join(f"{' '.join(words)}\n" for words in STARTS))
+    for (words, profile), found in zip(STARTS.items(), lines(done), strict=True):
+        assert (words, found or None) == (words, profile)
 
 
 def test_what_cannot_be_read_is_told_by_its_name(mac: Mac, directories: list[Path]) -> None:

@@ -109,16 +109,18 @@ def test_a_part_that_is_a_link_moves_as_a_link(mac: Mac, unit: str) -> None:
     assert not present(home.places["instance"])
 
 
-def test_a_run_whose_connection_is_lost_comes_to_its_end(mac: Mac, home: Home) -> None:
+@pytest.mark.parametrize("way", ["move", "delete"])
+def test_a_run_whose_connection_is_lost_comes_to_its_end(mac: Mac, home: Home, way: str) -> None:
     parts = home.parts()
     (mac.root / "count").write_text("0\n")
     text = mac.text("bin/set-aside", DIRECT)
-    process = mac.popen("-c", text, "bin/set-aside", LABEL, "move", str(home.unit))
+    process = mac.popen("-c", text, "bin/set-aside", LABEL, way, str(home.unit))
     for pipe in (process.stdin, process.stdout, process.stderr):
         assert pipe is not None
         pipe.close()
     assert process.wait(30) == 0
-    assert home.in_unit() == {part: what for part, what in parts.items() if part != "other"}
+    del parts["other"]
+    assert home.in_unit() == (parts if way == "move" else {})
     assert (home.litter(), home.launchd.has) == ([], STOPPED)
 
 
@@ -261,6 +263,20 @@ def test_what_does_not_end_is_not_moved_and_launchd_is_as_before(mac: Mac, home:
     why = refused(home.set_aside())
     assert "77 limactl hostagent" in why
     assert (tree(mac.home), home.launchd.has) == (before, launchd)
+
+
+def test_what_is_started_by_hand_meanwhile_is_not_moved(mac: Mac, home: Home) -> None:
+    mac.tool("/bin/ps", ":")
+    said(home.set_aside(other=False))
+    looks = len(mac.calls("ps"))
+    home.furnish()
+    before = tree(mac.home)
+    agent = f"limactl hostagent --pidfile {home.base}/_lima/colima/ha.pid --socket x"
+    # The last two looks are after all has been stopped.
+    late = f"[ $(wc -l <looks) -lt {looks - 1} ]"
+    mac.tool("/bin/ps", f"cd '{mac.root}'; echo >>looks; {late} || echo '77 1 501 {agent}'")
+    assert "stop them first" in refused(home.set_aside(other=False))
+    assert tree(mac.home) == before
 
 
 def test_another_profile_may_run(mac: Mac, home: Home) -> None:

@@ -20,7 +20,8 @@ def test_set_and_looked_at_again(mac: Mac, sleep: int, says: str) -> None:
     mac.tool(
         "/usr/bin/pmset",
         f"""[ "$1" = -a ] && exit; [ "$*" = '-g custom' ] && printf '%s\\n' 'Battery Power:' \
-        ' sleep   {sleep} (sleep prevented by caffeinate)' ' womp 1' 'AC Power:' ' sleep  {sleep}' ' autorestart 1'""",
+        ' sleep   {sleep} (sleep prevented by caffeinate)' ' womp 1' \
+        'AC Power:' ' sleep  {sleep}' ' autorestart 1'""",
     )
     done = mac.run("bin/set-power", LABEL, "sleep=0", "autorestart=1")
     assert (done.returncode, done.stdout, done.stderr) == (0, says, "")

@@ -36,10 +36,10 @@ class World:
         self.kept = mac.root / "Library/ColimaPulse/diagnostics"
         self.provisioned = mac.home / ".colima/_lima/colima/colima.yaml"
         for directory in (self.world, self.log.parent, self.directory.parent.parent, self.provisioned.parent):
-            directory.mkdir(parents=True)
+            directory.mkdir(parents=True, exist_ok=True)
         self.provisioned.write_text("")
         self.log.write_text(STARTED)
-        (mac.home / ".colima/default").mkdir()
+        (mac.home / ".colima/default").mkdir(exist_ok=True)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(f"{mac.home}/.colima/default/docker.sock")
         mac.configure(log=self.log, start_seconds=10, api_seconds=10)

@@ -403,7 +403,9 @@ def list_instances(arguments: list[str]) -> int:
         for instance in found:
             print(json.dumps(instance.as_json(), separators=(",", ":")))
         return 0
-    raise FatalError("the stand-in lists as --json only")
+    for instance in found:
+        print(f"{instance.name}    {instance.status}    {instance.vm_type}    {instance.dir}")
+    return 0
 
 
 def shell(arguments: list[str]) -> int:
