@@ -103,7 +103,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(0.2):
             with contextlib.suppress(OSError, RuntimeError):  # off
                 found = {each.pid: each for each in self.mac.processes() if self.words in each.command}
                 # What a VM has forked, and is about to become something else, is no other VM.

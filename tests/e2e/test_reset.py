@@ -58,8 +58,8 @@ def mac(deployed: Deployed) -> Iterator[Mac]:
     page(mac, "precious")
     with one_vm(mac):
         yield mac
-    assert ping(mac) == "200"
     assert deployed.run("-y", "--json").changed == []
+    assert ping(mac) == "200"
 
 
 def test_another_word_touches_nothing(deployed: Deployed, mac: Mac) -> None:
@@ -173,7 +173,7 @@ exec /opt/real/mv "$@"
 
 def moved(mac: Mac) -> Callable[[], bool]:
     """Half of it: the data disk's turn has come, and does not end."""
-    mac.run(["/bin/sh", "-c", "mkdir /opt/real && mv /usr/bin/mv /opt/real"])
+    mac.run(["/bin/sh", "-c", "mkdir /opt/real && cp /usr/bin/mv /opt/real && rm /usr/bin/mv"])
     mac.path("/usr/bin/mv").write_text(HANGS)
     mac.path("/usr/bin/mv").chmod(0o755)
     return lambda: mac.path("/private/tmp/moving").exists()
@@ -218,7 +218,7 @@ def test_a_power_cut_in_the_middle(deployed: Deployed, mac: Mac, moment: str) ->
     thread.join()
     mac.boot()
     if moment == "moved":
-        mac.run(["/bin/sh", "-c", "/opt/real/mv -f /opt/real/mv /usr/bin/mv"])
+        mac.run(["/bin/sh", "-c", "cp -p /opt/real/mv /usr/bin/mv"])
     run = deployed.run("-y")
     assert run.status == 0, run.output
     assert not list(mac.path(JOURNALS).glob("*/default"))

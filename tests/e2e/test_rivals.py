@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,13 +223,15 @@ def test_what_she_replaced_of_homebrews_has_no_terminal(deployed: Deployed, tmp_
         program.unlink()
         program.write_text(REPLACED)
         program.chmod(0o755)
+        os.chown(program, mac.user("alice").uid, 20)
     terminal = Terminal(tmp_path / "home", mac)
     terminal.clone()
     terminal.configure({"HOMEBREW_USER": "alice"})
 
     def replaced(command: str, program: str) -> None:
         seen = terminal.run_on_mac(command)
-        assert f"/opt/homebrew/bin/{program}" in mac.path("/Users/alice/ran").read_text(), seen.text
+        ran = mac.run(["/bin/cat", "/Users/alice/ran"], check=False).stdout
+        assert f"/opt/homebrew/bin/{program}" in ran, seen.text
         assert not mac.path("/Users/alice/asked").exists(), seen.text
         assert "Password:" not in seen.text
         mac.path("/Users/alice/ran").unlink()
