@@ -75,7 +75,7 @@ def left(mac: Mac, profile: str = "default") -> dict[str, str]:
     listed, _, removed = f"\n{done.stdout}".replace(f"{mac.home}/.colima/", "").partition("\n\n")
     pairs = [line.split("\t") for line in listed.splitlines() if line]
     assert removed.splitlines() == [f"removed {path}: {why}" for path, why in pairs]
-    return {path: why for path, why in pairs}
+    return dict(pairs)
 
 
 def heal(mac: Mac) -> subprocess.CompletedProcess[str]:
