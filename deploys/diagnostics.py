@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -54,22 +54,11 @@ _PATTERNS = [
 _MASKS = [(re.compile(pattern, re.IGNORECASE | re.MULTILINE), mask) for pattern, mask in _PATTERNS]
 
 
-class Secrets(tuple[str, ...]):
-    """Values to be shown nowhere, not even in a repr."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"Secrets of {len(self)} values"
-
-    __str__ = __repr__
-
-
-def secrets_of(flags: Iterable[str], installers: Mapping[str, str]) -> Secrets:
+def secrets_of(flags: Iterable[str], installers: Mapping[str, str]) -> list[str]:
     """What must be masked: the values that `flags` of `colima start` put into the VM, and the installers'."""
     found = list(installers.values())
     found += [flag.removeprefix("--env=").partition("=")[2] for flag in flags if flag.startswith("--env=")]
-    return Secrets(dict.fromkeys(value for value in found if value))
+    return [value for value in found if value]
 
 
 def _forms(secret: str) -> set[str]:
@@ -133,7 +122,7 @@ def write(directory: Path, name: str, text: str) -> Path:
 _kept: dict[str, Path | None] = {}
 
 
-def collect(host: Host, settings: Settings, secrets: Iterable[str] = ()) -> None:
+def collect(host: Host, settings: Settings, secrets: Sequence[str] = ()) -> None:
     """Ask a Mac for all that helps to find out why Docker does not work there; changes nothing on it.
 
     Shows the answers, and writes them to a file on this machine, its path said: both without `secrets` and
@@ -153,8 +142,7 @@ def collect(host: Host, settings: Settings, secrets: Iterable[str] = ()) -> None
     )
     if not found:
         return
-    known = tuple(secrets)
-    masked = [Part(part.title, tuple(mask("\n".join(part.lines), known).split("\n"))) for part in found]
+    masked = [Part(part.title, tuple(mask("\n".join(part.lines), secrets).split("\n"))) for part in found]
     for part in masked:
         host.log(f"== {part.title} ==")
         for line in excerpt(part):

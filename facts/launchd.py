@@ -64,17 +64,14 @@ class JobState(Record):
     state: str | None = None
     pid: int | None = None
     path: str | None = None
-    program: str | None = None
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     username: str | None = None
     runs: int = 0
     last_exit: str | None = None
     exit_timeout: int | None = None
-    minimum_runtime: int | None = None
     run_interval: int | None = None
     stdout_path: str | None = None
-    spawn_type: str | None = None
     properties: tuple[str, ...] = ()
     plist_file: FileState | None = None
 
@@ -205,17 +202,14 @@ class LaunchdJob(FactBase["JobState | None"]):
             state=job["state"],
             pid=_number(job.get("pid")),
             path=job.get("path"),
-            program=job.get("program"),
             arguments=tuple(job.get("arguments", ())),
             environment=dict(environment),
             username=job.get("username"),
             runs=_number(job.get("runs")) or 0,
             last_exit=None if last_exit == "(never exited)" else last_exit,
             exit_timeout=_number(job.get("exit timeout")),
-            minimum_runtime=_number(job.get("minimum runtime")),
             run_interval=_number(job.get("run interval")),
             stdout_path=job.get("stdout path"),
-            spawn_type=job.get("spawn type"),
             properties=tuple(str(job.get("properties", "")).split(" | ")),
             plist_file=plist_file,
         )

@@ -21,7 +21,6 @@ from deploys.diagnostics import (
     LOG_LINES,
     PART_LINES,
     SECONDS,
-    Secrets,
     collect,
     excerpt,
     file_name,
@@ -111,9 +110,7 @@ def test_a_word_of_any_length_takes_no_time() -> None:
 
 def test_secrets_of() -> None:
     flags = ("--env=TOKEN=a=b", "--dns=1.1.1.1", "--env=K=c d", "--env=EMPTY=", "--envy=X=no")
-    found = secrets_of(flags, {"A": "e", "B": "", "C": "a=b"})
-    assert set(found) == {"a=b", "c d", "e"}
-    assert "c d" not in repr(found) + str(found) + f"{[found]}"
+    assert set(secrets_of(flags, {"A": "e", "B": "", "C": "a=b"})) == {"a=b", "c d", "e"}
 
 
 def test_a_terminal_is_shown_a_logs_end_and_the_beginning_of_all_else() -> None:
@@ -164,7 +161,7 @@ def collected(answer: Any, settings: Settings = SETTINGS) -> tuple[Path | None, 
 
     host: Any = FakeHost({Diagnostics: answers}, name="@ssh/mini")
     with ctx_host.use(host), ctx_state.use(fake_state()):
-        collect(host, settings, Secrets(["hunter2"]))
+        collect(host, settings, ["hunter2"])
     return diagnostics._kept[host.name], host, asked
 
 

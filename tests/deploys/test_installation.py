@@ -39,7 +39,6 @@ DELETING = replace(WHOLE, settings=settings(delete_vm=True))
 
 
 def test_the_plan_in_words() -> None:
-    assert WHOLE.refusal is None
     assert (
         "\n".join(WHOLE.plan())
         == f"""Uninstall Colima Pulse
@@ -78,7 +77,6 @@ def test_the_plan_in_words() -> None:
 def test_other_plans(found: Installation, says: str) -> None:
     said = "\n".join(found.plan())
     assert says in said
-    assert found.refusal is None
     assert ("to start it by hand" in said) is not found.deletes
 
 
@@ -88,42 +86,43 @@ def test_nothing_is_left_to_do() -> None:
     assert replace(NOTHING, settings=DELETING.settings).plan() != []
 
 
-@pytest.mark.parametrize(
-    ("found", "why"),
-    [
-        (replace(WHOLE, job=None), "launchd's answer"),
-        (replace(WHOLE, homebrew=None), "cannot be read"),
-        (replace(WHOLE, contents=None), "cannot be read"),
-        (
-            replace(WHOLE, traces=replace(TRACES, unfinished=(("bob", "web"),))),
-            "profile web of bob). Run deploy.py",
-        ),
-    ],
-)
-def test_refused(found: Installation, why: str) -> None:
-    assert why in str(found.refusal)
-
-
-@pytest.mark.parametrize(
-    ("user", "found"),
-    [(UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh"), WHOLE), (NoUser(), None), (None, None)],
-)
-def test_observed(monkeypatch: pytest.MonkeyPatch, user: Any, found: Installation | None) -> None:
-    monkeypatch.setattr(reset, "stamp", lambda: "20261122-101530")
-    host = FakeHost(
-        {
-            User: user,
-            Homebrew: HOMEBREW,
-            LaunchdJob: lambda label, **_: TICKED if label == PULSE else RUNNING,
-            Traces: TRACES,
-            # A second state directory was never the installation's.
-            ProfileContents: TWO,
-            DockerEngine: ENGINE,
-        }
-    )
+def observed(**changed: Any) -> Installation | str:
+    facts = {
+        User: UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh"),
+        Homebrew: HOMEBREW,
+        LaunchdJob: lambda label, **_: TICKED if label == PULSE else RUNNING,
+        Traces: TRACES,
+        # A second state directory was never the installation's.
+        ProfileContents: TWO,
+        DockerEngine: ENGINE,
+    }
+    named = {fact.__name__: fact for fact in facts}
+    host: Any = FakeHost(facts | {named[name]: value for name, value in changed.items()})
     try:
         with ctx_host.use(host), ctx_state.use(fake_state(executing=False)):
-            assert observe(settings()) == found
+            return observe(settings())
     finally:
         ctx_host.reset()
         ctx_state.reset()
+
+
+def test_observed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reset, "stamp", lambda: "20261122-101530")
+    assert observed() == WHOLE
+    assert observed(DockerEngine=None) == replace(WHOLE, engine=None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"User": NoUser()}, "this Mac knows no user alice"),
+        ({"User": None}, "or does not tell"),
+        ({"LaunchdJob": None}, "launchd's answer"),
+        ({"Homebrew": None}, "cannot be read"),
+        ({"Traces": None}, "cannot be read"),
+        ({"ProfileContents": None}, "cannot be read"),
+        ({"Traces": replace(TRACES, unfinished=(("bob", "web"),))}, "profile web of bob). Run deploy.py"),
+    ],
+)
+def test_refused(changed: dict[str, Any], why: str) -> None:
+    assert why in str(observed(**changed))

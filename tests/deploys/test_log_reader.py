@@ -15,7 +15,7 @@ import pytest
 from pyinfra.context import ctx_config, ctx_state
 
 from deploys import log_reader
-from deploys.log_reader import WAIT_SECONDS, Reader, prefixes, rows
+from deploys.log_reader import WAIT_SECONDS, Reader, rows
 from facts.logs import ABSENT, NAMES, LogLines, Logs
 from operations.util import internals
 from settings import Settings
@@ -85,7 +85,7 @@ def test_what_is_asked_and_masked(run_of: Callable[..., None]) -> None:
 
 def test_a_terminal_obeys_no_log() -> None:
     parts = (LogLines("1:1", ("a\tb \x1b[2J\r\x07é",)), *WELL[1:3], LogLines("1:1"))
-    assert rows("mini", parts, prefixes(["mini"])) == ["colima    | a\tb ?[2J??é"]
+    assert rows("mini", parts, 0) == ["colima    | a\tb ?[2J??é"]
 
 
 def shown(*hosts: Any, follow: bool = False) -> int:

@@ -71,8 +71,7 @@ def test_all_faults_in_one_message() -> None:
     web, _ = parse("00-web", b"docker run --name web nginx\n")
     assert web is not None
     said = refused(
-        DATA
-        | {"colima_cpus": "0", "colima_memory": "lots", "label": "a b", "colima_disk": 10, "only": "wbe"},
+        DATA | {"colima_cpus": "0", "colima_memory": "x", "label": "a b", "colima_disk": 10, "only": "wbe"},
         Installers((web,), ("containers/b:1: there is no command in it",), ()),
         mac=replace(MINI, macos="12.0"),
         user=replace(ALICE, home_present=False),

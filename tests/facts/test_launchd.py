@@ -49,7 +49,6 @@ def test_running() -> None:
         state="running",
         pid=54109,
         path="/Library/LaunchDaemons/com.sumologic.otelcol-sumo.plist",
-        program="/usr/local/bin/otelcol-sumo",
         arguments=(
             "/usr/local/bin/otelcol-sumo",
             "--config",
@@ -62,9 +61,7 @@ def test_running() -> None:
         runs=1,
         last_exit=None,
         exit_timeout=5,
-        minimum_runtime=10,
         stdout_path="/var/log/otelcol-sumo/otelcol-sumo.log",
-        spawn_type="daemon (3)",
         properties=("keepalive", "runatload", "inferred program"),
     )
 

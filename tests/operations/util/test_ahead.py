@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,17 +28,14 @@ class World:
     """A host that counts how often it is asked, and a run under way on it."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.state: Any = SimpleNamespace(is_executing=True)
-        self.host: Any = FakeHost({fact: self.answering(fact) for fact, _ in (JOB, NOTES, ENGINE)})
-        self.state.ops = {self.host: {}}
+        self.asked = 0
+        facts = {fact: partial(self.answer, fact.__name__) for fact, _ in (JOB, NOTES, ENGINE)}
+        self.host: Any = FakeHost(facts)
+        self.state: Any = SimpleNamespace(is_executing=True, ops={self.host: {}})
 
-    def answering(self, fact: Any) -> Any:
-        def answer(**_: Any) -> str:
-            self.asked.append(fact.__name__)
-            return f"{fact.__name__} {len(self.asked)}"
-
-        return answer
+    def answer(self, name: str, **_: Any) -> str:
+        self.asked += 1
+        return f"{name} {self.asked}"
 
     def operation(self, *, complete: bool, changed: bool) -> None:
         meta = SimpleNamespace(is_complete=lambda: complete, did_change=lambda: changed)
@@ -61,7 +59,7 @@ def test_an_answer_counts_until_something_has_changed(world: World) -> None:
     world.operation(complete=False, changed=True)  # still to run
     assert ahead.get(NOTES, ENGINE) == ["Milestones 2", "DockerEngine 3"]
     assert ahead.get(JOB) == ["LaunchdJob 1"]
-    assert len(world.asked) == 3
+    assert world.asked == 3
     world.operation(complete=True, changed=True)
     assert ahead.get(JOB, NOTES) == ["LaunchdJob 4", "Milestones 5"]
 

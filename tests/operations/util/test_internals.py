@@ -35,7 +35,6 @@ class Wire:
         self.active = True
         self.ran: list[str] = []
         self.error: Exception | None = None
-        self.output: tuple[bytes, bytes, int] = b"", b"", 0
         self.cut = False
         self.sock: Any = None
 
@@ -45,20 +44,24 @@ class Wire:
     def open_session(self, **_: Any) -> Any:
         if self.error is not None:
             raise self.error
-        out, err, status = self.output
-        stdout = io.BytesIO(out)
-        stdout.channel = SimpleNamespace(recv_exit_status=lambda: status)  # type: ignore[attr-defined]
+        # paramiko ends the output of a command that is cut off, and has no exit status: -1.
+        channel = SimpleNamespace(recv_exit_status=lambda: -1 if self.cut else 0)
 
         def run(command: str) -> None:
             self.ran.append(command)
             self.active = not self.cut
 
+        def stream(*_: Any) -> Any:
+            found: Any = io.BytesIO()
+            found.channel = channel
+            return found
+
         return SimpleNamespace(
             settimeout=lambda _: None,
             exec_command=run,
-            makefile_stdin=lambda *_: io.BytesIO(),
-            makefile=lambda *_: stdout,
-            makefile_stderr=lambda *_: io.BytesIO(err),
+            makefile_stdin=stream,
+            makefile=stream,
+            makefile_stderr=stream,
         )
 
 
@@ -196,22 +199,16 @@ def test_a_lost_connection_fails_its_host_in_one_line(
     wire.error, wire.active = error, False
     run(state, each, runs)
     assert state.failed_hosts == {mini}
-    assert said(caplog).count(f"[mini] {LOST}") == 1
-    assert [line for line in said(caplog) if "[mini]" in line and LOST not in line] == [
-        "[mini] Error: executed 0 commands"
-    ]
+    of_mini = [line for line in said(caplog) if "[mini]" in line]
+    assert sorted(of_mini) == ["[mini] Error: executed 0 commands", f"[mini] {LOST}"]
     assert internals.failure(mini) == LOST
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_connection_cut_in_the_middle(
-    over_ssh: tuple[State, Host], wire: Wire, caplog: pytest.LogCaptureFixture
-) -> None:
-    """paramiko ends the output then, and has no exit status: -1."""
+def test_a_connection_cut_in_the_middle(over_ssh: tuple[State, Host], wire: Wire) -> None:
     state, mini = over_ssh
-    wire.output, wire.cut = (b"begun\n", b"", -1), True
+    wire.cut = True
     run(state, runs)
-    assert said(caplog).count(f"[mini] {LOST}") == 1
     assert internals.failure(mini) == LOST
 
 
@@ -306,17 +303,13 @@ def test_how_far_each_host_has_come() -> None:
         assert not internals.has_changed(off)
 
 
-def test_hosts_of_the_run() -> None:
+def test_what_is_asked_of_a_run() -> None:
     state = made("@fake/a", "@fake/b")
+    state.check_for_changes = False
     with ctx_state.use(state):
         assert (internals.hosts_of_run(), internals.host_names()) == (2, ["@fake/a", "@fake/b"])
         state.limit_hosts = [state.inventory.get_host("@fake/b")]
         assert (internals.hosts_of_run(), internals.host_names()) == (1, ["@fake/b"])
-
-
-def test_whether_somebody_reads_what_would_change() -> None:
-    state = State(Inventory((["@local"], {})), Config(), check_for_changes=False)
-    with ctx_state.use(state):
         assert not internals.is_read()
         internals.look_for_changes()
         assert internals.is_read()

@@ -13,17 +13,8 @@ from settings import Settings
 
 HOME = "/Users/alice"
 PREFIX = "/opt/homebrew"
-START = [
-    "/opt/homebrew/bin/colima",
-    "start",
-    "--profile=default",
-    "--runtime=docker",
-    "--vm-type=qemu",
-    "--cpu=2",
-    "--memory=2",
-    "--disk=20",
-    "--foreground",
-]
+START = "/opt/homebrew/bin/colima start --profile=default --runtime=docker --vm-type=qemu".split()
+START += "--cpu=2 --memory=2 --disk=20 --foreground".split()
 ENVIRONMENT = {
     "COLIMA_HOME": "/Users/alice/.colima",
     "HOME": "/Users/alice",
@@ -85,17 +76,10 @@ def test_options() -> None:
         label="com.example.x",
         log_path="/Users/a b/x.log",
     )
-    assert found["ProgramArguments"][3:] == [
-        "--profile=work",
-        "--runtime=docker",
-        "--vm-type=qemu",
-        "--cpu=8",
-        "--memory=2.5",
-        "--disk=100",
-        "--dns=1.1.1.1",
-        "--env=A=b c",
-        "--foreground",
-    ]
+    words = (
+        "--profile=work --runtime=docker --vm-type=qemu --cpu=8 --memory=2.5 --disk=100 --dns=1.1.1.1".split()
+    )
+    assert found["ProgramArguments"][3:] == [*words, "--env=A=b c", "--foreground"]
     assert found["Label"] == "com.example.x"
     assert found["StandardOutPath"] == found["StandardErrorPath"] == "/Users/a b/x.log"
 
