@@ -75,7 +75,7 @@ def left(mac: Mac, profile: str = "default") -> dict[str, str]:
     listed, _, removed = f"\n{done.stdout}".replace(f"{mac.home}/.colima/", "").partition("\n\n")
     pairs = [line.split("\t") for line in listed.splitlines() if line]
     assert removed.splitlines() == [f"removed {path}: {why}" for path, why in pairs]
-    return {path: why for path, why in pairs}
+    return dict(pairs)
 
 
 def heal(mac: Mac) -> subprocess.CompletedProcess[str]:
@@ -182,10 +182,8 @@ def test_names_that_are_odd_or_long(mac: Mac) -> None:
     profile = "long" * 30
     leave(mac, f"{profile}/docker.sock", f"_lima/colima-{profile}/a\tb\nremoved \x1b[2J\"'$(id)`")
     listener = listen(mac, f"_lima/colima-{profile}/ha.sock")
-    assert [*left(mac, profile)] == [
-        f"_lima/colima-{profile}/a?b?removed ?[2J\"'$(id)`",
-        f"{profile}/docker.sock",
-    ]
+    odd = f"_lima/colima-{profile}/a?b?removed ?[2J\"'$(id)`"
+    assert [*left(mac, profile)] == [odd, f"{profile}/docker.sock"]
     assert [path.name for path in (mac.home / f".colima/_lima/colima-{profile}").iterdir()] == ["ha.sock"]
     listener.close()
 
