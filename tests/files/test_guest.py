@@ -44,7 +44,13 @@ def guest(
 
 
 def observed(mac: Mac, profile: str = "default", seconds: str = "15") -> GuestState | None:
-    done = mac.run("facts/guest", "alice", profile, env=HOSTILE, edits={'"$2" 15': f'"$2" {seconds}', "alarm 5": "alarm 0.2"})
+    done = mac.run(
+        "facts/guest",
+        "alice",
+        profile,
+        env=HOSTILE,
+        edits={'"$2" 15': f'"$2" {seconds}', "alarm 5": "alarm 0.2"},
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return Guest().process(lines(done))
 
