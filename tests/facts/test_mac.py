@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facts.mac import Homebrew, HomebrewState, Mac, MacState, NoUser, ProcessAge, User, UserState
+from facts.mac import Homebrew, HomebrewState, Mac, MacState, NoUser, User, UserState, elapsed_seconds
 
 BREW = [
     "prefix=/opt/homebrew",
@@ -146,5 +146,5 @@ def test_unreadable_user(output: list[str]) -> None:
         ("7", None),
     ],
 )
-def test_process_age(elapsed: str, seconds: int | None) -> None:
-    assert ProcessAge().process([f"elapsed={elapsed}", "end"]) == seconds
+def test_elapsed_seconds(elapsed: str, seconds: int | None) -> None:
+    assert elapsed_seconds(elapsed) == seconds

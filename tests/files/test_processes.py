@@ -216,7 +216,7 @@ def test_the_network_is_shared_only_while_no_instance_of_that_lima_home_runs(mac
 
 def test_an_instance_that_a_failing_ps_does_not_show_is_not_taken_for_gone(mac: Mac) -> None:
     # No answer is not "nothing runs": gone() would be satisfied and a second Colima started beside the first.
-    code = 'for list in ours shared strays stale; do gone 0 $list 501 "$1" default && echo "$list"; done'
+    code = 'for list in ours shared strays leftovers; do gone 0 $list 501 "$1" default && echo "$list"; done'
     for body in ("exit 1", "exec sleep 300"):
         mac.tool("/bin/ps", body)
         done = mac.call(code, mac.home, edits={"bounded 20": "bounded 0.2"})
