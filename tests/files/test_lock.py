@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 
 import pytest
 
+import files
 from tests.files.conftest import Mac, until
 
 LIBRARIES = ("text", "run", "places", "lock")
@@ -92,3 +94,12 @@ def test_a_link_in_its_directorys_place_is_not_followed(mac: Mac) -> None:
     (mac.root / "var/run/colima-pulse").symlink_to(elsewhere)
     assert start(mac, "lock a 0").wait(10) == 0
     assert not any(elsewhere.iterdir())
+
+
+def test_every_command_that_changes_something_takes_it() -> None:
+    """What is told here writes one file or setting, or nothing."""
+    commands = {path.name: path.read_text() for path in (files.HERE / "bin").iterdir()}
+    free = {
+        name for name, text in commands.items() if not re.search(r'\block "\$label" \d+ (\|\| exit|&&)', text)
+    }
+    assert free == {"configure", "diagnose", "gate", "set-power"}
