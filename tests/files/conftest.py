@@ -31,7 +31,7 @@ PLACES = re.compile(
 )
 SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
 
-# A stand-in: notes its arguments and environment, then does what the test says.
+# A stand-in: notes its arguments and, of Homebrew's, its environment, then does what the test says.
 STAND_IN = r"""#!/bin/sh
 {{ printf '%s\037' "$@"; printf '\036'; }} >>{calls}
 export -p >{calls}.env

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.files.conftest import LABEL, Mac
 
-# A line of LABEL.jobs is an answer to `print`, the last for ever: STATE|PID|RUNS|EXIT|PATH, absent or broken.
+# A line of LABEL.jobs is an answer to `print`, the last one stays: STATE|PID|RUNS|LAST EXIT|PATH, or absent.
 # A verb takes the first line of VERB.codes for its exit status, and puts VERB.jobs in place when that is 0.
 LAUNCHCTL = r"""cd {root}/launchd || exit 64
 verb=$1 label=${{2#system/}}
