@@ -181,21 +181,3 @@ def elapsed_seconds(text: str) -> int | None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-class ProcessAge(FactBase["int | None"]):
-    """
-    Returns how long a process has run, in seconds; None when there is no such process, or when unreadable.
-
-    + pid: the process
-
-    .. code:: python
-
-        86400
-    """
-
-    def command(self, pid: int) -> StringCommand:
-        return script("facts/process", pid)
-
-    def process(self, output: list[str]) -> int | None:
-        return elapsed_seconds(read_lines(output).values.get("elapsed", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facts.mac import HomebrewState, Mac, MacState, ProcessAge
+from facts.mac import HomebrewState, Mac, MacState, elapsed_seconds
 
 BREW = [
     "prefix=/opt/homebrew",
@@ -86,6 +86,6 @@ def test_version() -> None:
     assert mini(macos="").macos_version == ()
 
 
-def test_process_age() -> None:
+def test_elapsed_seconds() -> None:
     ages = {"    00:07": 7, "12:34": 754, "01:00:00": 3600, "03-04:05:06": 273906, "ps: no": None, "7": None}
-    assert {text: ProcessAge().process([f"elapsed={text}", "end"]) for text in ages} == ages
+    assert {text: elapsed_seconds(text) for text in ages} == ages

@@ -1,4 +1,4 @@
-"""stale and heal: what a crash left goes, what lives stays, and a stranger never hears of it."""
+"""leftovers and heal: what a crash left goes, what lives stays, and a stranger never hears of it."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def lock(mac: Mac, target: str, name: str = LOCK) -> Path:
 
 
 def left(mac: Mac, profile: str = "default") -> dict[str, str]:
-    """What stale lists, each path in Colima's directory, and why; and heal then removes, saying so."""
-    done = mac.call('stale 501 "$1" "$2"; echo; heal 501 "$1" "$2"', mac.home, profile)
+    """What leftovers lists, each path in Colima's directory, and why; and heal then removes, saying so."""
+    done = mac.call('leftovers 501 "$1" "$2"; echo; heal 501 "$1" "$2"', mac.home, profile)
     assert (done.returncode, done.stderr) == (0, "")
     listed, _, removed = f"\n{done.stdout}".replace(f"{mac.home}/.colima/", "").partition("\n\n")
     pairs = [line.split("\t") for line in listed.splitlines() if line]
@@ -182,10 +182,8 @@ def test_names_that_are_odd_or_long(mac: Mac) -> None:
     profile = "long" * 30
     leave(mac, f"{profile}/docker.sock", f"_lima/colima-{profile}/a\tb\nremoved \x1b[2J\"'$(id)`")
     listener = listen(mac, f"_lima/colima-{profile}/ha.sock")
-    assert [*left(mac, profile)] == [
-        f"_lima/colima-{profile}/a?b?removed ?[2J\"'$(id)`",
-        f"{profile}/docker.sock",
-    ]
+    odd = f"_lima/colima-{profile}/a?b?removed ?[2J\"'$(id)`"
+    assert [*left(mac, profile)] == [odd, f"{profile}/docker.sock"]
     assert [path.name for path in (mac.home / f".colima/_lima/colima-{profile}").iterdir()] == ["ha.sock"]
     listener.close()
 
@@ -217,7 +215,7 @@ def test_a_disk_that_another_instance_holds_is_named_and_kept(mac: Mac) -> None:
     put(mac, "_lima/colima-foo/lima.yaml")
     mac.table((7, 501, hostagent(mac, "colima-foo")))
     held = lock(mac, f"{mac.home}/.colima/_lima/colima-foo")
-    assert mac.call('stale 501 "$1" default', mac.home).stdout == f"{held}\theld by colima-foo\n"
+    assert mac.call('leftovers 501 "$1" default', mac.home).stdout == f"{held}\theld by colima-foo\n"
     done = heal(mac)
     assert done.returncode == 1
     assert done.stderr == "the data disk of colima is in use by instance colima-foo, which runs\n"

@@ -150,10 +150,10 @@ def test_a_step_that_helps_is_seen_in_the_same_tick(pulse: Pulse) -> None:
             f"warning * the job {LABEL} is not loaded*it alone",
         ),
         (lambda pulse: pulse.disable(), f"warning * the job {LABEL} is disabled*; the pulse leaves it alone"),
-        (lambda pulse: pulse.put(**{"print-status": "112"}), "error * cannot be read; nothing is done"),
+        (lambda pulse: pulse.put(**{"print-status": "112"}), "error * be read; nothing is done"),
         (
             lambda pulse: pulse.put(**{"print-disabled-status": "112"}),
-            "error * cannot be read; nothing is done",
+            "error * be read; nothing is done",
         ),
         (lambda pulse: pulse.job(312, state="SIGTERMed"), None),
         (lambda pulse: pulse.provisioned.unlink(), f"info {SILENT}; the profile has not come up yet: run *"),

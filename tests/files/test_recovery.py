@@ -225,7 +225,8 @@ def test_without_ps_nothing_but_the_job_is_killed(world: World) -> None:
     assert (world.steps(), machine.poll()) == ([TERM, KILL, KICK], None)
 
 
-DISABLE = "printf '\\tdisabled services = {{\\n\\t\\t\"%s\" => disabled\\n\\t}}\\n' {label} >'{world}/print-disabled'"
+DISABLED = '\tdisabled services = {{\n\t\t"{label}" => disabled\n\t}}'
+DISABLE = f"printf '%s\\n' '{DISABLED}' >'{{world}}/print-disabled'"
 
 
 @pytest.mark.parametrize("meanwhile", ["echo 113 >'{world}/print-status'", DISABLE + "; {respawns}"])
