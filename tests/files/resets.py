@@ -194,6 +194,9 @@ class Home:
             self._file(self.base / shared, f"shared {shared}")
         self._socket(self.base / "docker.sock")
         self.make_profile(self.other, "default", "colima")
+        # A run that makes these as well has more steps than the next one.
+        for each in (self.journal.parent, self.mac.root / f"var/run/colima-pulse/{LABEL}"):
+            each.mkdir(parents=True, exist_ok=True)
 
     def make_profile(self, base: Path, profile: str, instance: str) -> None:
         if (base / profile).exists():
@@ -225,6 +228,7 @@ class Home:
         for path in self.unit.rglob("*"):
             if path.is_socket() or path.name == "in_use_by":
                 path.unlink()
+        (self.base / "docker.sock").unlink()
         (self.unit / "daemon.plist").write_text("<plist/>")
         lines = ["version=1", "user=alice", f"profile={self.profile}", f"instance={self.id}"]
         lines += ["made=2026-11-22T10:15:30Z", "host=mini", *(f"part={part}" for part in self.places)]

@@ -80,7 +80,6 @@ def test_the_units_of_a_directory_and_what_is_unfinished(mac: Mac) -> None:
     assert unit.kib > 0
     assert (unfinished.name, unfinished.complete, unfinished.made) == ("b.part", False, None)
 
-    home.journal.parent.mkdir(parents=True)
     home.journal.write_text(f"stage=moving\nmode=move\nunit={part}\nother=\nparts=disk\nend\n")
     mac.brewed("limactl", ":")
     assert contents(mac, home).unfinished == Unfinished("moving", "move", str(part))

@@ -176,7 +176,6 @@ def test_what_was_made_after_an_interruption_stays(mac: Mac, steps: Steps) -> No
 def test_a_reset_finishes_a_restore_and_then_sets_it_aside(mac: Mac) -> None:
     home, parts = aside(mac)
     home.quickly()
-    home.journal.parent.mkdir(parents=True)
     said(home.restore())
     step = f"before {home.steps()[-1].split()[1]}"
     home.clear()

@@ -321,7 +321,6 @@ def test_a_journal_of_the_first_version_is_finished(home: Home) -> None:
     part.mkdir(parents=True)
     for each in ("instance", "disk"):
         home.places[each].rename(part / each)
-    home.journal.parent.mkdir(parents=True)
     home.journal.write_text(
         f"stage=moving\nmode=move\nunit={home.unit}\nother={home.other}\n"
         "parts=instance disk store.json profile other \nend\n"
@@ -332,7 +331,6 @@ def test_a_journal_of_the_first_version_is_finished(home: Home) -> None:
 
 def test_a_journal_that_cannot_be_read_is_left_to_look_at(mac: Mac, home: Home) -> None:
     before = home.parts()
-    home.journal.parent.mkdir(parents=True)
     for text in ("stage=moving\n", "stage=dreaming\nend\n"):
         home.journal.write_text(text)
         assert str(home.journal) in refused(home.set_aside())
