@@ -49,7 +49,7 @@ def observed(mac: Mac, profile: str = "default", seconds: str = "15") -> GuestSt
         "alice",
         profile,
         env=HOSTILE,
-        edits={'"$2" 15': f'"$2" {seconds}', "alarm 5": "alarm 0.2"},
+        edits={'"$profile" 15': f'"$profile" {seconds}', "alarm 5": "alarm 0.2"},
     )
     assert (done.returncode, done.stderr) == (0, "")
     return Guest().process(lines(done))
