@@ -73,6 +73,9 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/shellcheck -s sh $(SHELL_FILES) tests/mac/prepare
+	@# Each as it is sent: what a library sets or takes that this script does not use is no fault.
+	@sent=$$(mktemp -d) && trap 'rm -r "$$sent"' EXIT && $(BIN)/python -m files "$$sent" && \
+	    $(BIN)/shellcheck -s sh --extended-analysis=false -e SC2034,SC2119,SC2120,SC2329 "$$sent"/*
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/python -m pytest -q tests/files/test_lint.py -k awk
 

@@ -102,7 +102,7 @@ class Launchd:
         clock = self.mac.root / "clock"
         clock.write_text("10000\n")
         add = f'$(printf %.0f "${{1}}e1") * {factor}'
-        self.mac.tool("/bin/sleep", f"read t <{clock}; echo $((t + {add})) >{clock}; exec sleep 0.01")
+        self.mac.tool("/bin/sleep", f"read t <{clock}; echo $((t + {add})) >{clock}")
         self.mac.tool("/bin/date", f'[ "$*" = +%s ] || exec date "$@"; read t <{clock}; echo $((t / 10))')
 
     @property

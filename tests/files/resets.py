@@ -7,7 +7,10 @@ import shutil
 import socket
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.files.conftest import LABEL, Mac, until
 
@@ -15,14 +18,16 @@ ONE = "colima-pulse-backups/a unit"
 TWO = '../../Volumes/Big Disk\'s "x"/backups/a unit'
 
 # rm, mkdir and so on are counted; at the call that CALL names, everything of this Mac is killed.
-COUNTED = """
-count=$(($(cat '{root}/count') + 1)); echo $count >'{root}/count'; echo {name} >>'{root}/names'
+COUNTED = """#!/bin/sh
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
+count=1
+while read -r each; do count=$((count + 1)); done <'{root}/names'
+echo "{name} $1" >>'{root}/names'
 die() {{ exec pkill -KILL -f '{root}'; }}
-if [ "$CALL" = "before $count" ]; then die; fi
-if [ "$CALL" = "during $count" ]; then {during}; die; fi
+case $CALL in "before $count") die ;; "during $count") {during}; die ;; esac
 {body}
 status=$?
-if [ "$CALL" = "after $count" ]; then die; fi
+case $CALL in "after $count") die ;; esac
 exit $status
 """
 
@@ -142,10 +147,10 @@ class Home:
         mac.tool("/bin/kill", ":")
         during = {"cp": HALF_A_COPY, "rm": HALF_A_REMOVAL}
         for name, body in {"mv": MV, "cp": CP, "rm": "", "mkdir": "", "rmdir": ""}.items():
-            text = COUNTED.format(
-                root=mac.root, name=name, body=body or f'command {name} "$@"', during=during.get(name, ":")
-            )
-            mac.tool(f"/bin/{name}", text)
+            file = mac.root / "tools" / name
+            body, then = body or f'command {name} "$@"', during.get(name, ":")
+            file.write_text(COUNTED.format(root=mac.root, name=name, body=body, during=then))
+            file.chmod(0o755)
         mac.tool(
             "/usr/bin/stat",
             VOLUMES
@@ -158,6 +163,7 @@ class Home:
             esac""",
         )
         self.room(10 << 20)
+        self.runs()
         # Without a session of its own for each: these tests run hundreds of them.
         mac.tool(
             "/usr/bin/sudo", 'while [ "${1#-}" != "$1" ]; do [ "$1" = -u ] && shift; shift; done; exec "$@"'
@@ -171,6 +177,12 @@ class Home:
             echo '//al@a server/the share 99999999 5 {kib} 27% 1000000 3400000 0% /Volumes/Big Disk 5%'""",
         )
 
+    def runs(self, *rows: tuple[int, int, str]) -> None:
+        """Let ps(1) show these processes, each PID, UID and COMMAND, and no real ones."""
+        shown = "".join(f"{pid} 1 {uid} {self.mac.path(command)}\n" for pid, uid, command in rows)
+        (self.mac.root / "ps").write_text(shown)
+        self.mac.tool("/bin/ps", f"cat '{self.mac.root}/ps'")
+
     def furnish(self) -> None:
         """Make two profiles, what they share, and a second state directory."""
         for each in (self.base, self.other, self.unit.parent, self.journal.parent):
@@ -182,6 +194,9 @@ class Home:
             self._file(self.base / shared, f"shared {shared}")
         self._socket(self.base / "docker.sock")
         self.make_profile(self.other, "default", "colima")
+        # A run that makes these as well has more steps than the next one.
+        for each in (self.journal.parent, self.mac.root / f"var/run/colima-pulse/{LABEL}"):
+            each.mkdir(parents=True, exist_ok=True)
 
     def make_profile(self, base: Path, profile: str, instance: str) -> None:
         if (base / profile).exists():
@@ -204,6 +219,20 @@ class Home:
         os.utime(disk, (1e9, 1e9))
         (disk.parent / "in_use_by").symlink_to(f"../../{instance}")
         self._file(base / "_store" / f"{instance}.json", '{"disk_formatted":true}')
+
+    def put_aside(self) -> None:
+        """Make the unit that a run of set-aside makes."""
+        self.unit.mkdir(parents=True)
+        for part, path in self.places.items():
+            shutil.move(path, self.unit / part)
+        for path in self.unit.rglob("*"):
+            if path.is_socket() or path.name == "in_use_by":
+                path.unlink()
+        (self.base / "docker.sock").unlink()
+        (self.unit / "daemon.plist").write_text("<plist/>")
+        lines = ["version=1", "user=alice", f"profile={self.profile}", f"instance={self.id}"]
+        lines += ["made=2026-11-22T10:15:30Z", "host=mini", *(f"part={part}" for part in self.places)]
+        (self.unit / "manifest").write_text("".join(f"{line}\n" for line in lines))
 
     def clear(self) -> None:
         """Take the profile out of its place, and leave no trace of it."""
@@ -277,12 +306,10 @@ class Home:
         return self.run("restore-backup", str(unit or self.unit), str(self.aside), call=call)
 
     def quickly(self) -> None:
-        """From now on nothing runs on this Mac, and nothing is stopped."""
-        self.mac.tool("/bin/ps", ":")
+        """From now on nothing is stopped."""
         self.is_quick = True
 
     def run(self, name: str, *arguments: str, call: str = "") -> Done:
-        (self.mac.root / "count").write_text("0\n")
         (self.mac.root / "names").write_text("")
         edits = (THROUGH if self.sudo else DIRECT) | IMPATIENT
         if self.is_quick:
@@ -292,15 +319,23 @@ class Home:
         self.journal_was = self.journal.exists()
         return done
 
-    def steps(self, every: int) -> list[str]:
-        """Where a run like the last can be killed: at each call, and within those that take long.
-
-        Of all these places one in so many.
-        """
-        names = (self.mac.root / "names").read_text().split()
+    def steps(self) -> list[str]:
+        """Where a run like the last can be killed: at each call, and within those that take long."""
+        names = (self.mac.root / "names").read_text().splitlines()
         steps = [f"before {number}" for number in range(1, len(names) + 1)]
-        steps += [f"during {number}" for number, name in enumerate(names, 1) if name in ("cp", "rm")]
-        return [*steps, f"after {len(names)}"][::every]
+        steps += [f"during {number}" for number, name in enumerate(names, 1) if name[:3] in ("cp ", "rm ")]
+        return [*steps, f"after {len(names)}"]
+
+
+def corners(home: Home) -> list[str]:
+    """A few of these steps: one before, one among and one within what takes long."""
+    steps = home.steps()
+    return [steps[len(steps) * eighth // 8] for eighth in (1, 4, 7)]
+
+
+Steps = Callable[[Home], list[str]]
+# All of them are exhaustive, and slow.
+STEPS = pytest.mark.parametrize("steps", [pytest.param(Home.steps, marks=pytest.mark.weekly), corners])
 
 
 def present(path: Path) -> bool:

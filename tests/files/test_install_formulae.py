@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
-
 from tests.files.conftest import LABEL, Mac
 from tests.files.test_lib import HOSTILE
 
@@ -30,19 +28,12 @@ def installs(mac: Mac) -> list[list[str]]:
     return [call[1:] for call in mac.calls("brew") if call[0] == "install"]
 
 
-@pytest.mark.parametrize(
-    ("installed", "missing"), [("", list(FORMULAE)), ("colima-tools 1\ndocker-x 2\nx qemu 3", list(FORMULAE))]
-)
-def test_what_is_missing(mac: Mac, installed: str, missing: list[str]) -> None:
-    done = install(mac, installed)
+def test_what_is_missing_is_installed_as_the_user(mac: Mac) -> None:
+    """In the environment that is written down, but for the directory that Colima's first start makes."""
+    done = install(mac, "colima-tools 1\ndocker-x 2\nx qemu 3")
     assert (done.returncode, done.stdout, done.stderr) == (0, "poured\n", "")
     assert mac.calls("brew")[0] == ["list", "--versions", *FORMULAE]
-    assert installs(mac) == [missing]
-
-
-def test_as_the_user(mac: Mac) -> None:
-    """In the environment that is written down, but for the directory that Colima's first start makes."""
-    install(mac, "")
+    assert installs(mac) == [list(FORMULAE)]
     env = mac.env("brew")
     assert (env["HOME"], env["USER"], env["NONINTERACTIVE"]) == (str(mac.home), "alice", "1")
     assert env["PATH"].startswith(f"{mac.prefix}/bin:")

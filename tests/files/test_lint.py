@@ -15,8 +15,8 @@ import files
 
 SCRIPTS = sorted(
     str(path.relative_to(files.HERE))
-    for each in ("bin", "daemons", "facts", "install", "refuse")
-    for path in ([files.HERE / each] if (files.HERE / each).is_file() else (files.HERE / each).iterdir())
+    for pattern in ("bin/*", "daemons/*", "facts/*", "install", "refuse")
+    for path in files.HERE.glob(pattern)
 )
 LIBRARIES = sorted(path.name for path in (files.HERE / "lib").iterdir())
 COMMANDS = [name for name in SCRIPTS if name.startswith("bin/")]
@@ -77,21 +77,26 @@ BASH = [
     r"(?<![\w$])\(\(",
 ]
 
-
 # A Mac's awk is the one true awk; elsewhere it has a name of its own.
 AWK = "/usr/bin/awk" if sys.platform == "darwin" else "original-awk"
 BLANK, WORD = r"(?:\s|\\\n)+", r"""(?:'[^']*'|"[^"]*"|[^\s'"])+"""
 AWK_CALL = re.compile(rf"/usr/bin/awk(?:{BLANK}-[Fv] *{WORD})*{BLANK}'([^']*)'(?=[\s;|)]|$)")
 
+# What takes a function as an argument, and calls it.
+CALLS = re.compile(r"(?<![\w/.$-])(?:told|gone \S+|signal_each \S+|await \S+ \S+) (?P<function>[a-z]\w*)")
 
-def program(name: str) -> str:
-    """The script as it is sent, without comments and continued lines."""
-    return re.sub(r"(?m)(^|(?<=\s))#.*$", "", files.text(name)).replace("\\\n", " ")
+# The pulse takes single steps, and calls nothing that collects diagnostics.
+NOT_CALLED = {"daemons/pulse": {"keep_diagnostics"}}
 
 
-def shell(name: str) -> str:
-    """The script's own words: without comments and quoted text (so perl, awk, sed), but with "$(...)"."""
-    text = re.sub(r"\$\(\((?:[^()$]|\([^()]*\))*\)\)", "0", program(name))
+def program(text: str) -> str:
+    """A script without comments and continued lines."""
+    return re.sub(r"(?m)(^|(?<=\s))#.*$", "", text).replace("\\\n", " ")
+
+
+def shell(text: str) -> str:
+    """A script's own words: without comments and quoted text (so perl, awk, sed), but with "$(...)"."""
+    text = re.sub(r"\$\(\((?:[^()$]|\([^()]*\))*\)\)", "0", program(text))
     out, inside, i = "", ["("], 0
     while i < len(text):
         char = text[i]
@@ -123,69 +128,59 @@ def functions(text: str) -> list[str]:
     return re.findall(r"(?m)^\s*(\w+)\(\)", text)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_shellcheck_finds_nothing_in_what_is_sent(name: str, tmp_path: Path) -> None:
-    shellcheck = Path(sys.executable).with_name("shellcheck")
-    sent = tmp_path / "script"
-    sent.write_text(files.text(name))
-    # What a library sets, or takes, that this script does not use; functions that are another one's argument.
-    also = "" if "read_settings()" in files.text(name) else ",SC2154"
-    command = [
-        str(shellcheck),
-        "--norc",
-        "--shell=sh",
-        "--extended-analysis=false",
-        f"--exclude=SC2034,SC2119,SC2120,SC2329{also}",
-        str(sent),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.stdout + done.stderr, done.returncode) == ("", 0)
+def own(name: str) -> str:
+    """A script's or a library's own text, without the libraries it names."""
+    return (files.HERE / name).read_text()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_nothing_foreign_to_a_mac(name: str) -> None:
-    commands = re.findall(r"bin/([a-z][^|;&)\n]*)", program(name))
+# Each text is looked at once: the scripts' own, and the libraries'.
+TEXTS = [*SCRIPTS, *(f"lib/{name}" for name in LIBRARIES)]
+
+
+def foreign(text: str, *, asks_the_guest: bool = False) -> list[tuple[str, str]]:
+    """What a Mac's tools or its /bin/sh do not know."""
+    plain, words = program(text), shell(text)
+    commands = re.findall(r"bin/([a-z][^|;&)\n]*)", plain)
     found = [(each, why) for each in commands for form, why in FOREIGN.items() if re.match(form, each)]
-    found += [(each, "gawk") for each in re.findall(GAWK, program(name))]
-    found += [(match[0], "bash") for form in BASH for match in re.finditer(form, shell(name))]
-    if name not in ASKS_THE_GUEST:
+    found += [(each, "gawk") for each in re.findall(GAWK, plain)]
+    found += [(match[0], "bash") for form in BASH for match in re.finditer(form, words)]
+    if not asks_the_guest:
         # A guest's unit is no text that could hold one.
-        echoed = re.findall(r'\becho "(?!\$unit)[^"\n]*\$(?!\?|[A-Z_]+")', program(name))
+        echoed = re.findall(r'\becho "(?!\$unit)[^"\n]*\$(?!\?|[A-Z_]+")', plain)
         found += [(each, "echo expands backslashes: printf") for each in echoed]
-        found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", program(name))]
-    assert found == []
+        found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", plain)]
+    used = set(re.findall(r"(?<![\w/)}.])(?:/usr)?/s?bin/[\w-]+", plain))
+    return found + [(each, "not there") for each in used - PLACES]
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_an_awk_program_is_one_word_that_a_macs_awk_can_read(name: str) -> None:
-    assert shutil.which(AWK), f"this test needs {AWK}: sh tests/mac/prepare"
-    text = files.text(name)
+def test_nothing_foreign_to_a_mac() -> None:
+    assert {
+        name: found for name in TEXTS if (found := foreign(own(name), asks_the_guest=name in ASKS_THE_GUEST))
+    } == {}
+
+
+def awk_programs(text: str) -> list[str]:
+    """The awk programs of a text, each one single-quoted word."""
     programs = AWK_CALL.findall(text)
     assert len(programs) == text.count("/usr/bin/awk"), "write it as one single-quoted word"
-    for each in programs:
-        read = subprocess.run([AWK, each], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        assert read.stderr == "", each
+    return programs
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_a_path_of_a_command_is_where_a_mac_has_it(name: str) -> None:
-    used = set(re.findall(r"(?<![\w/)}.])(?:/usr)?/s?bin/[\w-]+", program(name)))
-    assert used - PLACES == set()
+def read_by_awk(program: str) -> str:
+    """What a Mac's awk says of a program."""
+    assert shutil.which(AWK), f"this test needs {AWK}: sh tests/mac/prepare"
+    return subprocess.run([AWK, program], stdin=subprocess.DEVNULL, capture_output=True, text=True).stderr
 
 
-# What takes a function as an argument, and calls it.
-CALLS = re.compile(r"(?<![\w/.$-])(?:told|gone \S+|signal_each \S+|await \S+ \S+) (?P<function>[a-z]\w*)")
+def test_awk_programs_are_such_that_a_macs_awk_can_read_them() -> None:
+    for name in TEXTS:
+        for each in awk_programs(own(name)):
+            assert read_by_awk(each) == "", (name, each)
 
 
-# The pulse takes single steps, and calls nothing that collects diagnostics.
-NOT_CALLED = {"daemons/pulse": {"keep_diagnostics"}}
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_what_is_called_is_there(name: str) -> None:
-    """Every command by its path, and every function with its library."""
-    text = shell(name)
-    there = set(functions(text))
+def called(text: str) -> set[str]:
+    """What is called by a name without a path and is neither a function nor built in."""
+    text = shell(text)
     # A word where a command begins: after an operator or a reserved word, and after assignments.
     calls = re.sub(r"(?m)(^|\bin)\s*[\w\"*.-]+(?: \| [\w\"*.-]+)+\)", ";", text)
     calls = re.sub(r"(?<![\w.$-])(then|do|else|elif|if|while|until|exec)(?=\s)", ";", calls)
@@ -193,32 +188,41 @@ def test_what_is_called_is_there(name: str) -> None:
     words = set(re.findall(rf"(?m){begins}([a-z_][\w.-]*)(?=[\s;]|$)", calls))
     words |= set(re.findall(r"\$\(([a-z_][\w.-]*)\)", calls))
     words |= {match["function"] for match in CALLS.finditer(text)}
-    assert words - there - BUILTINS == NOT_CALLED.get(name, set())
+    return words - set(functions(text)) - BUILTINS
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_says_what_it_is(name: str) -> None:
-    first, second, *_ = files.text(name).splitlines()
-    # What runs for ever starts the faster one.
-    assert first == ("#!/bin/dash" if name == "daemons/pulse" else "#!/bin/sh")
-    assert second.startswith("# ")
-    # Bytes that are no text in the caller's locale end a Mac's sed, tr and awk; launchd has none.
-    assert ("export LC_ALL=C" in files.text(name)) != (name.startswith("daemons") or name in ("refuse",))
-    assert not re.search(r"(?m)^# lib/\w+$", files.text(name))
-
-
-def test_the_functions_of_the_libraries() -> None:
-    """Each has a name of its own in every script, and some script uses it."""
+def test_what_is_called_is_there() -> None:
+    """Every command by its path, and every function with its library, whatever calls it."""
+    lacks = {name: (functions(own(name)), called(own(name))) for name in TEXTS}
     for name in SCRIPTS:
-        assert sorted(functions(files.text(name))) == sorted(set(functions(files.text(name)))), name
-    found = {each for name in LIBRARIES for each in functions((files.HERE / "lib" / name).read_text())}
+        named = [name, *(f"lib/{each}" for each in re.findall(r"(?m)^# lib/(\w+)$", own(name)))]
+        defined = [each for text in named for each in lacks[text][0]]
+        assert sorted(defined) == sorted(set(defined)), f"{name} has two functions of one name"
+        missing = {each for text in named for each in lacks[text][1]} - set(defined)
+        assert missing == NOT_CALLED.get(name, set()), name
+
+
+def test_every_function_of_a_library_is_used() -> None:
+    found = {each for name in LIBRARIES for each in functions(own(f"lib/{name}"))}
     everything = "".join(map(files.sent, SCRIPTS))
     assert [each for each in found if not re.search(rf"\b{each}\b(?!\(\))", everything)] == []
 
 
+def test_a_script_says_what_it_is() -> None:
+    for name in SCRIPTS:
+        text = files.text(name)
+        first, second, *_ = text.splitlines()
+        # What runs for ever starts the faster one.
+        assert first == ("#!/bin/dash" if name == "daemons/pulse" else "#!/bin/sh"), name
+        assert second.startswith("# "), name
+        # Bytes that are no text in the caller's locale end a Mac's sed, tr and awk; launchd has none.
+        assert ("export LC_ALL=C" in text) != (name.startswith("daemons") or name == "refuse"), name
+        assert not re.search(r"(?m)^# lib/\w+$", text), name
+
+
 def test_a_library_does_nothing_by_itself() -> None:
     for name in LIBRARIES:
-        text = (files.HERE / "lib" / name).read_text()
+        text = own(f"lib/{name}")
         assert text.startswith("# shellcheck shell=sh\n# ")
         function = r"^\w+\(\) [{(](?: [^\n]* |\n.*?^)[})]$"
         variables = r"^\w+=(?:'[^']*'|\S*)(?: \w+=\S*)*$"
@@ -226,64 +230,59 @@ def test_a_library_does_nothing_by_itself() -> None:
         assert outside.split() == [], name
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_explains_itself(name: str, tmp_path: Path) -> None:
-    command = tmp_path / Path(name).name
-    command.write_text(files.text(name))
-    done = subprocess.run(["dash", str(command), "-h"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(rf"(?<![\w-]){command.name} LABEL\b", done.stdout)
-    assert re.match(r"[A-Z]", done.stdout)
+def test_a_command_explains_itself(tmp_path: Path) -> None:
+    for name in COMMANDS:
+        command = tmp_path / Path(name).name
+        command.write_text(files.text(name))
+        done = subprocess.run(["dash", str(command), "-h"], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.match(r"[A-Z]", done.stdout)
+        assert re.search(rf"(?<![\w-]){command.name} LABEL\b", done.stdout)
     done = subprocess.run(["dash", str(command)], capture_output=True, text=True)
-    assert (done.returncode, done.stderr.splitlines()[-1:]) == (
-        64,
-        [f"usage: {command.name} LABEL ...; {command.name} -h says more"],
-    )
+    usage = f"usage: {command.name} LABEL ...; {command.name} -h says more\n"
+    assert (done.returncode, done.stderr) == (64, usage)
 
 
 @pytest.mark.parametrize(
-    ("check", "line"),
+    ("check", "lines"),
     [
-        (test_what_is_called_is_there, line)
-        for line in (
-            "timeout 5 cmd",
-            "  ps -e | grep x",
-            "x=$(date)",
-            "A=1 B=2 tail f",
-            "exec docker ps",
-            "cmd() { colima stop; }",
-            "while sleep 1; do :; done",
-            "told nothing_of_this_name",
-        )
-    ]
-    + [
-        (test_nothing_foreign_to_a_mac, line)
-        for line in (
-            "/usr/bin/sed -i s/a/b/ f",
-            "/usr/bin/stat -c %s f",
-            "/usr/bin/readlink -f x",
-            "/usr/bin/grep -oP x",
-            "/bin/date +%s%N",
-            "[[ a ]]",
-            "local x=1",
-            'echo "home=$home"',
-            "/usr/bin/head -n -1 f",
-            "/bin/rm --force x",
-            "x=${y//a/b}",
-            "/usr/bin/awk '{ print systime() }'",
-        )
-    ]
-    + [
-        (test_an_awk_program_is_one_word_that_a_macs_awk_can_read, line)
-        for line in (
-            "/usr/bin/awk '{ print a == b ? 1 : 2 }' f",
-            """/usr/bin/awk "{ print $1 }\"""",
-            """/usr/bin/awk '{ print }'"$more" f""",
-            "/usr/bin/awk -f program f",
-        )
+        (
+            called,
+            [
+                "timeout 5 cmd",
+                "  ps -e | grep x",
+                "x=$(date)",
+                "A=1 B=2 tail f",
+                "exec docker ps",
+                "cmd() { colima stop; }",
+                "while sleep 1; do :; done",
+                "told nothing_of_this_name",
+            ],
+        ),
+        (
+            foreign,
+            [
+                "/usr/bin/sed -i s/a/b/ f",
+                "/usr/bin/stat -c %s f",
+                "/bin/date +%s%N",
+                "[[ a ]]",
+                "local x=1",
+                'echo "home=$home"',
+                "/usr/bin/head -n -1 f",
+                "/bin/rm --force x",
+                "x=${y//a/b}",
+                "/usr/bin/awk '{ print systime() }'",
+                "/usr/bin/timeout 5 /bin/x",
+            ],
+        ),
     ],
 )
-def test_the_checks_see_what_they_are_for(check: Any, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "text", lambda name: f"set -u\n{line}\n")
-    with pytest.raises(AssertionError):
-        check("any")
+def test_the_checks_see_what_they_are_for(check: Any, lines: list[str]) -> None:
+    assert [line for line in lines if not check(f"set -u\n{line}\n")] == []
+
+
+def test_the_check_of_awk_sees_what_it_is_for() -> None:
+    assert read_by_awk("{ print a == b ? 1 : 2 }")
+    for line in ('/usr/bin/awk "{ print $1 }"', "/usr/bin/awk '{ print }'\"$more\" f", "/usr/bin/awk -f p f"):
+        with pytest.raises(AssertionError):
+            awk_programs(line)

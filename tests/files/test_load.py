@@ -30,6 +30,9 @@ def load(mac: Mac, *options: str, plist: str = PLIST) -> subprocess.CompletedPro
 
 def test_a_fresh_one(mac: Mac, launchd: Launchd) -> None:
     launchd.log.write_text("from before\n")
+    # What was noted of the start before is forgotten.
+    launchd.state.mkdir(parents=True)
+    (launchd.state / "verified").write_text("5\n")
     done = load(mac, "--note", "first-start", "--note", "prune")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert launchd.verbs == ["enable", "bootstrap"]
@@ -41,15 +44,6 @@ def test_a_fresh_one(mac: Mac, launchd: Launchd) -> None:
     assert launchd.notes() == {"log-offset": "12", "first-start": "", "prune": ""}
     found = Milestones().process(lines(mac.run("facts/milestones", LABEL)))
     assert found == launchd.notes()
-
-
-def test_what_was_noted_of_the_start_before_is_forgotten(mac: Mac, launchd: Launchd) -> None:
-    load(mac, "--note", "first-start")
-    (launchd.state / "verified").write_text("5\n")
-    launchd.job(IDLE)
-    launchd.after("kickstart", RUNS)
-    assert load(mac).returncode == 0
-    assert launchd.notes() == {"log-offset": "0"}
 
 
 def test_a_reload_stops_in_order_and_writes_what_is_new_only_then(mac: Mac, launchd: Launchd) -> None:
@@ -67,21 +61,16 @@ def test_a_reload_stops_in_order_and_writes_what_is_new_only_then(mac: Mac, laun
     assert launchd.plist.read_text() == PLIST
 
 
-@pytest.mark.parametrize("plist", ["<plist><dict>", PLIST[:-20]])
-def test_what_is_no_property_list_changes_nothing(mac: Mac, launchd: Launchd, plist: str) -> None:
+def test_what_is_no_property_list_changes_nothing(mac: Mac, launchd: Launchd) -> None:
     """As what a lost connection leaves of one."""
     launchd.plist.write_text(OLD)
     launchd.job(RUNS)
-    done = load(mac, "--reload", plist=plist)
-    assert done.returncode == 1
-    assert done.stderr
-    assert launchd.verbs == []
+    done = load(mac, "--reload", plist=PLIST[:-20])
+    assert (done.returncode, bool(done.stderr), launchd.verbs) == (1, True, [])
     assert launchd.plist.read_text() == OLD
     assert [path.name for path in launchd.plist.parent.iterdir()] == [launchd.plist.name]
-
-
-def test_an_empty_plist_leaves_the_one_there(mac: Mac, launchd: Launchd) -> None:
-    launchd.plist.write_text(OLD)
+    # An empty one leaves the one there.
+    launchd.job("absent")
     assert load(mac, plist="").returncode == 0
     assert launchd.plist.read_text() == OLD
     assert launchd.verbs == ["enable", "bootstrap"]
@@ -108,27 +97,26 @@ def test_the_pulse_has_no_notes_and_no_vm(mac: Mac, launchd: Launchd) -> None:
     assert mac.calls("colima") == []
 
 
-@pytest.mark.parametrize("link", [True, False])
-def test_what_is_in_the_plists_place(mac: Mac, launchd: Launchd, link: bool) -> None:
+def test_what_is_in_the_plists_place(mac: Mac, launchd: Launchd) -> None:
+    launchd.plist.mkdir()
+    done = load(mac)
+    assert (done.returncode, done.stderr) == (1, f"{launchd.plist} is a directory\n")
+    assert "bootstrap" not in launchd.verbs
+    launchd.plist.rmdir()
     target = mac.root / "target"
     target.write_text("before")
-    launchd.plist.symlink_to(target) if link else launchd.plist.mkdir()
-    done = load(mac)
-    assert target.read_text() == "before"
-    if link:
-        assert (done.returncode, launchd.plist.is_symlink()) == (0, False)
-    else:
-        assert (done.returncode, done.stderr) == (1, f"{launchd.plist} is a directory\n")
-        assert "bootstrap" not in launchd.verbs
+    launchd.plist.symlink_to(target)
+    assert load(mac).returncode == 0
+    assert (target.read_text(), launchd.plist.is_symlink()) == ("before", False)
 
 
-@pytest.mark.parametrize("tool", ["mktemp", "chown", "mv"])
-def test_whatever_fails_nothing_is_loaded(mac: Mac, launchd: Launchd, tool: str) -> None:
+def test_whatever_fails_nothing_is_loaded(mac: Mac, launchd: Launchd) -> None:
     launchd.log.write_text("")
-    mac.tool(f"/usr/bin/{tool}", "exit 1")
-    assert load(mac).returncode != 0
+    for tool in ("mv", "chown", "mktemp"):
+        mac.tool(f"/usr/bin/{tool}", "exit 1")
+        assert load(mac).returncode != 0
+        assert not any(launchd.plist.parent.iterdir())
     assert "bootstrap" not in launchd.verbs
-    assert not any(launchd.plist.parent.iterdir())
 
 
 def holder(mac: Mac, launchd: Launchd) -> subprocess.Popen[bytes]:
@@ -174,24 +162,25 @@ def test_a_run_that_does_not_end(mac: Mac, launchd: Launchd) -> None:
     assert launchd.verbs == []
 
 
-def test_the_user_is_no_longer_there(mac: Mac, launchd: Launchd) -> None:
+def test_what_it_is_not_called_with(mac: Mac, launchd: Launchd) -> None:
+    assert load(mac, "--restart").stderr == "load does not know --restart; load -h says what it does\n"
     mac.configure(user="nobody")
     launchd.job(RUNS)
-    done = load(mac, "--reload")
-    assert (done.returncode, launchd.verbs) == (1, [])
-    assert done.stderr.endswith("there is no user nobody\n")
-
-
-def test_an_option_that_is_none(mac: Mac, launchd: Launchd) -> None:
-    assert load(mac, "--restart").stderr == "load does not know --restart; load -h says what it does\n"
+    assert load(mac, "--reload").stderr.endswith("there is no user nobody\n")
+    assert launchd.verbs == []
 
 
 def test_where_others_can_write_root_makes_no_log(mac: Mac, launchd: Launchd) -> None:
+    real = (mac.root / "tools/stat").read_text()
     mac.stat({mac.root / "var/log": "Directory:501:alice:755"})
-    done = load(mac)
-    assert done.returncode == 1
-    assert done.stderr.endswith(f"; choose another LOG_PATH than {launchd.log}\n")
-    assert (launchd.log.exists(), launchd.verbs) == (False, [])
+    assert load(mac).stderr.endswith(f"; choose another LOG_PATH than {launchd.log}\n")
+    assert not launchd.log.exists()
+    # What is no log stays.
+    launchd.log.mkdir()
+    (mac.root / "tools/stat").write_text(real.replace("Regular File 1 alice", "Directory 2 alice"))
+    assert load(mac).stderr == f"{launchd.log} is no regular file; choose another LOG_PATH\n"
+    assert launchd.log.is_dir()
+    assert launchd.verbs == []
 
 
 def test_a_log_that_is_not_the_users_alone_is_kept_and_not_given_away(mac: Mac, launchd: Launchd) -> None:
@@ -207,19 +196,6 @@ def test_a_log_that_is_not_the_users_alone_is_kept_and_not_given_away(mac: Mac, 
     assert (secret.read_text(), launchd.log.read_text()) == ("root's\n", "")
     assert launchd.log.with_name("colima.log.old").stat().st_ino == secret.stat().st_ino
     assert not [call for call in mac.calls("chown") if call[-1] == str(secret)]
-
-
-def test_what_is_no_log_stays(mac: Mac, launchd: Launchd) -> None:
-    launchd.log.mkdir()
-    stand_in = mac.root / "tools/stat"
-    stand_in.write_text(stand_in.read_text().replace("Regular File 1 alice", "Directory 2 alice"))
-    done = load(mac)
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"{launchd.log} is no regular file; choose another LOG_PATH\n",
-    )
-    assert launchd.log.is_dir()
-    assert launchd.verbs == []
 
 
 def test_any_note_comes_back_by_its_first_line(mac: Mac, launchd: Launchd) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from facts.backup import Backups, Contents, ProfileContents, Unfinished, Unit
 from facts.colima import ColimaProfile
 from tests.files.conftest import Mac, lines
-from tests.files.resets import TWO, Home, said
+from tests.files.resets import TWO, Home
 
 
 def contents(mac: Mac, home: Home, *more: object) -> Contents:
@@ -32,15 +32,14 @@ def test_a_home(mac: Mac) -> None:
         part: str(path) for part, path in home.places.items() if part != "other"
     }
     assert next(part.kib for part in found.parts if part.what == "disk") > 0
-    assert found.others == ("foo",)
-    assert found.other_dir == str(home.other)
+    assert (found.others, found.other_dir) == (("foo",), str(home.other))
     assert [name for name, _ in found.other_dir_profiles] == ["default"]
     assert (found.free_kib, found.same_volume, found.writable) == (10 << 20, True, True)
     assert found.unfinished is None
     assert sorted(mac.home.rglob("*")) == before
 
 
-def test_a_home_of_another_profile_on_another_volume(mac: Mac) -> None:
+def test_another_profile_on_another_volume(mac: Mac) -> None:
     home = Home(mac, "foo", TWO)
     home.unit.parent.mkdir(parents=True)
     found = contents(mac, home, mac.home / "nowhere")
@@ -67,34 +66,23 @@ def test_an_empty_home(mac: Mac) -> None:
     assert (found.writable, found.same_volume) == (True, True), "of the home, which is there"
 
 
-def test_what_is_unfinished(mac: Mac) -> None:
+def test_the_units_of_a_directory_and_what_is_unfinished(mac: Mac) -> None:
     home = Home(mac)
-    home.quickly()
-    said(home.set_aside())
-    last_moves = [step for step in home.steps(1) if step.startswith("before")]
-    home.furnish()
-    home.set_aside(call=last_moves[len(last_moves) // 2])
+    assert backups(mac, home) == []
+    home.put_aside()
+    (home.unit.parent / "launchd-20261122-101530").mkdir()
+    part = home.unit.with_name("b.part")
+    part.mkdir()
+    unit, unfinished = backups(mac, home)
+    assert (unit.name, unit.path, unit.complete, unit.profile) == ("a unit", str(home.unit), True, "default")
+    assert (unit.vm_type, unit.disk, unit.made) == ("qemu", 10, "2026-11-22T10:15:30Z")
+    assert unit.parts == ("profile", "instance", "disk", "store.json", "other", "daemon.plist")
+    assert unit.kib > 0
+    assert (unfinished.name, unfinished.complete, unfinished.made) == ("b.part", False, None)
+
+    home.journal.write_text(f"stage=moving\nmode=move\nunit={part}\nother=\nparts=disk\nend\n")
     mac.brewed("limactl", ":")
-    assert home.journal_was
-    assert contents(mac, home).unfinished == Unfinished("moving", "move", str(home.unit))
+    assert contents(mac, home).unfinished == Unfinished("moving", "move", str(part))
     state = ColimaProfile().process(lines(mac.run("facts/profile", "alice", "default")))
     assert state is not None
     assert state.unfinished == "moving"
-    (unit,) = backups(mac, home)
-    assert (unit.name, unit.complete, unit.made) == ("a unit.part", False, None)
-
-
-def test_units_of_a_directory(mac: Mac) -> None:
-    home = Home(mac)
-    assert backups(mac, home) == []
-    said(home.set_aside())
-    (home.unit.parent / "launchd-20261122-101530").mkdir()
-    (home.unit.parent / "b.part").mkdir()
-    unit, unfinished = backups(mac, home)
-    assert (unit.name, unit.path, unit.complete, unit.profile) == ("a unit", str(home.unit), True, "default")
-    assert (unit.vm_type, unit.disk) == ("qemu", 10)
-    assert unit.parts == ("profile", "instance", "disk", "store.json", "other", "daemon.plist")
-    assert unit.made is not None
-    assert unit.made.endswith("Z")
-    assert unit.kib > 0
-    assert (unfinished.name, unfinished.complete) == ("b.part", False)

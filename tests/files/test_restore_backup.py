@@ -13,15 +13,16 @@ from tests.files.resets import (
     HALF_A_COPY,
     ONE,
     RUNS,
+    STEPS,
     STOPPED,
     TWO,
     Home,
+    Steps,
     refused,
     said,
     tree,
     untouched,
 )
-from tests.files.test_set_aside import STEPS
 
 PARTS = ("profile", "instance", "disk", "store.json")
 
@@ -30,9 +31,7 @@ def aside(mac: Mac, unit: str = ONE, profile: str = "default") -> tuple[Home, di
     """A home whose profile was set aside, and what the profile was; Colima's job runs again."""
     home = Home(mac, profile, unit)
     parts = home.parts()
-    home.quickly()
-    said(home.set_aside())
-    home.is_quick = False
+    home.put_aside()
     return home, {part: parts[part] for part in PARTS}
 
 
@@ -47,7 +46,8 @@ def test_a_unit_is_put_back_and_stays(mac: Mac, unit: str, profile: str) -> None
     assert not home.aside.exists(), "nothing was in place"
     assert f"{home.unit}/other" in text
     assert f"{home.unit}/daemon.plist" in text
-    assert all(call[0] == "-cRp" for call in mac.calls("cp")[-4:]), "clones, on APFS"
+    names = (mac.root / "names").read_text().splitlines()
+    assert [name for name in names if name[:3] == "cp "] == ["cp -cRp"] * 4, "clones, on APFS"
 
 
 def test_what_is_in_place_becomes_a_unit(mac: Mac) -> None:
@@ -59,8 +59,8 @@ def test_what_is_in_place_becomes_a_unit(mac: Mac) -> None:
     assert (home.parts(), home.in_unit(home.aside), home.around()) == (parts, now, around)
 
 
-@pytest.mark.parametrize("part", ["profile", "instance"])
-def test_a_restore_that_fails_puts_back_what_was_there(mac: Mac, part: str) -> None:
+def test_a_restore_that_fails_puts_back_what_was_there(mac: Mac) -> None:
+    part = "instance"
     home, _ = aside(mac)
     home.make_profile(home.base, "default", "colima")
     now, unit = home.parts(), tree(home.unit)
@@ -100,47 +100,33 @@ def test_what_changed_while_it_was_copied_stays_and_is_in_the_way(mac: Mac) -> N
 # --- refused before anything is stopped
 
 
-def test_a_unit_in_the_making(mac: Mac) -> None:
+def test_what_is_no_whole_unit_of_this_profile(mac: Mac) -> None:
     home, _ = aside(mac)
-    part = home.unit.rename(f"{home.unit}.part")
-    before = tree(mac.home)
-    assert "incomplete" in untouched(home, home.restore(unit=part), before)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "why"),
-    [
+    manifest = home.unit / "manifest"
+    whole = manifest.read_text()
+    for old, new, why in (
         ("version=1", "version=2", "version"),
         ("user=alice", "user=bob", "is user bob's"),
         ("profile=default", "profile=web", "is profile web's"),
         ("instance=colima", "instance=colima-web", "not default's"),
         ("part=disk", "part=disk\npart=more", "more is missing"),
-    ],
-)
-def test_a_foreign_manifest(mac: Mac, old: str, new: str, why: str) -> None:
-    home, _ = aside(mac)
-    manifest = home.unit / "manifest"
-    manifest.write_text(manifest.read_text().replace(old, new))
-    before = tree(mac.home)
-    assert why in untouched(home, home.restore(), before)
-
-
-@pytest.mark.parametrize("lost", ["manifest", "disk", "store.json"])
-@pytest.mark.parametrize("stated", [True, False])
-def test_a_unit_that_lacks_something(mac: Mac, lost: str, stated: bool) -> None:
-    home, _ = aside(mac)
-    path, manifest = home.unit / lost, home.unit / "manifest"
-    if not stated:
-        manifest.write_text(manifest.read_text().replace(f"part={lost}\n", ""))
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    before = tree(mac.home)
-    assert str(home.unit) in untouched(home, home.restore(), before)
+    ):
+        manifest.write_text(whole.replace(old, new))
+        assert why in untouched(home, home.restore(), tree(mac.home))
+    manifest.write_text(whole.replace("part=disk\n", "").replace("part=store.json\n", ""))
+    for lost, why in (("store.json", "without its record"), ("disk", "without its data disk")):
+        home.unit.joinpath(lost).rename(mac.root / lost)
+        assert why in untouched(home, home.restore(), tree(mac.home))
+        (mac.root / lost).rename(home.unit / lost)
+    manifest.unlink()
+    assert "no manifest" in untouched(home, home.restore(), tree(mac.home))
+    part = home.unit.rename(f"{home.unit}.part")
+    assert "incomplete" in untouched(home, home.restore(unit=part), tree(mac.home))
 
 
 def test_too_little_room(mac: Mac) -> None:
     home, _ = aside(mac, TWO)
     home.room(9)
-    home.make_profile(home.base, "default", "colima")
     assert "has 9 KiB free" in refused(home.restore())
     assert home.litter() == []
 
@@ -149,13 +135,13 @@ def test_too_little_room(mac: Mac) -> None:
 
 
 @STEPS
-@pytest.mark.parametrize("unit", [ONE, TWO], ids=["one volume", "two volumes"])
-def test_a_restore_killed_at_any_step_is_finished(mac: Mac, unit: str, every: int) -> None:
+@pytest.mark.parametrize("unit", [ONE, pytest.param(TWO, marks=pytest.mark.weekly)])
+def test_a_restore_killed_at_any_step_is_finished(mac: Mac, unit: str, steps: Steps) -> None:
     home, parts = aside(mac, unit)
     home.quickly()
     before, around = tree(home.unit), home.around()
     said(home.restore())
-    for step in home.steps(every):
+    for step in steps(home):
         home.clear()
         home.restore(call=step)
         assert home.disk_has_its_record(), step
@@ -165,17 +151,15 @@ def test_a_restore_killed_at_any_step_is_finished(mac: Mac, unit: str, every: in
         said(home.finish())
         assert home.parts() == (parts if begun else {}), step
         assert (tree(home.unit), home.around(), home.litter()) == (before, around, []), step
-        said(home.restore())
-        assert home.parts() == parts, step
 
 
 @STEPS
-def test_what_was_made_after_an_interruption_stays(mac: Mac, every: int) -> None:
+def test_what_was_made_after_an_interruption_stays(mac: Mac, steps: Steps) -> None:
     home, _ = aside(mac)
     home.quickly()
     before = tree(home.unit)
     said(home.restore())
-    for step in home.steps(every):
+    for step in steps(home):
         home.clear()
         home.restore(call=step)
         if not home.places["store.json"].exists():
@@ -193,7 +177,7 @@ def test_a_reset_finishes_a_restore_and_then_sets_it_aside(mac: Mac) -> None:
     home, parts = aside(mac)
     home.quickly()
     said(home.restore())
-    step = f"before {home.steps(1)[-1].split()[1]}"
+    step = f"before {home.steps()[-1].split()[1]}"
     home.clear()
     home.restore(call=step)
     assert home.journal_was

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 import files
 from facts.toolkit import Toolkit, ToolkitState
+from operations.toolkit import configuration
+from settings import Settings
 from tests.files.conftest import LABEL, Mac, lines
 from tests.files.launchd import Launchd
 
@@ -50,14 +52,14 @@ def test_it_is_installed_and_known_again(mac: Mac) -> None:
     assert found(mac).digest != files.digest()
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
-def test_one_that_was_cut_short_changes_nothing(mac: Mac, kept: float) -> None:
+def test_one_that_was_cut_short_changes_nothing(mac: Mac) -> None:
     install(mac)
     before = left(mac)
     whole = files.archive().replace("|set -u", "|set -eu")
-    done = install(mac, whole[: int(len(whole) * kept)], "0" * 64)
-    assert done.returncode == 1
-    assert done.stderr.endswith("the toolkit has not arrived whole; run this again\n")
+    for kept in (0, len(whole) - 9):
+        done = install(mac, whole[:kept], "0" * 64)
+        assert done.returncode == 1
+        assert done.stderr.endswith("the toolkit has not arrived whole; run this again\n")
     assert found(mac).digest == files.digest()
     assert left(mac) == before
 
@@ -76,48 +78,38 @@ def test_a_command_of_the_old_one_that_runs_comes_to_its_end(mac: Mac) -> None:
     assert running.communicate("\n", timeout=20)[0] == "ended\n"
 
 
-@pytest.mark.parametrize("made", ["directory", "link to a directory of root's"])
-def test_what_is_in_the_way(mac: Mac, made: str) -> None:
-    place = mac.root / "Library/ColimaPulse/bin"
-    target = mac.root / "elsewhere"
+def test_what_is_in_the_way(mac: Mac) -> None:
+    place, target = mac.root / "Library/ColimaPulse/bin", mac.root / "elsewhere"
     target.mkdir()
-    place.mkdir() if made == "directory" else place.symlink_to(target)
-    done = install(mac)
-    if made == "directory":
-        assert done.returncode == 1
-        assert "is a directory that no deploy has made; move it away" in done.stderr
-    else:
-        assert found(mac).digest == files.digest()
-    assert not any(target.iterdir())
-
-
-def test_a_link_in_the_place_of_all_of_it_is_replaced(mac: Mac) -> None:
-    place, target = mac.root / "Library/ColimaPulse", mac.root / "elsewhere"
+    place.mkdir()
+    assert "is a directory that no deploy has made; move it away" in install(mac).stderr
     place.rmdir()
-    target.mkdir()
     place.symlink_to(target)
+    assert install(mac).returncode == 0
+    assert found(mac).digest == files.digest()
+    # A link in the place of all of it is replaced.
+    shutil.rmtree(place.parent)
+    place.parent.symlink_to(target)
     assert install(mac).returncode == 0
     assert not any(target.iterdir())
 
 
-@pytest.mark.parametrize("tool", ["chmod", "ln", "mktemp", "perl"])
-def test_whatever_fails_nothing_is_left_behind(mac: Mac, tool: str) -> None:
+def test_whatever_fails_nothing_is_left_behind(mac: Mac) -> None:
     install(mac)
     before = left(mac)
-    body = 'case $* in *rename*) exit 1 ;; esac; exec perl "$@"' if tool == "perl" else "exit 1"
-    mac.tool(f"/usr/bin/{tool}", body)
-    assert mac.run("install", "x", stdin="=a\n|x\n", edits={'!= "$digest"': '= ""'}).returncode != 0
-    assert left(mac) == before
+    for tool in ("perl", "chmod", "ln", "mktemp"):
+        body = 'case $* in *rename*) exit 1 ;; esac; exec perl "$@"' if tool == "perl" else "exit 1"
+        mac.tool(f"/usr/bin/{tool}", body)
+        assert mac.run("install", "x", stdin="=a\n|x\n", edits={'!= "$digest"': '= ""'}).returncode != 0
+        assert left(mac) == before
     assert found(mac).digest == files.digest()
 
 
 def test_the_settings_of_a_label(mac: Mac) -> None:
-    settings = {
-        "user": "alice",
-        "home": f"{mac.home}",
-        "log": "/var/log/a=b $(x) `y`.log",
-        "start_seconds": "120",
-    }
+    given = Settings(
+        homebrew_user="alice", colima_start_filter_info=False, log_path="/a=b $(touch x) `y`.log"
+    )
+    settings = configuration(given, f"{mac.home}", "/opt/homebrew")
     text = "".join(f"{key}={value}\n" for key, value in settings.items())
     assert mac.run("bin/configure", LABEL, stdin=text).returncode == 0
     assert found(mac) == ToolkitState(None, settings, safe=True)
@@ -125,17 +117,22 @@ def test_the_settings_of_a_label(mac: Mac) -> None:
     assert [path.name for path in etc.iterdir()] == [f"{LABEL}.conf"]
     (etc / f"{LABEL}.conf").chmod(0o664)
     assert not found(mac).safe
+    # Each is data, and nothing else is taken for a setting.
+    with (etc / f"{LABEL}.conf").open("a") as more:
+        more.write("PATH=/evil\nIFS=x\nstate=/elsewhere\nx=$(touch x)\n")
     mac.become("root")
-    code = 'begin "$@"; printf "%s\\n" "$user" "$home" "$log" "$start_seconds" "$state"'
-    done = mac.call(code, LABEL)
+    names = [f'"${name}"' for name in ("HOMEBREW_PREFIX", *settings, "PATH", "state") if name != "prefix"]
+    done = mac.call(f"begin \"$@\"; printf '%s\\n' {' '.join(names)}", LABEL)
+    prefix = settings.pop("prefix")
     state = mac.path(f"/Library/ColimaPulse/state/{LABEL}")
-    assert done.stdout.splitlines() == [*settings.values(), state]
+    assert done.stdout.splitlines() == [prefix, *settings.values(), "/nowhere", state]
+    assert not (mac.root / "x").exists()
 
 
-@pytest.mark.parametrize("label", ["../x", ".x", ""])
-def test_a_label_that_is_none_is_not_written(mac: Mac, label: str) -> None:
+def test_a_label_that_is_none_is_not_written(mac: Mac) -> None:
     mac.become("root")
-    assert mac.run("bin/configure", label, stdin="user=eve\n").returncode in (64, 78)
+    for label in ("../x", ".x", ""):
+        assert mac.run("bin/configure", label, stdin="user=eve\n").returncode in (64, 78)
     assert left(mac) == []
 
 
@@ -159,15 +156,3 @@ def test_for_whom_a_command_runs(mac: Mac, who: str, label: str, status: int, sa
     done = mac.call('begin "$@"; echo ran', label)
     assert (done.returncode, done.stdout) == (status, "")
     assert re.match(f"(?s){says}", done.stderr.rstrip())
-
-
-def test_a_setting_is_data(mac: Mac) -> None:
-    mac.become("root")
-    mac.configure(user="$(touch x)", PATH="/evil", IFS="x", state="/elsewhere")
-    done = mac.call('begin "$@"; printf "%s\\n" "$user" "$PATH" "$state"', LABEL)
-    assert done.stdout.splitlines() == [
-        "$(touch x)",
-        "/nowhere",
-        mac.path(f"/Library/ColimaPulse/state/{LABEL}"),
-    ]
-    assert not Path(mac.root / "x").exists()

@@ -37,6 +37,10 @@ def container(
     return replace(Container(state, code, "2026-11-21T23:45:45Z", "always", spec), **changes)
 
 
+def detached(state: str = "running", code: int = 0, **changes: Any) -> Container:
+    return container(DETACHED.digest, state, code, **changes)
+
+
 def holding(**containers: Container) -> EngineState:
     return EngineState("/s", True, None, "28.4.0", containers)
 
@@ -54,23 +58,20 @@ def due(each: Installer, *arguments: Any, **named: Any) -> tuple[str, str] | Non
 @pytest.mark.parametrize(
     ("each", "there", "expected"),
     [
-        (DETACHED, container(DETACHED.digest), None),
+        (DETACHED, detached(), None),
         (DETACHED, None, ("it is not there", "make")),
-        (DETACHED, container("old"), ("its text changed", "make")),
         (DETACHED, container("old", "exited", 1), ("its text changed", "make")),
         (DETACHED, container(None), ("it was not made from this file", "make")),
-        (DETACHED, container(DETACHED.digest, "exited", 137), ("it is exited, exit code 137", "start")),
-        (DETACHED, container(DETACHED.digest, "exited"), ("it is exited, exit code 0", "start")),
-        (DETACHED, container(DETACHED.digest, "created", 128), ("it is created, and never ran", "start")),
+        (DETACHED, detached("exited"), ("it is exited, exit code 0", "start")),
+        (DETACHED, detached("created", 128), ("it is created, and never ran", "start")),
         # Docker starts no such one.
-        (DETACHED, container(DETACHED.digest, "dead", 1), ("it is dead, exit code 1", "make")),
+        (DETACHED, detached("dead", 1), ("it is dead, exit code 1", "make")),
         # Docker's to restart, and somebody's to go on with.
-        (DETACHED, container(DETACHED.digest, "restarting", 1), None),
-        (DETACHED, container(DETACHED.digest, "paused"), None),
+        (DETACHED, detached("restarting", 1), None),
+        (DETACHED, detached("paused"), None),
         # It was to end, and did well.
         (WEB, container(state="exited"), None),
         (WEB, container(state="exited", code=137), ("it is exited, exit code 137", "make")),
-        (WEB, container(state="created"), ("it is created, and never ran", "make")),
     ],
 )
 def test_what_is_there(each: Installer, there: Container | None, expected: tuple[str, str] | None) -> None:
@@ -82,66 +83,54 @@ def test_what_is_there(each: Installer, there: Container | None, expected: tuple
     [
         ({"smoke.hello": HELLO.digest}, None),
         ({"smoke.hello": "old"}, ("its text changed", "make")),
-        ({}, ("Docker was started", "make")),
         (None, ("Docker was started", "make")),
     ],
 )
 def test_a_smoke_test(notes: dict[str, str] | None, expected: tuple[str, str] | None) -> None:
     # What has its name is nobody's.
     assert due(HELLO, holding(hello=container(HELLO.digest, "exited", 1)), notes) == expected
+    pulled = {Image("hello-world"): Pulled("sha256:3", "sha256:4")}
+    newer = due(HELLO, holding(), notes, pulled=pulled)
+    assert newer == (expected or ("a newer image", "anew"))
 
 
-UP: dict[str, Any] = {"image": "nginx", "image_id": "sha256:1"}
 SAME, NEWER = Pulled("sha256:1", "sha256:1"), Pulled("sha256:1", "sha256:2")
-GONE = "Error response from daemon: manifest for mine:latest not found: manifest unknown: manifest unknown"
+NOWHERE = Pulled("x", "x", "Error response from daemon: manifest for a:b not found: manifest unknown: x")
+TIMEOUT = Pulled("x", "x", "dial tcp: timeout")
 
 
 @pytest.mark.parametrize(
     ("reinstall", "outcome", "state", "expected"),
     [
         (False, SAME, "running", None),
-        (False, NEWER, "running", ("a newer image", "anew")),
+        (False, NEWER, "exited", ("a newer image", "anew")),
         # Pulled before, by hand or by a deploy that was cut off: what counts is what the container runs.
         (False, Pulled("sha256:2", "sha256:2"), "running", ("a newer image", "anew")),
-        (False, Pulled("sha256:2", "sha256:2", GONE), "running", None),
         (False, Pulled("sha256:2", None), "running", None),
-        (False, NEWER, "exited", ("a newer image", "anew")),
         (True, None, "exited", ("asked for with reinstall=true", "anew")),
         (("web",), SAME, "running", ("asked for with reinstall=web", "anew")),
         (("db",), SAME, "running", None),
         # What could not be pulled is not made anew, and can still be started.
-        (True, Pulled("sha256:1", "sha256:1", "dial tcp: timeout"), "running", None),
-        (True, Pulled("x", "x", "dial tcp: timeout"), "exited", ("it is exited, exit code 0", "start")),
-        (True, Pulled("x", "x", GONE), "running", ("asked for with reinstall=true", "anew")),
+        (True, TIMEOUT, "running", None),
+        (True, TIMEOUT, "exited", ("it is exited, exit code 0", "start")),
+        (True, NOWHERE, "running", ("asked for with reinstall=true", "anew")),
     ],
 )
 def test_what_one_run_is_asked_for(
     reinstall: Any, outcome: Pulled | None, state: str, expected: tuple[str, str] | None
 ) -> None:
-    engine = holding(web=container(DETACHED.digest, state, **UP), db=container(DB.digest))
+    web = detached(state, image="nginx", image_id="sha256:1")
     pulled = {Image("nginx"): outcome} if outcome else {}
-    found = pending(installers(DETACHED, DB), engine, {}, (), reinstall, pulled)
+    found = pending(
+        installers(DETACHED, DB), holding(web=web, db=container(DB.digest)), {}, (), reinstall, pulled
+    )
     assert next(((each.why, each.how) for each in found if each.installer == DETACHED), None) == expected
-
-
-def test_a_smoke_tests_newer_image() -> None:
-    pulled = {Image("hello-world"): Pulled("sha256:3", "sha256:4")}
-    notes = {"smoke.hello": HELLO.digest}
-    assert due(HELLO, holding(), notes, pulled=pulled) == ("a newer image", "anew")
-
-
-def test_only() -> None:
-    three = installers(WEB, DB, HELLO)
-    found = pending(three, holding(), {}, ("10-db", "hello"))
-    assert [each.installer.container for each in found] == ["db", "hello"]
-    assert images(three, None, ("web",)) == [Image("nginx")]
 
 
 @pytest.mark.parametrize(
     ("only", "reinstall", "says"),
     [
         (("web", "10-db"), ("db",), []),
-        ((), True, []),
         (("wbe",), False, ["ONLY: 'wbe'; no installer's name; there is web, db (containers/10-db), hello"]),
         ((), ("x", "web", "y"), ["REINSTALL: 'x'", "REINSTALL: 'y'"]),
         (("web",), ("db",), ["REINSTALL: 'db'; not among only=web"]),
@@ -159,56 +148,48 @@ def test_images() -> None:
     intel = installer("docker run --platform linux/amd64 --name intel nginx\n")
     found = installers(WEB, shell, DB, HELLO, replace(HELLO, file="twin"), intel)
     engine = holding(web=container(image="nginx:by-hand"), db=container("old", image="postgres:16"))
+    of_intel = Image("nginx", "linux/amd64")
     assert images(found, engine) == [
         *map(Image, ("nginx:by-hand", "postgres:17", "hello-world")),
-        Image("nginx", "linux/amd64"),
+        of_intel,
     ]
-    made = holding(
-        shell=container(shell.digest, image="busybox:1"), intel=container(intel.digest, image="nginx:1")
-    )
-    assert images(installers(shell, intel), made) == [Image("busybox:1"), Image("nginx:1", "linux/amd64")]
-
-
-def test_unowned() -> None:
-    engine = holding(web=container(), old=container(), theirs=container(None))
-    assert unowned(installers(WEB), engine) == {"old": container()}
-    assert unowned(installers(WEB), None) == {}
+    assert images(found, None, ("web", "intel")) == [Image("nginx"), of_intel]
+    made = holding(shell=container(shell.digest, image="busybox:1"))
+    assert images(installers(shell), made) == [Image("busybox:1")]
 
 
 # The operation
-
-PASSED = {"smoke.hello": HELLO.digest}
 
 
 def run(
     commands: RunOperation,
     engine: Any,
     *each: Installer,
-    notes: Any = PASSED,
+    notes: Any = (("smoke.hello", HELLO.digest),),
     pulled: Any = None,
     **arguments: Any,
 ) -> tuple[list[list[str]], FakeHost, list[Any]]:
-    facts = {DockerEngine: engine, Milestones: notes, PulledImage: pulled}
+    facts = {DockerEngine: engine, Milestones: notes and dict(notes), PulledImage: pulled}
     given = installers(*each, TOKEN="hunter2")
     got, host = commands(installed, facts, installers=given, label=LABEL, user="alice", **arguments)
     return [words(command) for command in got], host, got
 
 
 def test_nothing_to_do(commands: RunOperation) -> None:
-    got, host, _ = run(commands, holding(web=container(), old=container()), WEB, HELLO)
+    engine = holding(web=container(), old=container(), theirs=container(None))
+    got, host, _ = run(commands, engine, WEB, HELLO)
     assert (got, len(host.noops)) == ([], 1)
     # Reported, not removed.
-    assert (
-        "container old was made by an installer that is no longer in containers/. It is running" in host.said
-    )
-    assert "Docker 28.4.0 runs old, web" in host.said
+    assert "container old was made by an installer that is no longer in containers/" in host.said
+    assert "Docker 28.4.0 runs old, theirs, web" in host.said
+    assert unowned(installers(WEB), None) == {}
 
 
 def test_each_in_its_order(commands: RunOperation) -> None:
-    engine = holding(web=container(DETACHED.digest, "exited", 1), old=container(), theirs=container(None))
+    engine = holding(web=detached("exited", 1), old=container(), theirs=container(None))
     last = installer("docker run --name last -e TOKEN nginx\n", "z")
     options = {"remove_unowned": True, "reinstall": ("last",), "tries": 7, "debug": True}
-    got, host, raw = run(commands, engine, DB, DETACHED, HELLO, last, notes={}, **options)
+    got, host, raw = run(commands, engine, DB, DETACHED, HELLO, last, notes={"": ""}, **options)
     assert got == [
         # It may hold a port that another one wants.
         ["remove-container", LABEL, "old"],
@@ -229,14 +210,12 @@ def test_each_in_its_order(commands: RunOperation) -> None:
     assert "hunter2" not in repr(raw) + str(got) + host.said
 
 
-def test_what_is_asked_for_is_made_whatever_is_there(commands: RunOperation) -> None:
-    got, *_ = run(commands, holding(web=container()), WEB, reinstall=True)
+def test_what_is_asked_for_and_nothing_else(commands: RunOperation) -> None:
+    got, host, _ = run(
+        commands, holding(web=container(), old=container()), WEB, DB, only=("web",), reinstall=True
+    )
     assert got == [["install-container", LABEL, "web", "3", WEB.digest, "attached", "anew"]]
-
-
-def test_only_mentions_nothing_else(commands: RunOperation) -> None:
-    got, host, _ = run(commands, holding(old=container()), WEB, DB, only=("db",))
-    assert ([each[2] for each in got], "old was" in host.said) == (["db"], False)
+    assert "old was" not in host.said
 
 
 @pytest.mark.parametrize(
@@ -249,40 +228,34 @@ def test_unknown_is_not_absent(commands: RunOperation, engine: Any, notes: Any) 
 
 
 def test_a_preview_needs_no_docker_and_pulls_nothing(commands: RunOperation) -> None:
-    pulled = {PulledImage: AssertionError}
-    got, host, _ = run(commands, SILENT, WEB, executing=False)
+    got, *_ = run(commands, SILENT, WEB, executing=False)
     assert got[0][0] == "install-container"
-    engine = holding(web=container(**UP))
+    pulled = {PulledImage: AssertionError}
+    engine = holding(web=container(image="nginx"))
     got, host, _ = run(commands, engine, WEB, HELLO, pulled=pulled, executing=False, pull=True)
     assert len(got) == 1, "there may be a change"
     assert "Pull 2 images and install what has a newer one, which is known only then" in host.said
 
 
-def test_a_pull(commands: RunOperation) -> None:
-    engine = holding(web=container(**UP), db=container(DB.digest, image="postgres@sha256:7"))
+UP_TO_DATE = Pulled("sha256:3", "sha256:3")
 
-    def answer(outcomes: dict[str, Pulled | None]) -> Any:
-        def pulled(image: str, platform: str, user: str, profile: str, tries: int) -> Pulled | None:
-            assert (user, profile, platform, tries) == ("alice", "default", "", 3)
-            return outcomes[image]
 
-        return pulled
+@pytest.mark.parametrize(
+    ("nginx", "hello", "does", "says"),
+    [
+        (SAME, UP_TO_DATE, [], "nginx: up to date"),
+        (NEWER, NOWHERE, ["anew"], "hello-world is in no registry, as far as Docker can see ("),
+        (NEWER, None, ["anew", "hello-world: no answer"], "postgres@sha256:7 is named by its digest"),
+    ],
+)
+def test_a_pull(commands: RunOperation, nginx: Any, hello: Any, does: list[str], says: str) -> None:
+    def pulled(image: str, platform: str, user: str, profile: str, tries: int) -> Pulled | None:
+        assert (user, profile, platform, tries) == ("alice", "default", "", 3)
+        found: Pulled | None = {"nginx": nginx, "hello-world": hello}[image]
+        return found
 
-    three = (WEB, DB, HELLO)
-    hello = Pulled("sha256:3", "sha256:3")
-    got, host, _ = run(
-        commands, engine, *three, pulled=answer({"nginx": SAME, "hello-world": hello}), pull=True
-    )
-    assert (got, len(host.noops), host.said.count("up to date")) == ([], 1, 2)
-    assert "postgres@sha256:7 is named by its digest" in host.said
-
-    nowhere = Pulled("sha256:3", "sha256:3", GONE)
-    got, host, _ = run(
-        commands, engine, *three, pulled=answer({"nginx": NEWER, "hello-world": nowhere}), pull=True
-    )
-    assert got == [["install-container", LABEL, "web", "3", WEB.digest, "attached", "anew"]]
-    assert "hello-world is in no registry, as far as Docker can see (" in host.said
-
-    got, *_ = run(commands, engine, *three, pulled=answer({"nginx": NEWER, "hello-world": None}), pull=True)
-    assert [each[0] for each in got] == ["install-container", "refuse"]
-    assert "hello-world: no answer" in got[1][-1]
+    web = container(image="nginx", image_id="sha256:1")
+    engine = holding(web=web, db=container(DB.digest, image="postgres@sha256:7"))
+    got, host, _ = run(commands, engine, WEB, DB, HELLO, pulled=pulled, pull=True)
+    assert ([each[-1] for each in got], len(host.noops)) == (does, not does)
+    assert says in host.said
