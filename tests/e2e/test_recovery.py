@@ -16,6 +16,7 @@ from tests.e2e.looking import (
     boot_out,
     bootstrap,
     container,
+    docker,
     in_guest,
     is_loaded,
     job_pid,
@@ -137,6 +138,8 @@ def test_docker_that_dies_at_an_installer_is_restarted_and_the_next_try_succeeds
     assert "What helped: restart Docker in the guest" in run.output
     assert vm_events(mac) == before
     assert container(mac, "dying", "State.Status") == "running"
+    # It heeds no TERM: an engine that is stopped with it is long about it.
+    docker(mac, "rm", "--force", "dying")
 
 
 def test_a_gate_that_fails_and_nothing_that_helps(deployed: Deployed, mac: Mac) -> None:
