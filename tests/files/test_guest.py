@@ -54,7 +54,9 @@ def guest(
 
 
 def observed(mac: Mac, profile: str = "default", seconds: str = "15") -> GuestState | None:
-    done = mac.run("facts/guest", "alice", profile, env=HOSTILE, edits={'"$2" 15': f'"$2" {seconds}'})
+    done = mac.run(
+        "facts/guest", "alice", profile, env=HOSTILE, edits={'"$profile" 15': f'"$profile" {seconds}'}
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return Guest().process(lines(done))
 
