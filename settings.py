@@ -23,24 +23,6 @@ from pyinfra import logger
 
 T = TypeVar("T")
 
-# Asked for on the command line of one run (`--data`), never in a file.
-COMMAND_LINE_ONLY = (
-    "FULL_RESET",
-    "BACKUP",
-    "CONFIRM_TOKEN",
-    "NO_CONFIRM",
-    "FORCE_YES",
-    "RESTORE",
-    "RESTART",
-    "ONLY",
-    "REINSTALL",
-    "REMOVE_UNOWNED",
-    "PULL",
-    "DELETE_VM",
-    "LINES",
-    "FOLLOW",
-)
-
 # What no setting has in it: control characters, which a property list cannot hold and a terminal obeys, and
 # what is no text.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -49,13 +31,6 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 OWNED_FLAGS = frozenset(
     "--profile --runtime --vm-type --cpu --cpus --memory --disk --foreground --edit --editor "
     "--help --version --verbose --very-verbose".split()
-)
-
-# The flags of `colima start` that take no value: a word behind one of them would be a profile's name.
-BOOLEAN_FLAGS = frozenset(
-    "--activate --binfmt --force-disk-image --kubernetes --mount-inotify --nested-virtualization "
-    "--network-address --network-host-addresses --network-preferred-route --save-config --ssh-agent "
-    "--ssh-config --template --vz-rosetta".split()
 )
 
 
@@ -84,11 +59,8 @@ def _has_control(value: object) -> bool:
 def _text(pattern: str, allowed: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         # `--data key=true` arrives as True, and a name is not meant by it.
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, str | int)
-            or not re.fullmatch(pattern, str(value))
-        ):
+        named = isinstance(value, str | int) and not isinstance(value, bool)
+        if not named or not re.fullmatch(pattern, str(value)):
             raise ValueError(allowed)
         return str(value)
 
@@ -98,8 +70,9 @@ def _text(pattern: str, allowed: str) -> Callable[[object], str]:
 def _only(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if str(value).lower() not in choices:
-            alone = f"only {choices[0]!r} is supported"
-            raise ValueError(alone if len(choices) == 1 else "one of " + ", ".join(choices))
+            raise ValueError(
+                "one of " + ", ".join(choices) if choices[1:] else f"only {choices[0]!r} is supported"
+            )
         return str(value).lower()
 
     return parse
@@ -118,11 +91,9 @@ def _whole(unit: str, least: int = 1, most: int = 1_000_000) -> Callable[[object
 
 
 def _gibibytes(value: object) -> float:
-    allowed = "a number of GiB above 0, such as 4 or 2.5"
-    if isinstance(value, bool) or not re.fullmatch(r"\s*\d{1,6}(\.\d{1,6})?\s*", str(value)):
-        raise ValueError(allowed)
-    if float(str(value)) <= 0:
-        raise ValueError(allowed)
+    is_number = re.fullmatch(r"\s*\d{1,6}(\.\d{1,6})?\s*", str(value))
+    if not is_number or float(str(value)) <= 0:
+        raise ValueError("a number of GiB above 0, such as 4 or 2.5")
     return float(str(value))
 
 
@@ -178,14 +149,8 @@ def _directory(value: object) -> str:
     return path.rstrip("/")
 
 
-def _word(value: object) -> str:
-    return _text(r"\S{1,64}", "one word")(value)
-
-
-def _unit(value: object) -> str:
-    return _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "the name of a backup, as deploys/restore.py lists it")(
-        value
-    )
+_word = _text(r"\S{1,64}", "one word")
+_unit = _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "the name of a backup, as deploys/restore.py lists it")
 
 
 def _installers(value: object) -> tuple[str, ...]:
@@ -216,18 +181,12 @@ def _extra_args(value: object) -> tuple[str, ...]:
         flags = shlex.split(value) if isinstance(value, str) else list(map(str, value))
     except ValueError:
         raise ValueError(allowed) from None
-    takes_value = False
     for flag in flags:
-        if not flag.startswith("-"):
-            if not takes_value:
-                raise ValueError(f"{flag!r} belongs to no flag; write --flag=value")
-            takes_value = False
-            continue
+        # A word that is no flag's value would be the name of a profile.
         if not re.fullmatch(r"--[a-z][a-z0-9-]*(=.*)?", flag):
             raise ValueError(f"{flag!r}: write flags in their long form, --flag or --flag=value")
-        if flag.partition("=")[0] in OWNED_FLAGS:
-            raise ValueError(f"{flag.partition('=')[0]} is Colima Pulse's own: use its setting")
-        takes_value = "=" not in flag and flag not in BOOLEAN_FLAGS
+        if (name := flag.partition("=")[0]) in OWNED_FLAGS:
+            raise ValueError(f"{name} is Colima Pulse's own: use its setting")
     return tuple(flags)
 
 
@@ -330,14 +289,10 @@ class Settings:
         """Where what is removed goes, as an absolute path."""
         return str(PurePosixPath(home) / self.backup_dir_base)
 
-    def __str__(self) -> str:
-        """Every setting with its value, for printing."""
-        return " ".join(f"{each.name.upper()}={getattr(self, each.name)!r}" for each in fields(self))
 
-
-def env_options() -> dict[str, Field[Any]]:
-    """The options that may stand in `.env`, by their upper-case keys."""
-    return {f.name.upper(): f for f in fields(Settings) if not f.metadata["ask"]}
+# The options that may stand in `.env`, and those of one run's command line: danger is asked for there alone.
+ENV: dict[str, Field[Any]] = {f.name.upper(): f for f in fields(Settings) if not f.metadata["ask"]}
+COMMAND_LINE_ONLY = [f.name.upper() for f in fields(Settings) if f.metadata["ask"]]
 
 
 def parse_env(text: str) -> tuple[dict[str, str], list[str]]:
@@ -346,7 +301,6 @@ def parse_env(text: str) -> tuple[dict[str, str], list[str]]:
     python-dotenv's grammar (`export`, quotes, ` # comment`, CRLF), without its interpolation: the file
     is data and nothing in it is ever executed. The last of two assignments wins.
     """
-    known = env_options()
     values: dict[str, str] = {}
     lines: dict[str, list[int]] = {}
     warnings: list[str] = []
@@ -365,8 +319,8 @@ def parse_env(text: str) -> tuple[dict[str, str], list[str]]:
                 f"with --data {key.lower()}={binding.value or 'true'}"
             )
             continue
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+        if key not in ENV:
+            near = difflib.get_close_matches(key, ENV, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             warnings.append(f"{key} (line {line}) is not a setting and is ignored{hint}")
             continue
@@ -392,7 +346,7 @@ def read_env(path: Path) -> Mapping[str, str]:
 
 def defaults() -> dict[str, Any]:
     """Every option's default under its lower-case name, but for what has none or is asked for in one run."""
-    return {f.name: f.default for f in env_options().values() if f.default != ""}
+    return {f.name: f.default for f in ENV.values() if f.default != ""}
 
 
 def without_danger(data: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

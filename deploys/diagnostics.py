@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import click
 from pyinfra import logger, state
@@ -54,27 +54,11 @@ _PATTERNS = [
 _MASKS = [(re.compile(pattern, re.IGNORECASE | re.MULTILINE), mask) for pattern, mask in _PATTERNS]
 
 
-class Secrets(tuple[str, ...]):
-    """Values to be shown nowhere, not even in a repr."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"Secrets of {len(self)} values"
-
-    __str__ = __repr__
-
-
-def secrets_of(flags: Iterable[str], installers: Mapping[str, str]) -> Secrets:
+def secrets_of(flags: Iterable[str], installers: Mapping[str, str]) -> list[str]:
     """What must be masked: the values that `flags` of `colima start` put into the VM, and the installers'."""
     found = list(installers.values())
-    words = list(flags)
-    for index, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag == "--env":
-            variables = value if equals else "".join(words[index + 1 : index + 2])
-            found.append(variables.partition("=")[2])
-    return Secrets(dict.fromkeys(value for value in found if value))
+    found += [flag.removeprefix("--env=").partition("=")[2] for flag in flags if flag.startswith("--env=")]
+    return [value for value in found if value]
 
 
 def _forms(secret: str) -> set[str]:
@@ -121,30 +105,24 @@ def file_name(host: str, moment: time.struct_time) -> str:
 
 
 def write(directory: Path, name: str, text: str) -> Path:
-    """Write a new file NAME.txt that its owner alone can read; NAME-2.txt where there is one already.
+    """Write a new file NAME-*.txt that its owner alone can read.
 
     Raises OSError.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
     directory.chmod(0o700)
-    number = 1
-    while True:
-        path = directory / (f"{name}.txt" if number == 1 else f"{name}-{number}.txt")
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            number += 1
-            continue
-        with os.fdopen(file, "w", encoding="utf-8", errors="replace") as target:
-            target.write(text)
-        return path
+    with NamedTemporaryFile(
+        "w", prefix=f"{name}-", suffix=".txt", dir=directory, delete=False, encoding="utf-8", errors="replace"
+    ) as file:
+        file.write(text)
+    return Path(file.name)
 
 
 # Of this run, by host: the file, or None where there is none.
 _kept: dict[str, Path | None] = {}
 
 
-def collect(host: Host, settings: Settings, secrets: Iterable[str] = ()) -> None:
+def collect(host: Host, settings: Settings, secrets: Sequence[str] = ()) -> None:
     """Ask a Mac for all that helps to find out why Docker does not work there; changes nothing on it.
 
     Shows the answers, and writes them to a file on this machine, its path said: both without `secrets` and
@@ -164,8 +142,7 @@ def collect(host: Host, settings: Settings, secrets: Iterable[str] = ()) -> None
     )
     if not found:
         return
-    known = tuple(secrets)
-    masked = [Part(part.title, tuple(mask("\n".join(part.lines), known).split("\n"))) for part in found]
+    masked = [Part(part.title, tuple(mask("\n".join(part.lines), secrets).split("\n"))) for part in found]
     for part in masked:
         host.log(f"== {part.title} ==")
         for line in excerpt(part):

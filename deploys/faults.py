@@ -218,13 +218,9 @@ def power_warnings(mac: MacState) -> list[str]:
 
 def _variables(flags: Sequence[str]) -> list[str]:
     """The names of the variables that flags of `colima start` set in the VM."""
-    pairs: list[str] = []
-    for word, following in zip(flags, (*flags[1:], ""), strict=False):
-        flag, equals, value = word.partition("=")
-        if flag == "--env":
-            # Several are a line of CSV, as pflag reads them.
-            pairs += next(csv.reader([value if equals else following]), [])
-    names = [name for name, equals, _ in (pair.partition("=") for pair in pairs) if equals]
+    # Several are a line of CSV, as pflag reads them.
+    lines = csv.reader(flag.removeprefix("--env=") for flag in flags if flag.startswith("--env="))
+    names = [name for line in lines for name, equals, _ in (pair.partition("=") for pair in line) if equals]
     return [name for name in names if re.fullmatch(r"\w+", name)]
 
 

@@ -27,6 +27,8 @@ WAIT_SECONDS = 5
 # The deadline of the question itself is 20 s longer; this is for a Mac that says nothing any more.
 SILENT_SECONDS = WAIT_SECONDS + 40
 
+NAME_WIDTH = max(map(len, NAMES))
+
 Parts = tuple[LogLines, ...]
 
 
@@ -64,21 +66,14 @@ def masked(lines: Sequence[str], secrets: Iterable[str]) -> tuple[str, ...]:
     return tuple(mask("\n".join(lines), secrets).split("\n")) if lines else ()
 
 
-def prefixes(hosts: Sequence[str]) -> dict[tuple[str, str], str]:
-    """What stands before each line, by host and log; with one host the log's name alone."""
-    widest = max(map(len, hosts), default=0)
-    name = max(map(len, NAMES))
-    return {
-        (host, log): f"{log:<{name}}" if len(hosts) == 1 else f"{host:<{widest}} {log:<{name}}"
-        for host in hosts
-        for log in NAMES
-    }
+def rows(host: str, parts: Parts | None, width: int) -> list[str]:
+    """The lines of a host for a terminal, which obeys none of what they may hold.
 
-
-def rows(host: str, parts: Parts | None, prefix: Mapping[tuple[str, str], str]) -> list[str]:
-    """The lines of a host for a terminal, which obeys none of what they may hold."""
+    Before each stands its log's name, and the host's in `width` characters; 0: without.
+    """
+    where = f"{host:<{width}} " if width else ""
     named = zip(NAMES, parts or (), strict=False)
-    return [f"{prefix[host, name]} | {plain(line)}" for name, part in named for line in part.lines]
+    return [f"{where}{name:<{NAME_WIDTH}} | {plain(line)}" for name, part in named for line in part.lines]
 
 
 def as_json(seen: Mapping[str, Parts | None]) -> str:
@@ -130,7 +125,7 @@ def show() -> int:
     names = internals.host_names()
     # In the inventory's order, not in that of the answers.
     seen = {name: _read[name] for name in names if name in _read}
-    prefix = prefixes(list(seen))
+    width = max(map(len, seen)) if len(seen) > 1 else 0
     whole = len(seen) == len(names) and all(
         parts is not None and not any(part.wrong for part in parts) for _, parts in seen.values()
     )
@@ -138,20 +133,20 @@ def show() -> int:
         _show([as_json({name: parts for name, (_, parts) in seen.items()})])
     for name, (_, parts) in seen.items():
         if not internals.wants_json():
-            _show(rows(name, parts, prefix))
+            _show(rows(name, parts, width))
     if any(reader.settings.follow for reader, _ in seen.values()):
-        whole &= _follow([(reader, parts) for reader, parts in seen.values() if parts is not None], prefix)
+        whole &= _follow([(reader, parts) for reader, parts in seen.values() if parts is not None], width)
     return 0 if whole else 1
 
 
-def _follow(hosts: Iterable[tuple[Reader, Parts]], prefix: Mapping[tuple[str, str], str]) -> bool:
+def _follow(hosts: Iterable[tuple[Reader, Parts]], width: int) -> bool:
     """Follow the logs of all hosts until Ctrl-C, or until none answers. Returns whether all did."""
     config = ctx_config.get()
 
     def follow(reader: Reader, parts: Parts | None) -> bool:
         with ctx_config.use(config):
             while (parts := reader.read(1, WAIT_SECONDS, parts or ())) is not None:
-                _show(rows(reader.host.name, parts, prefix))
+                _show(rows(reader.host.name, parts, width))
             reader.host.log_styled("The logs cannot be followed any more", fg="red", log_func=logger.error)
             return False
 

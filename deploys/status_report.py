@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from pyinfra.api import Host
 
 from deploys.diagnostics import mask, secrets_of
-from deploys.faults import log_faults, mac_faults, warnings
+from deploys.faults import GIB, log_faults, mac_faults, warnings
 from facts.colima import (
+    QEMU,
     RUNNING,
     ColimaProfile,
-    Disk,
     Guest,
     GuestState,
     Log,
@@ -28,8 +29,8 @@ from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Mac, MacState
-from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, BootReport, Pulse, PulseState
-from facts.util import Record, plain
+from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, Pulse, PulseState
+from facts.util import plain
 from operations import containers
 from operations.util import internals
 from operations.util.ahead import together
@@ -37,8 +38,6 @@ from operations.util.installer import Installer, Installers
 from operations.util.plist import pulse_label
 from settings import Fault, Settings
 
-QEMU = "qemu"
-GIB = 1024**3
 LOW_ON_HOST = 10 * GIB
 FULL_IN_GUEST = 0.9
 REASON_LENGTH = 200
@@ -53,11 +52,13 @@ ABSENT = "absent"  # nothing was deployed
 UNKNOWN = "unknown"
 UNREACHABLE = "unreachable"
 
+Part = dict[str, Any] | None
+
 DEPLOY, RECOVER, START = "deploy.py", "deploys/recover.py", "deploys/start.py"
 
 
 @dataclass(frozen=True)
-class Finding(Record):
+class Finding:
     """Something that is wrong or to be minded, and what to run next, where that is known."""
 
     text: str
@@ -65,93 +66,34 @@ class Finding(Record):
 
 
 @dataclass(frozen=True)
-class Daemon(Record):
-    """The LaunchDaemon: `restarts` since it was loaded, `seconds` that its process has run."""
+class Containers:
+    """The containers by name."""
 
-    loaded: bool
-    enabled: bool
-    running: bool
-    pid: int | None
-    restarts: int
-    seconds: int | None
-    last_exit: str | None
-
-
-@dataclass(frozen=True)
-class Vm(Record):
-    """Lima's instance, its memory in bytes; `disk` holds Docker's data, None where the guest is silent."""
-
-    instance: str
-    status: str | None
-    type: str | None
-    cpus: int | None
-    memory: int | None
-    disk: Disk | None
-
-
-@dataclass(frozen=True)
-class Engine(Record):
-    """Docker: `silence` says why it does not answer; it has answered for `seconds`, None where that is not
-    known."""
-
-    silence: str | None
-    version: str | None
-    seconds: int | None
-
-
-@dataclass(frozen=True)
-class Containers(Record):
-    """The containers by name: those that installers declare, and which of them are well, and which not and
-    why; those of an installer that is there no more, and those that are nobody's."""
-
-    declared: tuple[str, ...]
+    declared: tuple[str, ...]  # by installers
     well: tuple[str, ...]
-    failed: dict[str, str]
-    unowned: tuple[str, ...]
+    failed: dict[str, str]  # and why
+    unowned: tuple[str, ...]  # of an installer that is there no more
     others: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Boot(BootReport):
-    """The last boot that the pulse has reported, and how long ago Docker answered then, in seconds; of
-    `not_back` those that still do not run, as far as Docker tells."""
+class Report:
+    """How a host is: what `--json` prints of it. What could not be read is None.
 
-    ago: int | None = None
-
-
-@dataclass(frozen=True)
-class Watch(Record):
-    """The pulse: whether launchd has it loaded, what it sees, and what it said last while not all is well."""
-
-    loaded: bool | None
-    state: str | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Colima(Record):
-    """The installed version; `outdated` when the one that runs was started before that was installed, None
-    where it cannot be told."""
-
-    installed: str | None
-    outdated: bool | None
-
-
-@dataclass(frozen=True)
-class Report(Record):
-    """How a host is. What could not be read is None."""
+    Times are in seconds, sizes in bytes.
+    """
 
     host: str
     state: str
     faults: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
-    daemon: Daemon | None = None
-    vm: Vm | None = None
-    docker: Engine | None = None
+    daemon: Part = None
+    vm: Part = None
+    docker: Part = None
     containers: Containers | None = None
-    last_boot: Boot | None = None
-    pulse: Watch | None = None
-    colima: Colima | None = None
+    last_boot: Part = None
+    pulse: Part = None
+    colima: Part = None
     log_size: int | None = None
 
     @property
@@ -159,13 +101,13 @@ class Report(Record):
         return self.state == HEALTHY
 
     def to_json(self) -> dict[str, Any]:
-        """The report without its host's name, for `--json`."""
+        """The report without its host's name."""
         record = asdict(self)
         del record["host"]
         return {"healthy": self.healthy, **record}
 
 
-# What is asked of a host, in words.
+# What the facts of Seen are called where they cannot be read.
 WORDS = {
     "mac": "the Mac",
     "job": "launchd's job",
@@ -200,43 +142,69 @@ class Seen:
         """Whether Docker was used."""
         return self.diagnosis is not None and self.diagnosis.good
 
-    @property
-    def containers(self) -> dict[str, Container] | None:
-        return self.engine.containers if self.engine is not None else None
-
-    @property
-    def age(self) -> int | None:
-        """For how long the job's process has run, in seconds."""
-        return self.program.age if self.program is not None else None
-
 
 def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> Report:
     """Judge a host from its facts. A pure function."""
+    job, profile, engine, guest, diagnosis = seen.job, seen.profile, seen.engine, seen.guest, seen.diagnosis
     unreadable = [words for name, words in WORDS.items() if getattr(seen, name) is None]
     faults = [Finding("cannot be read: " + ", ".join(unreadable))] if unreadable else []
     state = _state(seen)
     faults += _of_docker(settings, seen, state)
-    found = _containers(installers, seen)
-    if found is not None:
-        due = {each.installer.container for each in containers.pending(installers, seen.engine, None)}
-        faults += (_of_container(name, why, name in due) for name, why in found.failed.items())
+    pending = {each.installer.container: each.why for each in containers.pending(installers, engine, None)}
+    found = _containers(installers, engine)
+    for name, why in found.failed.items() if found else ():
+        # A deploy leaves some alone, such as one that is paused.
+        then = DEPLOY if name in pending else f"{DEPLOY} --data reinstall={name}"
+        faults.append(Finding(f"container {name} {why}", then))
     if settings.pulse and state not in (STOPPED, ABSENT):
         faults += _of_pulse(seen)
-    if state == HEALTHY and faults:
-        state = DEGRADED
+    minded = [*_of_mac(settings, seen)]
+    if found and engine and engine.containers is not None:
+        minded += _of_containers(installers, found, engine.containers, pending)
+    age = seen.program.age if seen.program else None
+    parts: dict[str, Part] = {"last_boot": _last_boot(seen)}
+    if job is not None:
+        parts["daemon"] = {
+            "loaded": job.loaded,
+            "enabled": not job.disabled,
+            "running": job.running,
+            "pid": job.pid,
+            "restarts": max(job.runs - 1, 0),
+            "seconds": age if job.pid is not None else None,
+            "last_exit": job.last_exit,
+        }
+    if profile is not None:
+        parts["vm"] = {
+            "instance": profile.instance,
+            "status": profile.status,
+            "type": profile.vm_type,
+            "cpus": profile.cpus,
+            "memory": profile.memory,
+            "disk": asdict(guest.disk) if guest and guest.disk else None,
+        }
+    if engine is not None and diagnosis is not None:
+        parts["docker"] = {
+            "silence": None if diagnosis.good else diagnosis.found,
+            "version": engine.version,
+            "seconds": guest.docker_seconds if guest and diagnosis.good else None,
+        }
+    if settings.pulse:
+        parts["pulse"] = {
+            "loaded": not _is_off(seen.pulse_job) if seen.pulse_job else None,
+            "state": seen.pulse.state if seen.pulse else None,
+            "reason": seen.pulse.reason if seen.pulse else None,
+        }
+    if seen.program is not None:
+        outdated = _is_outdated(seen.program, seen.mac)
+        parts["colima"] = {"installed": seen.program.version, "outdated": outdated}
     return Report(
         host=host,
-        state=state,
+        state=DEGRADED if state == HEALTHY and faults else state,
         faults=tuple(faults),
-        warnings=tuple(_warnings(settings, installers, seen, found)),
-        daemon=_daemon(seen),
-        vm=_vm(seen),
-        docker=_engine(seen),
+        warnings=tuple(minded),
         containers=found,
-        last_boot=_last_boot(seen),
-        pulse=_watch(seen) if settings.pulse else None,
-        colima=_colima(seen),
-        log_size=seen.log.size if seen.log is not None else None,
+        log_size=seen.log.size if seen.log else None,
+        **parts,
     )
 
 
@@ -249,7 +217,7 @@ def _state(seen: Seen) -> str:
         return UNKNOWN
     if not seen.job.loaded and seen.job.plist_file is None:
         return ABSENT
-    if seen.good:
+    if seen.diagnosis.good:
         return HEALTHY
     if _is_off(seen.job):
         return STOPPED
@@ -265,64 +233,21 @@ def _of_docker(settings: Settings, seen: Seen, state: str) -> Iterator[Finding]:
         runs = ", and Docker runs without it" if seen.good else ""
         how = f"is disabled{runs}: it will not start at a boot" if job.disabled else f"is not loaded{runs}"
         yield Finding(f"the job {label} {how}", START)
-    elif not seen.good:
+    elif diagnosis is not None and not diagnosis.good:
         # Silence that is nothing but an answer lost is named among what cannot be read.
-        if diagnosis is not None and seen.engine is not None and job is not None:
-            yield Finding(
-                diagnosis.found, RECOVER if diagnosis.steps else DEPLOY if diagnosis.refused else None
-            )
-        if diagnosis is not None and diagnosis.fatal:
+        if seen.engine is not None and job is not None:
+            then = RECOVER if diagnosis.steps else DEPLOY if diagnosis.refused else None
+            yield Finding(diagnosis.found, then)
+        if diagnosis.fatal:
             hidden = mask(diagnosis.fatal, secrets_of(settings.colima_extra_args, {}))
             yield Finding(f"Colima says: {plain(textwrap.shorten(hidden, REASON_LENGTH, placeholder=' ..'))}")
     elif job is not None and not job.running:
-        yield Finding(
-            f"Docker answers, and the job {label} does not run: launchd calls it {job.state} "
-            f"(last exit: {job.last_exit or 'unknown'})",
-            DEPLOY,
-        )
+        ended = f"launchd calls it {job.state} (last exit: {job.last_exit or 'unknown'})"
+        yield Finding(f"Docker answers, and the job {label} does not run: {ended}", DEPLOY)
     elif profile is not None and profile.status != RUNNING:
         yield Finding(f"Lima calls {profile.instance} {profile.status or 'no instance'}", RECOVER)
     elif profile is not None and profile.vm_type != QEMU:
         yield Finding(f"the VM runs on {profile.vm_type}, not on {QEMU}", DEPLOY)
-
-
-def _wrong(installer: Installer, container: Container | None) -> str | None:
-    """What is wrong with an installer's container. One that was not detached may end, and well."""
-    if container is None:
-        return "is not there"
-    if container.state == "running":
-        return None
-    if not installer.detached and (container.state, container.exit_code) == ("exited", 0):
-        return None
-    return f"is {container.state} (exit code {container.exit_code})"
-
-
-def _containers(installers: Installers, seen: Seen) -> Containers | None:
-    """The containers, as far as Docker lists them. Smoke tests leave none behind."""
-    present = seen.containers
-    if present is None:
-        return None
-    declared = [each for each in installers.all if not each.smoke_test]
-    failed = {}
-    for each in declared:
-        wrong = _wrong(each, present.get(each.container))
-        if wrong is not None:
-            failed[each.container] = wrong
-    names = {each.container for each in declared}
-    # A file that cannot be read may be the one that describes it.
-    unowned = () if installers.faults else tuple(containers.unowned(installers, seen.engine))
-    return Containers(
-        declared=tuple(each.container for each in declared),
-        well=tuple(each.container for each in declared if each.container not in failed),
-        failed=failed,
-        unowned=unowned,
-        others=tuple(sorted(name for name in present if name not in {*names, *unowned})),
-    )
-
-
-def _of_container(name: str, why: str, due: bool) -> Finding:
-    """What is wrong with a container; a deploy puts it right where it is `due`."""
-    return Finding(f"container {name} {why}", DEPLOY if due else f"{DEPLOY} --data reinstall={name}")
 
 
 def _of_pulse(seen: Seen) -> Iterator[Finding]:
@@ -330,139 +255,107 @@ def _of_pulse(seen: Seen) -> Iterator[Finding]:
     if seen.pulse_job is not None and _is_off(seen.pulse_job):
         how = "is disabled" if seen.pulse_job.disabled else "is not loaded"
         yield Finding(f"the pulse {how}: nothing brings Docker back when it fails", DEPLOY)
-        return
-    if seen.pulse is None:
-        return
-    reason = f": {seen.pulse.reason}" if seen.pulse.reason else ""
-    if seen.pulse.state == GAVE_UP:
-        yield Finding(f"the pulse gave up{reason}", RECOVER)
-    elif seen.pulse.state == BACKING_OFF and not seen.good:
-        yield Finding(f"the pulse has taken a step ({seen.pulse.step}) and waits before the next{reason}")
-    elif seen.pulse.state == MISSING and not seen.good:
-        yield Finding(f"the pulse has missed Docker {seen.pulse.misses} times in a row{reason}")
+    elif (pulse := seen.pulse) is not None:
+        reason = f": {pulse.reason}" if pulse.reason else ""
+        if pulse.state == GAVE_UP:
+            yield Finding(f"the pulse gave up{reason}", RECOVER)
+        elif pulse.state == BACKING_OFF and not seen.good:
+            yield Finding(f"the pulse has taken a step ({pulse.step}) and waits before the next{reason}")
+        elif pulse.state == MISSING and not seen.good:
+            yield Finding(f"the pulse has missed Docker {pulse.misses} times in a row{reason}")
 
 
-def _warnings(
-    settings: Settings, installers: Installers, seen: Seen, found: Containers | None
-) -> Iterator[Finding]:
-    """What does not make a host unhealthy, today."""
-    if seen.mac is not None:
-        yield from map(Finding, warnings(settings, seen.mac))
-        free = seen.mac.volume_free
-        if free is not None and free < LOW_ON_HOST:
-            yield Finding(
-                f"this Mac has {free / GIB:.1f} GiB of disk left, and the VM's disk grows as it fills"
-            )
-    disk = seen.guest.disk if seen.guest is not None else None
-    if disk is not None and disk.used > FULL_IN_GUEST * (disk.used + disk.free):
-        yield Finding(
-            f"Docker's disk has {disk.free / GIB:.1f} of {disk.size / GIB:.0f} GiB left: raise COLIMA_DISK, "
-            "or remove images and volumes"
-        )
-    if seen.log is not None:
-        yield from map(Finding, log_faults(settings, seen.log))
-    if seen.log is not None and seen.log.size > settings.log_max_mb * 1_000_000:
-        yield Finding(f"{settings.log_path} has {seen.log.size / 1e6:.0f} MB, above LOG_MAX_MB")
-    if (colima := _colima(seen)) is not None and colima.outdated:
-        yield Finding(
-            f"an older Colima runs than the one that is installed ({colima.installed or 'unknown version'})",
-            f"{DEPLOY} --data restart=true",
-        )
-    if found is None or seen.containers is None:
-        return
-    for due in containers.pending(installers, seen.engine, None):
-        name, file = due.installer.container, due.installer.file
-        if name in found.well:
-            yield Finding(f"container {name} is not as containers/{file} says: {due.why}", DEPLOY)
-    for each in installers.all:
-        present = seen.containers.get(each.container)
-        if present is not None and present.restart_policy == "no" and each.detached and not each.removed:
-            yield Finding(
-                f"container {each.container} has no restart policy and will not return after a reboot: "
-                f"write --restart into containers/{each.file}",
-                DEPLOY,
-            )
-    for name in found.unowned:
-        yield Finding(
-            f"container {name} was made by an installer that is no longer in containers/",
-            f"{DEPLOY} --data remove_unowned=true",
-        )
-
-
-def _daemon(seen: Seen) -> Daemon | None:
-    job = seen.job
-    if job is None:
+def _wrong(installer: Installer, container: Container | None) -> str | None:
+    """What is wrong with an installer's container. One that was not detached may end, and well."""
+    if container is None:
+        return "is not there"
+    ended_well = not installer.detached and (container.state, container.exit_code) == ("exited", 0)
+    if container.state == "running" or ended_well:
         return None
-    return Daemon(
-        loaded=job.loaded,
-        enabled=not job.disabled,
-        running=job.running,
-        pid=job.pid,
-        restarts=max(job.runs - 1, 0),
-        seconds=seen.age if job.pid is not None else None,
-        last_exit=job.last_exit,
+    return f"is {container.state} (exit code {container.exit_code})"
+
+
+def _containers(installers: Installers, engine: EngineState | None) -> Containers | None:
+    """The containers, as far as Docker lists them. Smoke tests leave none behind."""
+    present = engine.containers if engine else None
+    if present is None:
+        return None
+    declared = {each.container: each for each in installers.all if not each.smoke_test}
+    wrong = {name: _wrong(each, present.get(name)) for name, each in declared.items()}
+    failed = {name: why for name, why in wrong.items() if why is not None}
+    # A file that cannot be read may be the one that describes it.
+    unowned = () if installers.faults else tuple(containers.unowned(installers, engine))
+    return Containers(
+        declared=tuple(declared),
+        well=tuple(name for name in declared if name not in failed),
+        failed=failed,
+        unowned=unowned,
+        others=tuple(sorted(present.keys() - declared.keys() - set(unowned))),
     )
 
 
-def _vm(seen: Seen) -> Vm | None:
-    found = seen.profile
-    if found is None:
+def _of_containers(
+    installers: Installers, found: Containers, present: Mapping[str, Container], pending: Mapping[str, str]
+) -> Iterator[Finding]:
+    """What to mind of containers that run."""
+    for each in installers.all:
+        name, container, file = each.container, present.get(each.container), f"containers/{each.file}"
+        if name in found.well and name in pending:
+            yield Finding(f"container {name} is not as {file} says: {pending[name]}", DEPLOY)
+        if container and container.restart_policy == "no" and each.detached and not each.removed:
+            why = "has no restart policy and will not return after a reboot"
+            yield Finding(f"container {name} {why}: write --restart into {file}", DEPLOY)
+    for name in found.unowned:
+        why = "was made by an installer that is no longer in containers/"
+        yield Finding(f"container {name} {why}", f"{DEPLOY} --data remove_unowned=true")
+
+
+def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
+    """What of the Mac, the VM and Colima does not make a host unhealthy, today."""
+    mac, log, program = seen.mac, seen.log, seen.program
+    if mac is not None:
+        yield from map(Finding, warnings(settings, mac))
+        if mac.volume_free is not None and mac.volume_free < LOW_ON_HOST:
+            left = f"{mac.volume_free / GIB:.1f} GiB of disk left"
+            yield Finding(f"this Mac has {left}, and the VM's disk grows as it fills")
+    disk = seen.guest.disk if seen.guest else None
+    if disk is not None and disk.used > FULL_IN_GUEST * (disk.used + disk.free):
+        left = f"{disk.free / GIB:.1f} of {disk.size / GIB:.0f} GiB left"
+        yield Finding(f"Docker's disk has {left}: raise COLIMA_DISK, or remove images and volumes")
+    yield from map(Finding, log_faults(settings, log))
+    if log is not None and log.size > settings.log_max_mb * 1_000_000:
+        yield Finding(f"{settings.log_path} has {log.size / 1e6:.0f} MB, above LOG_MAX_MB")
+    if program is not None and _is_outdated(program, mac):
+        installed = f"the one that is installed ({program.version or 'unknown version'})"
+        yield Finding(f"an older Colima runs than {installed}", f"{DEPLOY} --data restart=true")
+
+
+def _is_outdated(program: ProgramState, mac: MacState | None) -> bool | None:
+    """Whether the Colima that runs was started before the installed one came; None: unknown."""
+    if program.now is None or program.age is None or program.linked is None:
         return None
-    disk = seen.guest.disk if seen.guest is not None else None
-    return Vm(found.instance, found.status, found.vm_type, found.cpus, found.memory, disk)
-
-
-def _engine(seen: Seen) -> Engine | None:
-    """Docker has not answered for longer than its daemon is up, nor than since the pulse saw it come back."""
-    if seen.engine is None or seen.diagnosis is None:
+    started = program.now - program.age
+    # A process from before the boot: the clock has been set since, and tells nothing.
+    if mac is None or mac.boot_time is None or started < mac.boot_time:
         return None
-    up = seen.guest.docker_seconds if seen.guest is not None else None
-    known = [up, _ago(seen, seen.pulse.answered_at if seen.pulse is not None else None)]
-    seconds = min(each for each in known if each is not None) if seen.good and up is not None else None
-    return Engine(None if seen.good else seen.diagnosis.found, seen.engine.version, seconds)
+    return program.linked > started
 
 
-def _ago(seen: Seen, moment: str | None) -> int | None:
-    """How long ago a moment (ISO 8601, UTC) was, by the Mac's clock."""
-    if moment is None or seen.program is None or seen.program.now is None:
-        return None
-    try:
-        then = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    # The clock may have been set since.
-    return max(seen.program.now - int(then.timestamp()), 0)
-
-
-def _last_boot(seen: Seen) -> Boot | None:
+def _last_boot(seen: Seen) -> Part:
+    """The last boot that the pulse has reported; of `not_back` those that do not run now either."""
     if seen.pulse is None or not seen.pulse.reports:
         return None
     report = seen.pulse.reports[-1]
-    now = seen.containers
+    now = seen.engine.containers if seen.engine else None
     down = {name for name, each in (now or {}).items() if each.state != "running"}
     not_back = tuple(name for name in report.not_back if now is None or name in down)
-    return Boot(**asdict(replace(report, not_back=not_back)), ago=_ago(seen, report.at))
-
-
-def _watch(seen: Seen) -> Watch:
-    loaded = seen.pulse_job.loaded and not seen.pulse_job.disabled if seen.pulse_job is not None else None
-    if seen.pulse is None:
-        return Watch(loaded, None, None)
-    return Watch(loaded, seen.pulse.state, seen.pulse.reason)
-
-
-def _colima(seen: Seen) -> Colima | None:
-    program = seen.program
-    if program is None:
-        return None
-    outdated = None
-    if program.now is not None and program.age is not None and program.linked is not None:
-        started = program.now - program.age
-        booted = seen.mac.boot_time if seen.mac is not None else None
-        # A process from before the boot: the clock has been set since, and tells nothing.
-        if booted is not None and started >= booted:
-            outdated = program.linked > started
-    return Colima(program.version, outdated)
+    ago = None
+    if seen.program is not None and seen.program.now is not None:
+        with suppress(ValueError):
+            then = datetime.strptime(report.at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+            # The clock may have been set since.
+            ago = max(seen.program.now - int(then.timestamp()), 0)
+    return {**asdict(report), "not_back": not_back, "ago": ago}
 
 
 def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Installers) -> Report:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
+from deploys.faults import GIB
 from deploys.status_report import (
     ABSENT,
     DEGRADED,
     DOWN,
-    GIB,
     HEALTHY,
-    QEMU,
     STARTING,
     STOPPED,
     UNKNOWN,
@@ -21,7 +20,7 @@ from deploys.status_report import (
     Finding,
     Report,
 )
-from facts.colima import RUNNING
+from facts.colima import QEMU, RUNNING
 from operations.util import internals, terminal
 
 HEADERS = ("HOST", "STATE", "DAEMON", "VM", "DISK", "DOCKER", "CONTAINERS", "LAST BOOT")
@@ -30,8 +29,6 @@ COLOURS = {
     **dict.fromkeys((DEGRADED, STARTING, STOPPED, ABSENT), "yellow"),
     **dict.fromkeys((DOWN, UNKNOWN, UNREACHABLE), "red"),
 }
-NOTHING = "-"
-NAMED = 4
 
 _seen: dict[str, Report] = {}
 
@@ -54,90 +51,52 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("s" if number != 1 else "")
 
 
-def _daemon(report: Report) -> str:
-    job = report.daemon
-    if job is None:
-        return NOTHING
-    if not job.loaded:
-        return "not loaded"
-    if not job.enabled:
-        return "disabled"
-    restarts = f", {_count(job.restarts, 'restart')}" if job.restarts else ""
-    return (f"pid {job.pid}" if job.pid is not None else "no process") + restarts
-
-
-def _vm(report: Report) -> str:
-    vm = report.vm
-    if vm is None or vm.status is None:
-        return NOTHING
-    if vm.type != QEMU:
-        return f"{vm.status} ({vm.type or '?'})"
-    if vm.status != RUNNING or vm.cpus is None or vm.memory is None:
-        return vm.status
-    return f"{_count(vm.cpus, 'CPU')}, {_gib(vm.memory)} GiB"
-
-
-def _disk(report: Report) -> str:
-    disk = report.vm.disk if report.vm is not None else None
-    return f"{_gib(disk.used)} of {_gib(disk.size)} GiB" if disk is not None else NOTHING
-
-
-def _docker(report: Report) -> str:
-    engine = report.docker
-    if engine is None:
-        return NOTHING
-    if engine.silence is not None:
-        return "silent"
-    return ", ".join(filter(None, (engine.version, span(engine.seconds))))
-
-
-def _containers(report: Report) -> str:
-    found = report.containers
-    return f"{len(found.well)} of {len(found.declared)}" if found is not None else NOTHING
-
-
-def _last_boot(report: Report) -> str:
-    boot = report.last_boot
-    if boot is None:
-        return NOTHING
-    ago = f", {span(boot.ago)} ago" if boot.ago is not None else ""
-    return f"{boot.seconds} s{ago}"
+def _row(report: Report) -> list[str]:
+    """A report's cells, in the order of HEADERS."""
+    daemon = vm = disk = docker = containers = boot = ""
+    if job := report.daemon:
+        daemon = f"pid {job['pid']}" if job["pid"] is not None else "no process"
+        if job["restarts"]:
+            daemon += f", {_count(job['restarts'], 'restart')}"
+        if not (job["loaded"] and job["enabled"]):
+            daemon = "disabled" if job["loaded"] else "not loaded"
+    if (found := report.vm) and found["status"] is not None:
+        vm = found["status"]
+        if found["type"] != QEMU:
+            vm += f" ({found['type'] or '?'})"
+        elif vm == RUNNING and found["cpus"] and found["memory"]:
+            vm = f"{_count(found['cpus'], 'CPU')}, {_gib(found['memory'])} GiB"
+        if size := found["disk"]:
+            disk = f"{_gib(size['used'])} of {_gib(size['size'])} GiB"
+    if engine := report.docker:
+        words = engine["version"], span(engine["seconds"])
+        docker = "silent" if engine["silence"] is not None else ", ".join(filter(None, words))
+    if report.containers:
+        containers = f"{len(report.containers.well)} of {len(report.containers.declared)}"
+    if last := report.last_boot:
+        boot = f"{last['seconds']} s" + (f", {span(last['ago'])} ago" if last["ago"] is not None else "")
+    cells = (report.host, report.state, daemon, vm, disk, docker, containers, boot)
+    return [cell or "-" for cell in cells]
 
 
 def table(reports: Sequence[Report]) -> list[str]:
     """A row a host, aligned; the states in colour."""
-    rows = [
-        (
-            each.host,
-            each.state,
-            *(cell(each) for cell in (_daemon, _vm, _disk, _docker, _containers, _last_boot)),
-        )
-        for each in reports
-    ]
-    widths = [max(map(len, column)) for column in zip(HEADERS, *rows, strict=True)]
+    rows = [[*HEADERS], *map(_row, reports)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for row in (HEADERS, *rows):
+    for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[-1] = row[-1]
-        if row is not HEADERS:
+        if row[1] in COLOURS:
             cells[1] = click.style(cells[1], fg=COLOURS[row[1]])
-        lines.append("  ".join(cells))
+        lines.append("  ".join(cells).rstrip())
     return lines
 
 
-def _next(finding: Finding, hosts: Sequence[str] = ()) -> list[str]:
-    """What to type next; of many hosts for these alone."""
-    if finding.next is None:
-        return []
-    limits = "".join(f" --limit {host}" for host in hosts)
-    return [f"    next: pyinfra .. {finding.next}{limits}"]
-
-
-def _hosts(names: Sequence[str], total: int) -> str:
-    if len(names) == total:
-        return "all hosts"
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _said(finding: Finding, where: str = "", limit: Iterable[str] = ()) -> list[str]:
+    """A finding, and what to type next, for the hosts `limit` alone."""
+    limits = "".join(f" --limit {host}" for host in limit)
+    then = [f"    next: pyinfra .. {finding.next}{limits}"] if finding.next else []
+    return [f"  {where}{finding.text}", *then]
 
 
 def faults(reports: Sequence[Report]) -> list[str]:
@@ -147,7 +106,7 @@ def faults(reports: Sequence[Report]) -> list[str]:
         if each.faults:
             lines += ["", f"{each.host} is {click.style(each.state, fg=COLOURS[each.state])}"]
         for finding in each.faults:
-            lines += [f"  {finding.text}", *_next(finding, [each.host] if len(reports) > 1 else ())]
+            lines += _said(finding, limit=[each.host] if len(reports) > 1 else ())
     return lines
 
 
@@ -159,40 +118,44 @@ def warnings(reports: Sequence[Report]) -> list[str]:
             said.setdefault(finding, []).append(report.host)
     lines = ["", "To mind"] if said else []
     for finding, hosts in said.items():
-        where = f"{_hosts(hosts, len(reports))}: " if len(reports) > 1 else ""
-        limits = () if len(hosts) == len(reports) else hosts if len(hosts) <= NAMED else ["HOST"]
-        lines += [f"  {where}{finding.text}", *_next(finding, limits)]
+        if len(reports) == 1:
+            lines += _said(finding)
+        elif len(hosts) == len(reports):
+            lines += _said(finding, "all hosts: ")
+        else:
+            lines += _said(finding, f"{', '.join(hosts)}: ", hosts)
     return lines
 
 
 def details(report: Report) -> list[str]:
     """More of one host than its row has room for."""
     said: dict[str, str] = {}
-    if (job := report.daemon) is not None and job.pid is not None:
-        said["Daemon"] = f"pid {job.pid}, for {span(job.seconds) or '?'}; {_count(job.restarts, 'restart')}"
-    if (vm := report.vm) is not None and vm.status is not None:
-        said["VM"] = f"{vm.instance}: {vm.status}, {vm.type}"
-        if vm.disk is not None:
-            said["VM"] += f"; {_gib(vm.disk.free)} GiB free for Docker"
-    if (found := report.containers) is not None:
+    if (job := report.daemon) and job["pid"] is not None:
+        runs = f"for {span(job['seconds']) or '?'}; {_count(job['restarts'], 'restart')}"
+        said["Daemon"] = f"pid {job['pid']}, {runs}"
+    if (vm := report.vm) and vm["status"] is not None:
+        said["VM"] = f"{vm['instance']}: {vm['status']}, {vm['type']}"
+        if vm["disk"]:
+            said["VM"] += f"; {_gib(vm['disk']['free'])} GiB free for Docker"
+    if found := report.containers:
         said["Containers"] = ", ".join(found.well) or "none"
         if found.others:
             said["Containers"] += f"; not from containers/: {', '.join(found.others)}"
-    if (boot := report.last_boot) is not None:
-        ran, total = ("?" if each is None else each for each in (boot.running, boot.total))
+    if boot := report.last_boot:
+        ran, total = ("?" if boot[key] is None else boot[key] for key in ("running", "total"))
         said["Last boot"] = (
-            f"{boot.at}: Docker answered after {boot.seconds} s; console: {boot.console or 'nobody'}; "
-            f"containers: {ran} of {total} ran"
+            f"{boot['at']}: Docker answered after {boot['seconds']} s; "
+            f"console: {boot['console'] or 'nobody'}; containers: {ran} of {total} ran"
         )
-        if boot.not_back:
-            said["Last boot"] += f"; not back: {', '.join(boot.not_back)}"
-    if (pulse := report.pulse) is not None:
-        said["Pulse"] = (pulse.state or "unreadable") if pulse.loaded else "not loaded"
-        if pulse.reason:
-            said["Pulse"] += f": {pulse.reason}"
-    if (colima := report.colima) is not None and colima.installed is not None:
-        runs = {True: "an older one runs", False: "and runs", None: ""}[colima.outdated]
-        said["Colima"] = ", ".join(filter(None, (f"{colima.installed} installed", runs)))
+        if boot["not_back"]:
+            said["Last boot"] += f"; not back: {', '.join(boot['not_back'])}"
+    if pulse := report.pulse:
+        said["Pulse"] = (pulse["state"] or "unreadable") if pulse["loaded"] else "not loaded"
+        if pulse["reason"]:
+            said["Pulse"] += f": {pulse['reason']}"
+    if (colima := report.colima) and colima["installed"]:
+        runs = {True: ", an older one runs", False: ", and runs", None: ""}[colima["outdated"]]
+        said["Colima"] = f"{colima['installed']} installed{runs}"
     width = max(map(len, said), default=0)
     return ["", *(f"{what.ljust(width)}  {text}" for what, text in said.items())] if said else []
 
@@ -202,8 +165,7 @@ def text(reports: Sequence[Report], installers: Sequence[str]) -> list[str]:
     lines = table(reports)
     if len(reports) == 1:
         lines += details(reports[0])
-    lines += faults(reports)
-    lines += warnings(reports)
+    lines += faults(reports) + warnings(reports)
     if installers:
         lines += ["", "containers/ cannot be read as a whole", *(f"  {fault}" for fault in installers)]
     return lines

@@ -31,7 +31,7 @@ def remove(settings: Settings, found: installation.Installation) -> None:
             anew=False,
         )
     # Also one that is half gone is taken off by this version's commands.
-    if found.plan() and found.homebrew:
+    if found.plan():
         toolkit.installed(
             name="Install Colima Pulse's commands",
             label=settings.label,
@@ -51,10 +51,8 @@ summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
 if settings:
     found = installation.observe(settings)
-    if found is None:
-        leave([f"HOMEBREW_USER: this Mac knows no user {settings.homebrew_user}, or does not tell"])
-    elif why := found.refusal:
-        leave([why])
+    if isinstance(found, str):
+        leave([found])
     # What is previewed may be no more than a dry run; the operation asks again when it comes to it.
     elif (
         found.deletes

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
+from pyinfra.api import FactBase, StringCommand
 
 from facts.util import Lines, Record, read_lines
 from files import script_as
@@ -95,33 +94,26 @@ class ProfileContents(FactBase["Contents | None"]):
         Contents(parts=(Part("profile", "/Users/alice/.colima/default", 8), ...), others=("work",), ...)
     """
 
-    @override
     def command(self, user: str, profile: str, backup: str, other: str = "") -> StringCommand:
         return script_as(user, 900, "facts/contents", user, profile, backup, other)
 
-    @override
-    @staticmethod
-    def default() -> Contents | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> Contents | None:
         lines = read_lines(output)
         values = lines.values
         if not values.get("home"):
             return None
         parts = []
-        for what, kib, path in (value.split(" ", 2) for value in every(lines, "part", fields=3)):
+        for what, kib, path in (value.split(" ", 2) for value in lines.every("part", words=3)):
             parts.append(Part(what, path, int(kib) if kib.isdecimal() else 0))
         other_kib, other_dir = sized(values.get("other_dir", ""))
-        others = (sized(value) for value in every(lines, "other_dir_profile"))
+        others = (sized(value) for value in lines.every("other_dir_profile"))
         unfinished = None
         if "unfinished" in values:
             stage, mode = values["unfinished"] or "unknown", values.get("mode", "unknown")
             unfinished = Unfinished(stage, mode, values.get("unit") or None)
         return Contents(
             parts=tuple(parts),
-            others=every(lines, "other"),
+            others=lines.every("other"),
             other_dir=other_dir or None,
             other_dir_kib=other_kib,
             other_dir_profiles=tuple((name, kib) for kib, name in others),
@@ -144,16 +136,9 @@ class Backups(FactBase["list[Unit] | None"]):
         [Unit(name="default-20261122-101530", complete=True, profile="default", kib=20971520, ...)]
     """
 
-    @override
     def command(self, user: str, backup: str) -> StringCommand:
         return script_as(user, 900, "facts/backups", user, backup)
 
-    @override
-    @staticmethod
-    def default() -> list[Unit] | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> list[Unit] | None:
         if not read_lines(output).values.get("home"):
             return None
@@ -176,16 +161,5 @@ def unit(lines: Lines) -> Unit:
         kib=lines.number("kib") or 0,
         vm_type=lines.values.get("vm_type"),
         disk=lines.number("disk"),
-        parts=every(lines, "part"),
+        parts=lines.every("part"),
     )
-
-
-def every(lines: Lines, key: str, fields: int = 1) -> tuple[str, ...]:
-    """The values of a key that may be there more than once, each of at least so many words.
-
-    Raises FactProcessError when one has fewer.
-    """
-    values = tuple(value for each, value in lines.all if each == key)
-    if any(value.count(" ") < fields - 1 for value in values):
-        raise FactProcessError(f"{key} is not of {fields} words")
-    return values

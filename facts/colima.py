@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, replace
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.launchd import NOT_FOUND, OK
 from facts.mac import elapsed_seconds
@@ -19,7 +18,6 @@ from files import script, script_as
 
 RUNNING = "Running"
 QEMU = "qemu"
-BROKEN = "Broken"
 
 HELD_BY = "held by "  # of a disk lock: files/lib
 
@@ -61,10 +59,6 @@ class ProfileState(Record):
     other_profiles: tuple[str, ...] = ()
     unfinished: str | None = None
 
-    @property
-    def exists(self) -> bool:
-        return self.status is not None
-
 
 class ColimaProfile(FactBase["ProfileState | None"]):
     """
@@ -78,16 +72,9 @@ class ColimaProfile(FactBase["ProfileState | None"]):
         ProfileState(instance="colima", status="Running", vm_type="qemu", cpus=2, disk=20, ...)
     """
 
-    @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
         return script_as(user, 60, "facts/profile", user, profile)
 
-    @override
-    @staticmethod
-    def default() -> ProfileState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> ProfileState | None:
         lines = read_lines(output)
         values = lines.values
@@ -100,8 +87,8 @@ class ColimaProfile(FactBase["ProfileState | None"]):
             other_dir=values.get("other_dir") or None,
             data_disk=values.get("data_disk") == "yes",
             provisioned=values.get("provisioned") == "yes",
-            profiles=tuple(value for key, value in lines.all if key == "profile"),
-            other_profiles=tuple(value for key, value in lines.all if key == "other_profile"),
+            profiles=lines.every("profile"),
+            other_profiles=lines.every("other_profile"),
             unfinished=(values["unfinished"] or "unknown") if "unfinished" in values else None,
         )
         if values.get("lima") == "absent":
@@ -168,16 +155,9 @@ class Guest(FactBase["GuestState | None"]):
                    disk=Disk(size=63089479680, used=12884901888, free=46976204800))
     """
 
-    @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
         return script("facts/guest", user, profile)
 
-    @override
-    @staticmethod
-    def default() -> GuestState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> GuestState | None:
         lines = read_lines(output)
         values = lines.values
@@ -224,16 +204,9 @@ class Program(FactBase["ProgramState | None"]):
         ProgramState(version="0.10.3", linked=1763800000, now=1763900000, age=86400)
     """
 
-    @override
     def command(self, pid: int = 0) -> StringCommand:
         return script("facts/program", pid)
 
-    @override
-    @staticmethod
-    def default() -> ProgramState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> ProgramState | None:
         lines = read_lines(output)
         version = re.search(r"(?:^|/)Cellar/colima/([^/]+)/", lines.values.get("link", ""))
@@ -267,16 +240,9 @@ class Log(FactBase["LogState | None"]):
         LogState(size=2048)
     """
 
-    @override
     def command(self, path: str) -> StringCommand:
         return script("facts/log", path)
 
-    @override
-    @staticmethod
-    def default() -> LogState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> LogState:
         lines = read_lines(output)
         return LogState(lines.number("size") or 0, lines.values.get("exposed") or None)
@@ -311,16 +277,9 @@ class Strays(FactBase["StraysState | None"]):
         StraysState(supervised=False, processes=((4711, "colima start"),), stale=(), held_by=None)
     """
 
-    @override
     def command(self, user: str, profile: str, label: str) -> StringCommand:
         return script("facts/strays", user, profile, label)
 
-    @override
-    @staticmethod
-    def default() -> StraysState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> StraysState | None:
         lines = read_lines(output)
         launchctl = lines.required("launchctl")
@@ -329,13 +288,13 @@ class Strays(FactBase["StraysState | None"]):
         if launchctl != str(NOT_FOUND) or lines.values.get("looked") != "yes":
             return None
         processes = []
-        for pid, _, command in (value.partition(" ") for key, value in lines.all if key == "process"):
+        for pid, _, command in (value.partition(" ") for value in lines.every("process")):
             if not pid.isdecimal():
                 raise FactProcessError(f"no pid: {pid!r}")
             processes.append((int(pid), command))
         stale = []
         held_by = None
-        for path, _, why in (value.partition("\t") for key, value in lines.all if key == "stale"):
+        for path, _, why in (value.partition("\t") for value in lines.every("stale")):
             if why.startswith(HELD_BY):
                 held_by = why.removeprefix(HELD_BY)
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, plain, read_lines
 from files import script
@@ -46,16 +45,9 @@ class Diagnosis(FactBase["DiagnosisState | None"]):
         DiagnosisState(found="Docker is not working: ..", steps=("docker", "job", "hard"), ..)
     """
 
-    @override
     def command(self, user: str, profile: str, label: str, log: str, start_seconds: int) -> StringCommand:
         return script("facts/diagnosis", user, profile, label, log, start_seconds)
 
-    @override
-    @staticmethod
-    def default() -> DiagnosisState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> DiagnosisState | None:
         lines = read_lines(output)
         outcome = lines.values.get("outcome")
@@ -101,14 +93,12 @@ class Diagnostics(FactBase["list[Part]"]):
         [Part("docker version", ("Client: ...",)), ...]
     """
 
-    @override
     def command(self, user: str, profile: str, label: str, log: str) -> StringCommand:
         # Of a command that fails pyinfra would show all that it said.
         return StringCommand(*script("bin/diagnose", label, user, profile, log).bits, "2>&1", "||", "true")
 
     default = list
 
-    @override
     def process(self, output: list[str]) -> list[Part]:
         parts: list[tuple[str, list[str]]] = []
         for line in map(plain, output):

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, read_lines
 from files import script_as
@@ -71,16 +70,9 @@ class DockerEngine(FactBase["EngineState | None"]):
                     containers={"web": Container(state="running", restart_policy="always", ...)})
     """
 
-    @override
     def command(self, user: str, profile: str = "default") -> StringCommand:
         return script_as(user, 60, "facts/docker", user, profile)
 
-    @override
-    @staticmethod
-    def default() -> EngineState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> EngineState | None:
         lines = read_lines(output)
         values = lines.values
@@ -156,18 +148,11 @@ class PulledImage(FactBase["Pulled | None"]):
         Pulled(before="sha256:1f3c..", after="sha256:9b02..", trouble=None)
     """
 
-    @override
     def command(
         self, user: str, image: str, profile: str = "default", platform: str = "", tries: int = 1
     ) -> StringCommand:
         return script_as(user, tries * 3700 + 100, "facts/pull", user, profile, tries, image, platform)
 
-    @override
-    @staticmethod
-    def default() -> Pulled | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> Pulled:
         lines = read_lines(output)
         return Pulled(
@@ -197,18 +182,11 @@ class Prunable(FactBase["Garbage | None"]):
         Garbage(goes=["container old (exited)", "image <none>:<none> (5 MB)"], trouble=None)
     """
 
-    @override
     def command(
         self, user: str, mode: str, profile: str = "default", networks: tuple[str, ...] = ()
     ) -> StringCommand:
         return script_as(user, 400, "facts/prunable", user, profile, mode, *networks)
 
-    @override
-    @staticmethod
-    def default() -> Garbage | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> Garbage:
         lines = read_lines(output)
         return Garbage(lines.raw, lines.values.get("trouble"))

@@ -13,33 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, read_lines
 from files import script
 
 # launchctl's exit status is launchd's error number (`launchctl error N`).
 OK = 0
-NO_SUCH_PROCESS = 3
-IO_ERROR = 5  # already loaded, still draining, invalid plist
-FILE_EXISTS = 17
-IN_PROGRESS = 36
-ALREADY = 37
-NO_DOMAIN = 112  # gui/UID while nobody is logged in
 NOT_FOUND = 113  # "Could not find service": the only answer that means "not loaded"
-DISABLED = 119
-BAD_OWNERSHIP = 122
-NOT_SUPPORTED = 125  # by the domain, or there is none
-QUARANTINED = 155
-NOT_ALLOWED = 161
 
 DAEMONS = "/Library/LaunchDaemons"
-SUPPORT = "/Library/ColimaPulse"  # root's alone: what root runs must not be writable by another
-
 
 # What the two daemons run, of the toolkit.
-LAUNCH = f"{SUPPORT}/bin/launch"
-PULSE = f"{SUPPORT}/bin/pulse"
+LAUNCH = "/Library/ColimaPulse/bin/launch"
+PULSE = "/Library/ColimaPulse/bin/pulse"
 
 
 def plist_path(label: str) -> str:
@@ -78,17 +64,14 @@ class JobState(Record):
     state: str | None = None
     pid: int | None = None
     path: str | None = None
-    program: str | None = None
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     username: str | None = None
     runs: int = 0
     last_exit: str | None = None
     exit_timeout: int | None = None
-    minimum_runtime: int | None = None
     run_interval: int | None = None
     stdout_path: str | None = None
-    spawn_type: str | None = None
     properties: tuple[str, ...] = ()
     plist_file: FileState | None = None
 
@@ -134,11 +117,6 @@ def parse_print(target: str, lines: list[str]) -> dict[str, Any] | None:
             else:
                 found.setdefault(match[1], match[2])
     return found
-
-
-def _environment(job: dict[str, Any]) -> dict[str, str]:
-    """The job's own variables, of what parse_print() read."""
-    return dict(line.split(" => ", 1) for line in job.get("environment", ()) if " => " in line)
 
 
 def parse_disabled(lines: list[str], label: str) -> bool:
@@ -198,16 +176,9 @@ class LaunchdJob(FactBase["JobState | None"]):
         JobState(loaded=True, disabled=False, state="running", pid=312, runs=1, ...)
     """
 
-    @override
     def command(self, label: str) -> StringCommand:
         return script("facts/job", label)
 
-    @override
-    @staticmethod
-    def default() -> JobState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> JobState | None:
         sections = _sections(output)
         label = "\n".join(sections["label"][1])
@@ -222,31 +193,23 @@ class LaunchdJob(FactBase["JobState | None"]):
         job = parse_print(f"system/{label}", lines) if status == OK else None
         if job is None or "state" not in job:
             return None
-        last_exit = next(
-            (
-                str(job[key])
-                for key in ("last exit code", "last terminating signal", "last exit reason")
-                if key in job
-            ),
-            None,
-        )
+        exits = ("last exit code", "last terminating signal", "last exit reason")
+        last_exit = next((str(job[key]) for key in exits if key in job), None)
+        environment = (line.split(" => ", 1) for line in job.get("environment", ()) if " => " in line)
         return JobState(
             loaded=True,
             disabled=disabled,
             state=job["state"],
             pid=_number(job.get("pid")),
             path=job.get("path"),
-            program=job.get("program"),
             arguments=tuple(job.get("arguments", ())),
-            environment=_environment(job),
+            environment=dict(environment),
             username=job.get("username"),
             runs=_number(job.get("runs")) or 0,
             last_exit=None if last_exit == "(never exited)" else last_exit,
             exit_timeout=_number(job.get("exit timeout")),
-            minimum_runtime=_number(job.get("minimum runtime")),
             run_interval=_number(job.get("run interval")),
             stdout_path=job.get("stdout path"),
-            spawn_type=job.get("spawn type"),
             properties=tuple(str(job.get("properties", "")).split(" | ")),
             plist_file=plist_file,
         )
@@ -271,15 +234,8 @@ class Milestones(FactBase["dict[str, str] | None"]):
         {"log-offset": "1024", "verified": "5"}
     """
 
-    @override
     def command(self, label: str) -> StringCommand:
         return script("facts/milestones", label)
 
-    @override
-    @staticmethod
-    def default() -> dict[str, str] | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> dict[str, str]:
         return read_lines(output).values

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record
 from files import script
@@ -50,7 +49,6 @@ class Logs(FactBase["tuple[LogLines, ...] | None"]):
         (LogLines(place="8612:2048", lines=('time="..." level=info msg=done',)), ...)
     """
 
-    @override
     def command(
         self,
         user: str,
@@ -63,7 +61,6 @@ class Logs(FactBase["tuple[LogLines, ...] | None"]):
     ) -> StringCommand:
         return script("facts/logs", user, profile, label, log, count, seconds, *places)
 
-    @override
     def process(self, output: list[str]) -> tuple[LogLines, ...]:
         found: list[tuple[str, str, list[str]]] = []
         # What sudo may say besides is passed over.

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
-from typing_extensions import override
 
 from facts.util import Lines, Record, read_lines
 from files import script
@@ -27,7 +26,7 @@ def _homebrew(lines: Lines) -> HomebrewState:
         prefix=lines.values.get("prefix", ""),
         brew=lines.values.get("brew"),
         owner=lines.values.get("brew_owner") or None,
-        tools=tuple(value for key, value in lines.all if key == "tool"),
+        tools=lines.every("tool"),
     )
 
 
@@ -40,16 +39,9 @@ class Homebrew(FactBase["HomebrewState | None"]):
         HomebrewState(prefix="/opt/homebrew", brew="/opt/homebrew/bin/brew", owner="alice", tools=("colima",))
     """
 
-    @override
     def command(self) -> StringCommand:
         return script("facts/homebrew")
 
-    @override
-    @staticmethod
-    def default() -> HomebrewState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> HomebrewState:
         return _homebrew(read_lines(output))
 
@@ -90,16 +82,9 @@ class Mac(FactBase["MacState | None"]):
         MacState(macos="15.5", arch="arm64", cpus=8, homebrew=HomebrewState(...), ...)
     """
 
-    @override
     def command(self) -> StringCommand:
         return script("facts/mac")
 
-    @override
-    @staticmethod
-    def default() -> MacState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> MacState:
         lines = read_lines(output)
         values = lines.values
@@ -160,16 +145,9 @@ class User(FactBase["UserState | NoUser | None"]):
         UserState(uid=502, gid=20, group="staff", home="/Users/alice", home_present=True, shell="/bin/zsh")
     """
 
-    @override
     def command(self, user: str) -> StringCommand:
         return script("facts/user", user)
 
-    @override
-    @staticmethod
-    def default() -> UserState | NoUser | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> UserState | NoUser | None:
         lines = read_lines(output)
         if lines.values.get("status") != "0":
@@ -203,28 +181,3 @@ def elapsed_seconds(text: str) -> int | None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-class ProcessAge(FactBase["int | None"]):
-    """
-    Returns how long a process has run, in seconds; None when there is no such process, or when unreadable.
-
-    + pid: the process
-
-    .. code:: python
-
-        86400
-    """
-
-    @override
-    def command(self, pid: int) -> StringCommand:
-        return script("facts/process", pid)
-
-    @override
-    @staticmethod
-    def default() -> int | None:
-        return None
-
-    @override
-    def process(self, output: list[str]) -> int | None:
-        return elapsed_seconds(read_lines(output).values.get("elapsed", ""))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, read_lines
 from files import script
@@ -36,16 +35,9 @@ class Power(FactBase["PowerState | None"]):
         PowerState(sources={"AC Power": {"sleep": 1, "disksleep": 10, "autorestart": 0, ...}})
     """
 
-    @override
     def command(self) -> StringCommand:
         return script("facts/power")
 
-    @override
-    @staticmethod
-    def default() -> PowerState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> PowerState | None:
         sources: dict[str, dict[str, int]] = {}
         takes: set[str] | None = None

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, read_lines
 from files import script
@@ -20,7 +19,6 @@ UNSEEN, WELL, MISSING, BACKING_OFF, GAVE_UP, LEFT_ALONE = (
     "gave up",
     "left alone",
 )
-LAST_LINES = 20
 
 # As files/lib/report writes it.
 READY = re.compile(
@@ -33,12 +31,6 @@ READY = re.compile(
 def log_path(label: str) -> str:
     """Where the pulse of the job `label` logs."""
     return f"/var/log/{label}.log"
-
-
-# As it says that Docker answers: at a boot, and after it did not.
-ANSWERS = re.compile(
-    r'time="([^"]+)" level=info msg="(?:ready \d+ s after boot;|Docker answers again after) .*" context=pulse'
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class PulseState(Record):
     `state` is "well", "missing" (Docker, for `misses` looks in a row), "backing off" (a step was taken, and
     Docker does not answer yet), "gave up", "left alone" (the job was unloaded or disabled on purpose), or
     "not looked yet". `reason` is what it said last while not all is well, `step` the last one it took:
-    kick, docker, job or hard. `reports` are the boots in its log, the latest last; `log` its last lines.
+    kick, docker, job or hard. `reports` are the boots in its log, the latest last.
     """
 
     state: str
@@ -70,12 +62,6 @@ class PulseState(Record):
     reason: str | None = None
     step: str | None = None
     reports: tuple[BootReport, ...] = ()
-    log: tuple[str, ...] = ()
-
-    @property
-    def answered_at(self) -> str | None:
-        """When (UTC) it last saw that Docker answers, having seen that it did not; of its last lines."""
-        return next((match[1] for line in reversed(self.log) if (match := ANSWERS.fullmatch(line))), None)
 
 
 def _count(word: str) -> int | None:
@@ -121,25 +107,17 @@ class Pulse(FactBase["PulseState | None"]):
         PulseState(state="well", reports=(BootReport("2026-11-22T10:04:37Z", 74, None, 2, 3),), ...)
     """
 
-    @override
     def command(self, label: str) -> StringCommand:
         return script("facts/pulse", label)
 
-    @override
-    @staticmethod
-    def default() -> PulseState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> PulseState:
         lines = read_lines(output)
         values = lines.values
         if lines.required("log") not in ("0", "absent"):
             raise FactProcessError("the pulse's log cannot be read")
         reports = tuple(filter(None, map(_report, lines.raw)))
-        log = tuple(lines.raw[-LAST_LINES:])
         if lines.required("noted") != "yes":
-            return PulseState(UNSEEN, reports=reports, log=log)
+            return PulseState(UNSEEN, reports=reports)
         misses = lines.number("misses") or 0
         return PulseState(
             _state(values, misses),
@@ -147,5 +125,4 @@ class Pulse(FactBase["PulseState | None"]):
             (values.get("last") or None) if values.get("said") else None,
             values.get("step") or None,
             reports,
-            log,
         )

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, plain
 from files import script
@@ -63,16 +62,9 @@ class Definitions(FactBase["list[Definition] | None"]):
                     user="alice", path="/Users/alice/Library/LaunchAgents/homebrew.mxcl.colima.plist")]
     """
 
-    @override
     def command(self, user: str) -> StringCommand:
         return script("facts/rivals", user)
 
-    @override
-    @staticmethod
-    def default() -> list[Definition] | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> list[Definition]:
         if not output or output[-1] != "end":
             raise FactProcessError("the answer is incomplete")

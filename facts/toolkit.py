@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pyinfra.api import FactBase, StringCommand
-from typing_extensions import override
 
 from facts.util import Record, read_lines
 from files import script
@@ -34,16 +33,9 @@ class Toolkit(FactBase["ToolkitState | None"]):
         ToolkitState(digest="5f2b..", settings={"user": "alice", "profile": "default", ...}, safe=True)
     """
 
-    @override
     def command(self, label: str) -> StringCommand:
         return script("facts/toolkit", label)
 
-    @override
-    @staticmethod
-    def default() -> ToolkitState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> ToolkitState:
         lines = read_lines(output)
         settings = (line.partition("=") for line in lines.raw)

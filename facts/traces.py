@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
-from typing_extensions import override
 
-from facts.backup import every
 from facts.util import Record, read_lines
 from files import script
 
@@ -36,21 +34,12 @@ class Traces(FactBase["TracesState | None"]):
         TracesState(paths=("/Library/ColimaPulse", "/var/run/colima-pulse", "/var/log/colima.log"))
     """
 
-    @override
     def command(self, user: str, label: str, log_path: str) -> StringCommand:
         return script("facts/traces", user, label, log_path)
 
-    @override
-    @staticmethod
-    def default() -> TracesState | None:
-        return None
-
-    @override
     def process(self, output: list[str]) -> TracesState:
         lines = read_lines(output)
-        resets = (value.split(" ", 1) for value in every(lines, "unfinished", fields=2))
+        resets = (value.split(" ", 1) for value in lines.every("unfinished", words=2))
         return TracesState(
-            every(lines, "trace"),
-            every(lines, "other"),
-            tuple((user, profile) for user, profile in resets),
+            lines.every("trace"), lines.every("other"), tuple((user, profile) for user, profile in resets)
         )

@@ -31,10 +31,7 @@ class Record:
     """A dataclass that pyinfra can print: `pyinfra HOST fact ... --json`."""
 
     def to_json(self) -> dict[str, Any]:
-        record: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
-        return {
-            key: sorted(value) if isinstance(value, frozenset) else value for key, value in record.items()
-        }
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,16 @@ class Lines:
         if key not in self.values:
             raise FactProcessError(f"the answer has no {key}")
         return self.values[key]
+
+    def every(self, key: str, words: int = 1) -> tuple[str, ...]:
+        """The values of a key that may be there more than once, each of at least so many words.
+
+        Raises FactProcessError when one has fewer.
+        """
+        values = tuple(value for each, value in self.all if each == key)
+        if any(value.count(" ") < words - 1 for value in values):
+            raise FactProcessError(f"{key} is not of {words} words")
+        return values
 
     def number(self, key: str) -> int | None:
         """The value as a whole number; None when it is missing or is none."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from tests.checkout import PYINFRA, Checkout
 from tests.mac.machine import STANDIN, Mac, missing
 
-# What DESIGN promises.
+# What a deploy may cost.
 CONVERGED, COMMANDS, FIRST, RESIZE, FLEET = 2.2, 12, 1.2, 1.2, 4.0
 STABLE_SECONDS = 5
 FLEETS = (1, 5, 20)

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tests.checkout import ROOT, Checkout
+from tests.checkout import Checkout
 from tests.e2e.looking import LABEL, PLIST, is_loaded, job_pid, ping
 from tests.mac.machine import Mac, Process, missing
 
@@ -36,7 +36,6 @@ VM = f"{HOME}/.colima/_lima/colima"
 OTHER = f"{HOME}/.colima-other/_lima/colima"
 HOST_AGENT = f"hostagent --pidfile {VM}/ha.pid"
 LOG = "/var/log/colima.log"
-HAS_PULSE = (ROOT / "files" / "pulse").exists()
 RECOVERY_SECONDS = 120  # and the time of a start
 PAUSE_SECONDS = 20
 GROWTH_SECONDS = 3  # the counter grows five times in one
@@ -282,7 +281,6 @@ class Fault:
 
     name: str
     inject: Callable[[Soak], None]
-    needs_pulse: bool = False  # launchd and files/launch alone do not notice
     keeps_vm: bool = False  # the VM has to outlive it
 
     def __str__(self) -> str:
@@ -397,10 +395,10 @@ WHILE_IT_RUNS = (
     Fault("brew files replaced", programs_replaced, keeps_vm=True),
     Fault("API flapping", api_flaps, keeps_vm=True),
     Fault("clock jump", clock_jump, keeps_vm=True),
-    Fault("dockerd killed", docker_killed, needs_pulse=True, keeps_vm=True),
-    Fault("socket deaf", socket_deaf, needs_pulse=True),
-    Fault("VM killed", vm_killed, needs_pulse=True),
-    Fault("clock jump while down", clock_jump_while_down, needs_pulse=True),
+    Fault("dockerd killed", docker_killed, keeps_vm=True),
+    Fault("socket deaf", socket_deaf),
+    Fault("VM killed", vm_killed),
+    Fault("clock jump while down", clock_jump_while_down),
     Fault("host agent killed", host_agent_killed),
 )
 AT_A_START = (
@@ -409,11 +407,6 @@ AT_A_START = (
     Fault("start fails five times", start_fails),
 )
 FAULTS = (*WHILE_IT_RUNS, *AT_A_START)
-
-
-def recoverable(faults: tuple[Fault, ...]) -> list[Fault]:
-    """Those that this checkout can recover from."""
-    return [fault for fault in faults if HAS_PULSE or not fault.needs_pulse]
 
 
 def throttle(mac: Mac, seconds: int) -> None:
@@ -457,7 +450,7 @@ def table(taken: dict[str, list[float]]) -> str:
 def draw(chance: random.Random) -> Iterator[Fault]:
     """The faults in random order, all of them before any comes again."""
     while True:
-        faults = recoverable(FAULTS)
+        faults = list(FAULTS)
         chance.shuffle(faults)
         yield from faults
 

@@ -21,7 +21,6 @@ from deploys.diagnostics import (
     LOG_LINES,
     PART_LINES,
     SECONDS,
-    Secrets,
     collect,
     excerpt,
     file_name,
@@ -32,8 +31,6 @@ from deploys.diagnostics import (
 from facts.diagnosis import Diagnostics, Part
 from settings import Settings
 from tests.fakes import FakeHost, fake_state
-
-# Masking
 
 
 @pytest.mark.parametrize(
@@ -50,7 +47,6 @@ from tests.fakes import FakeHost, fake_state
         ('{"auth_token": "hunter2", "n": 1}', '{"auth_token": ***, "n": 1}'),
         ("msg=x token: hunter2", "msg=x token: ***"),
         ("curl --password hunter2 --token hunter3", "curl --password *** --token ***"),
-        ("proxy http://alice:hunter2@proxy:3128/", "proxy http://***@proxy:3128/"),
         ("proxy http://alice:hunt@r/2@proxy:3128/", "proxy http://***@proxy:3128/"),
         ("git clone https://ghp_hunter2@github.com/x", "git clone https://***@github.com/x"),
         ("> Authorization: Basic aHVudGVyMg==", "> Authorization: ***"),
@@ -68,12 +64,10 @@ def test_what_looks_like_a_secret(line: str, masked: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "state = running",
         "unix:///Users/alice/.colima/default/docker.sock",
         "http://localhost/_ping and mail to alice@example.org",
         "/usr/bin/ssh-keygen -q",
         "--memory=2 --profile=default",
-        "keepalive => 1",
     ],
 )
 def test_what_does_not_is_left(line: str) -> None:
@@ -83,11 +77,9 @@ def test_what_does_not_is_left(line: str) -> None:
 @pytest.mark.parametrize(
     "secret",
     [
-        "hunter2",
         "a.*b(c[d\\1",
         "  blanks around  ",
         "quo\"tes \\ and 'more",
-        "it's 'within' quotes",
         "$(touch x) `id`",
         "zwölf Prüfstände",
         "-----BEGIN-----\nMIIEowIB\n-----END-----\n",
@@ -104,11 +96,8 @@ def test_given_secrets(secret: str) -> None:
         assert not any(word in masked for word in re.findall(r"[A-Za-z]{3,}", secret)), masked
 
 
-def test_a_secret_within_another_does_not_unmask_it() -> None:
+def test_secrets_within_others_and_short_ones() -> None:
     assert mask("hunter2hunter2hunter2 hunter2", ["hunter2", "hunter2hunter2hunter2"]) == "*** ***"
-
-
-def test_a_short_secret_does_not_shred_the_text() -> None:
     text = "PIN=12 PORT=1200 at 12:12:12 PIN=12"
     assert mask(text, ["12", ""]) == "PIN=*** PORT=1200 at 12:12:12 PIN=***"
 
@@ -120,61 +109,44 @@ def test_a_word_of_any_length_takes_no_time() -> None:
 
 
 def test_secrets_of() -> None:
-    flags = ("--env=TOKEN=a=b", "--dns", "1.1.1.1", "--env", "K=c d", "--env=EMPTY=", "--envy=X=no")
-    found = secrets_of(flags, {"A": "e", "B": "", "C": "a=b"})
-    assert set(found) == {"a=b", "c d", "e"}
-    assert "c d" not in repr(found) + str(found) + f"{[found]}"
-
-
-# The answer
+    flags = ("--env=TOKEN=a=b", "--dns=1.1.1.1", "--env=K=c d", "--env=EMPTY=", "--envy=X=no")
+    assert set(secrets_of(flags, {"A": "e", "B": "", "C": "a=b"})) == {"a=b", "c d", "e"}
 
 
 def test_a_terminal_is_shown_a_logs_end_and_the_beginning_of_all_else() -> None:
     many = tuple(map(str, range(180)))
-    for title in ("log: /var/log/colima.log", "log of Lima's host agent", "guest: log of Docker"):
-        shown = excerpt(Part(title, many))
-        assert shown == [f"({180 - LOG_LINES} more lines)", *many[-LOG_LINES:]]
+    log = [f"({180 - LOG_LINES} more lines)", *many[-LOG_LINES:]]
+    assert (
+        excerpt(Part("log: /var/log/colima.log", many)) == excerpt(Part("guest: log of Docker", many)) == log
+    )
     assert excerpt(Part("docker ps -a", many)) == [*many[:PART_LINES], f"({180 - PART_LINES} more lines)"]
     assert excerpt(Part("login", many[:3])) == list(many[:3])
 
 
-# The file
-
 NOW = time.struct_time((2026, 11, 22, 9, 5, 7, 6, 326, 0))
 
 
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        ("macmini.lan", "macmini.lan"),
-        ("@ssh/macmini.lan", "ssh-macmini.lan"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("a b\n$(id)", "a-b-id"),
-        ("..", "host"),
-        ("x" * 300, "x" * 100),
-    ],
-)
-def test_file_name(host: str, name: str) -> None:
-    assert file_name(host, NOW) == f"{name}-20261122-090507"
+def test_file_name() -> None:
+    names = {
+        "@ssh/macmini.lan": "ssh-macmini.lan",
+        "../../etc/passwd": "etc-passwd",
+        "a b\n$(id)": "a-b-id",
+        "..": "host",
+        "x" * 300: "x" * 100,
+    }
+    assert {host: file_name(host, NOW) for host in names} == {
+        host: f"{name}-20261122-090507" for host, name in names.items()
+    }
 
 
 def test_write(tmp_path: Path) -> None:
     directory = tmp_path / "diagnostics"
     directory.mkdir(mode=0o755)
-    paths = [write(directory, "mini", text) for text in ("one", "two \udcff", "three")]
-    assert [path.name for path in paths] == ["mini.txt", "mini-2.txt", "mini-3.txt"]
-    assert [path.read_text() for path in paths] == ["one", "two ?", "three"]
-    assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
-    assert directory.stat().st_mode & 0o777 == 0o700
+    one, two = (write(directory, "mini", text) for text in ("one", "two \udcff"))
+    assert (one.read_text(), two.read_text()) == ("one", "two ?")
+    assert re.fullmatch(r"mini-\w+\.txt", one.name)
+    assert [path.stat().st_mode & 0o777 for path in (one, directory)] == [0o600, 0o700]
 
-
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "mini.txt").symlink_to(tmp_path / "elsewhere")
-    assert write(tmp_path, "mini", "text").name == "mini-2.txt"
-    assert not (tmp_path / "elsewhere").exists()
-
-
-# All of it
 
 SETTINGS = Settings(homebrew_user="alice", label="a.b", log_path="/l")
 PARTS = [Part("launchd: x", ("\tstate = running",)), Part("log: y", ("hunter2 TOKEN=x",))]
@@ -189,7 +161,7 @@ def collected(answer: Any, settings: Settings = SETTINGS) -> tuple[Path | None, 
 
     host: Any = FakeHost({Diagnostics: answers}, name="@ssh/mini")
     with ctx_host.use(host), ctx_state.use(fake_state()):
-        collect(host, settings, Secrets(["hunter2"]))
+        collect(host, settings, ["hunter2"])
     return diagnostics._kept[host.name], host, asked
 
 
@@ -237,7 +209,7 @@ def test_a_directory_that_cannot_be_written_is_no_exception(directory: Path) -> 
     ],
 )
 def test_the_end_of_a_run(
-    kept: dict[str, Path | None],
+    kept: Any,
     failed: set[str],
     status: int,
     monkeypatch: pytest.MonkeyPatch,

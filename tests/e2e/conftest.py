@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,10 +14,11 @@ import pytest
 from tests.checkout import Checkout
 from tests.e2e.looking import Deployed
 from tests.mac.machine import Mac, missing
-from tests.soak import Soak, deploy
 
 HELLO = "docker run --name colima-pulse-demo --rm hello-world\n"
 WEB = "docker run --name web -d --restart always -p 8080:80 -v pages:/usr/share/nginx/html nginx\n"
+
+INSTALLERS = {"hello-world": HELLO, "web": WEB}
 
 MakeMac = Callable[..., Mac]
 MakeCheckout = Callable[..., Checkout]
@@ -58,25 +58,13 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckout:
     return make
 
 
-@pytest.fixture
-def mac(make_mac: MakeMac) -> Mac:
-    """A Mac of the test's own, with nothing deployed."""
-    return make_mac()
-
-
-@pytest.fixture
-def checkout(make_checkout: MakeCheckout, mac: Mac) -> Checkout:
-    """A checkout that deploys to that Mac."""
-    return make_checkout(mac)
-
-
 @pytest.fixture(scope="module")
 def make_deployed(make_mac: MakeMac, make_checkout: MakeCheckout) -> Callable[..., Deployed]:
     """A function that deploys to a fresh Mac: make_deployed(how="ssh"|"local", env={}, **options of Mac)."""
 
     def make(how: str = "ssh", env: dict[str, str] | None = None, **options: Any) -> Deployed:
         mac = make_mac(**options)
-        checkout = make_checkout(mac, env=env, installers={"hello-world": HELLO, "web": WEB})
+        checkout = make_checkout(mac, env=env, installers=INSTALLERS)
         run = checkout.ssh if how == "ssh" else checkout.local
         return Deployed(mac, checkout, run, run("-y"))
 
@@ -95,14 +83,3 @@ def deployed(make_deployed: Callable[..., Deployed], settings: dict[str, str]) -
     made: Deployed = make_deployed("ssh", env=settings)
     assert made.first.status == 0, made.first.output
     return made
-
-
-@pytest.fixture(scope="module")
-def soak(make_mac: MakeMac, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soak]:
-    """A Mac with a container that counts and a fast pulse, under the eyes of a soak."""
-    mac = make_mac()
-    deploy(mac, tmp_path_factory.mktemp("soak") / "colima-pulse", interval=1)
-    with Soak(mac, random.Random(0)) as soak:
-        yield soak
-    assert soak.samples
-    soak.check()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.checkout import Checkout, Run
+from tests.checkout import PYINFRA, Checkout, Run
 from tests.mac.machine import Mac, Process
+from tests.terminal import TERMINAL, Seen, on_a_terminal
 
 LABEL = "homebrew.mrcee.colima-pulse"
 PLIST = f"/Library/LaunchDaemons/{LABEL}.plist"
@@ -84,10 +86,10 @@ def process(mac: Mac, words: str) -> Process:
 
 
 def vm_events(mac: Mac) -> list[str]:
-    """What happened to the guests, in order, without the times."""
+    """What happened to the guests, in order, in a word each: start, graceful-stop, killed."""
     logs = sorted((mac.records / "vm").glob("**/events.log"))
     lines = sorted(line for log in logs for line in log.read_text().splitlines())
-    return [line.partition(" ")[2] for line in lines]
+    return [line.split()[1] for line in lines if "provisioned" not in line]
 
 
 class Watch:
@@ -101,7 +103,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(0.2):
             with contextlib.suppress(OSError, RuntimeError):  # off
                 found = {each.pid: each for each in self.mac.processes() if self.words in each.command}
                 # What a VM has forked, and is about to become something else, is no other VM.
@@ -125,3 +127,56 @@ def one_vm(mac: Mac) -> Iterator[None]:
         yield
     assert watch.samples
     assert watch.most <= 1, "a second VM ran"
+
+
+BY_HAND = {"PATH": "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+
+
+def colima(mac: Mac, *words: str, env: dict[str, str] | None = None) -> None:
+    """Colima as alice runs it by hand."""
+    mac.run(["/opt/homebrew/bin/colima", *words], user="alice", env=BY_HAND | (env or {}), timeout=120)
+
+
+def in_guest(mac: Mac, *words: str) -> None:
+    """Run a command as root in the default profile's guest."""
+    env = BY_HAND | {"LIMA_HOME": "/Users/alice/.colima/_lima"}
+    mac.run(["/opt/homebrew/bin/limactl", "shell", "colima", "sudo", *words], user="alice", env=env)
+
+
+def qemu(mac: Mac) -> int:
+    return process(mac, "-pidfile /Users/alice/.colima/_lima/colima/qemu.pid").pid
+
+
+def kill(mac: Mac, pid: int | None, name: str = "KILL") -> None:
+    mac.run(["/bin/kill", f"-{name}", str(pid)])
+
+
+def alive(mac: Mac, pid: int) -> bool:
+    return any(each.pid == pid for each in mac.processes())
+
+
+def stranger(mac: Mac, user: str) -> int:
+    """A process that has nothing to do with Colima; its pid."""
+    line = "/bin/sleep 1000 >/dev/null 2>&1 & echo $!"
+    return int(mac.run(["/bin/sh", "-c", line], user=user, env={"HOME": "/private/tmp"}).stdout)
+
+
+def boot_out(mac: Mac, label: str = LABEL) -> None:
+    """The job goes, by somebody's hand, and with it the VM."""
+    mac.run(["launchctl", "bootout", f"system/{label}"])
+    wait_for(lambda: not is_loaded(mac, label))
+    wait_for(lambda: not [each for each in ours(mac) if "/_lima/colima/" in each.command])
+
+
+def bootstrap(mac: Mac, plist: str = PLIST) -> None:
+    mac.run(["launchctl", "bootstrap", "system", plist])
+
+
+def at_terminal(
+    checkout: Checkout, *arguments: str, answers: dict[str, str], deploy: str = "deploy.py"
+) -> Seen:
+    """A run over SSH on a terminal, with what is typed when a pattern is seen."""
+    checkout.write_env()
+    words = [*PYINFRA, "inventory.py", deploy, *arguments]
+    environment = {**os.environ, **TERMINAL}
+    return on_a_terminal(words, checkout.directory, environment, answers, seconds=120, columns=200)

@@ -1,14 +1,18 @@
-"""The main job: a first deploy brings the Mac to verified Docker, a second one changes nothing."""
+"""A Mac from its first deploy to its uninstall, over SSH, and the beginning of one locally."""
 
 from __future__ import annotations
 
-import json
-import plistlib
+import os
 import re
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
+import pexpect
 import pytest
 
+from tests.checkout import PYINFRA, ROOT, Run
+from tests.e2e.conftest import INSTALLERS, MakeCheckout, MakeMac
 from tests.e2e.looking import (
     LABEL,
     PLIST,
@@ -20,178 +24,259 @@ from tests.e2e.looking import (
     ours,
     ping,
     process,
+    stranger,
     vm_events,
     wait_for,
 )
+from tests.mac.machine import Mac
 
-
-@pytest.fixture(
-    scope="module",
-    params=[("ssh", "arm64"), ("local", "x86_64")],
-    ids="-".join,
+LOG, OWN_LOG = "/private/var/log/colima.log", f"/private/var/log/{LABEL}.log"
+VM = "/Users/alice/.colima/_lima/colima"
+LARGER = ("--data", "colima_memory=4", "--data", "colima_cpus=3", "--data", "colima_disk=30")
+# What is Colima's, Docker's or Homebrew's own, a backup, or what a Mac and its stand-in keep of themselves.
+KEPT = re.compile(
+    r"/Users/alice/(\.colima|\.docker|\.ssh/config|Library/Caches/(colima|lima|Homebrew)|colima-pulse-backups)(/|$)"
+    r"|/(opt/homebrew|usr/local)/|/private/var/db/(standin|com\.apple\.xpc\.launchd)/|/run/(guest|sshd|sudo)(/|$)"
+    r"|/Users/admin/\.sudo_as_admin_successful$"
 )
-def deployed(request: pytest.FixtureRequest, make_deployed: Callable[..., Deployed]) -> Deployed:
-    how, arch = request.param
-    return make_deployed(how, arch=arch)
+ENV = {"COLIMA_EXTRA_ARGS": "--env=PLAIN=s3cret-1d0f", "PULSE_INTERVAL": "2"}
+
+Tree = dict[str, tuple[int, ...]]
 
 
-def test_first_deploy_ends_with_docker_verified(deployed: Deployed) -> None:
-    assert deployed.first.status == 0, deployed.first.output
-    assert ping(deployed.mac) == "200"
-    assert container(deployed.mac, "web", "State.Status") == "running"
-    assert "Hello from Docker!" in deployed.first.output
+def tree(mac: Mac) -> Tree:
+    """The disk of a Mac as far as a deploy may reach, without what an uninstall leaves: each path's mode and
+    owner, and a file's size."""
+    root = mac.path("/")
+    found: Tree = {}
+    for place in ("Applications", "Library", "Users", "opt", "private", "run", "usr/local"):
+        for directory, directories, files in os.walk(root / place):
+            for name in (*directories, *files):
+                path = Path(directory, name)
+                inside = f"/{path.relative_to(root)}"
+                if KEPT.match(inside) or inside.startswith(f"/private{ROOT}/"):
+                    continue
+                stat = path.lstat()
+                size = stat.st_size if path.is_file() and not path.is_symlink() else 0
+                found[inside] = (stat.st_mode, stat.st_uid, stat.st_gid, size)
+    assert "/Library/LaunchDaemons" in found
+    return found
 
 
-def test_launchds_pid_is_colima_itself_as_the_user(deployed: Deployed) -> None:
+@pytest.fixture(scope="module")
+def bare(make_mac: MakeMac) -> Mac:
+    mac: Mac = make_mac(installed=())
+    return mac
+
+
+@pytest.fixture(scope="module")
+def blank(bare: Mac) -> Tree:
+    """The disk of the Mac before anything was deployed to it."""
+    return tree(bare)
+
+
+@pytest.fixture(scope="module")
+def deployed(bare: Mac, blank: Tree, make_checkout: MakeCheckout) -> Deployed:
+    """A Mac to which Homebrew has brought everything; the tests follow its life."""
+    assert blank
+    checkout = make_checkout(bare, env=ENV, installers=INSTALLERS)
+    return Deployed(bare, checkout, checkout.ssh, checkout.ssh("-y"))
+
+
+def first(deployed: Deployed) -> None:
     mac = deployed.mac
+    assert deployed.first.status == 0, deployed.first.output
+    assert ping(mac) == "200"
+    assert container(mac, "web", "State.Status") == "running"
+    assert "Hello from Docker!" in deployed.first.output
+    installs = [line for line in mac.commands() if "brew install" in line]
+    assert [line.split("brew install ")[1] for line in installs] == ["colima docker qemu"]
+    assert vm_events(mac) == ["start"]
     colima = process(mac, "--foreground")
-    assert re.match(
-        r"\S*/?colima start --profile=default .*--foreground$", colima.command.split(" ", 1)[-1]
-    ) or ("/bin/colima start" in colima.command)
+    assert "bin/colima start --profile=default " in colima.command
     assert (colima.pid, colima.uid, colima.ppid) == (job_pid(mac), mac.user("alice").uid, 1)
-
-
-def test_first_deploy_starts_the_vm_once(deployed: Deployed) -> None:
-    assert vm_events(deployed.mac).count("start") == 1
-
-
-def test_what_it_leaves_is_roots_alone(deployed: Deployed) -> None:
     for path in (PLIST, "/Library/ColimaPulse", "/Library/ColimaPulse/bin/launch"):
-        stat = deployed.mac.path(path).lstat()
+        stat = mac.path(path).lstat()
         assert (stat.st_uid, stat.st_gid, stat.st_mode & 0o022) == (0, 0, 0), path
-    plist = plistlib.loads(deployed.mac.path(PLIST).read_bytes())
-    assert plist["UserName"] == "alice"
-    assert plist["KeepAlive"] is True
 
 
-def test_second_deploy_changes_nothing(deployed: Deployed) -> None:
+def second(deployed: Deployed) -> None:
     mac = deployed.mac
     before = [(each.pid, each.command) for each in ours(mac)]
     started = container(mac, "web", "State.StartedAt")
     sent, called = len(mac.ssh_commands()), len(mac.commands())
-
-    second = deployed.run("-y", "--json")
-
-    assert second.status == 0, second.output
-    assert second.changed == []
+    run = deployed.run("-y", "--json")
+    assert run.status == 0, run.output
+    assert run.changed == []
     assert [(each.pid, each.command) for each in ours(mac)] == before
     assert container(mac, "web", "State.StartedAt") == started
     assert not any("/brew" in command for command in mac.commands()[called:])
     assert len(mac.ssh_commands()) - sent <= 12
 
 
-def test_dry_run_of_a_converged_mac_has_no_change(deployed: Deployed) -> None:
-    dry = deployed.run("--dry", "--json")
-    assert dry.status == 0, dry.output
-    assert dry.would_change == []
-
-
-def test_diff_shows_one_line_and_says_that_the_vm_restarts(deployed: Deployed) -> None:
-    events = vm_events(deployed.mac)
-    dry = deployed.run("--dry", "--diff", "--data", "colima_memory=4")
-    assert dry.status == 0, dry.output
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", dry.output)
-    assert "Restart Colima: memory 2 -> 4 GiB" in plain
-    assert re.findall(r"(?m)^ *([-+])\s+<string>(.*)</string>$", plain) == [
-        ("-", "--memory=2"),
-        ("+", "--memory=4"),
-    ]
-    assert vm_events(deployed.mac) == events
-
-
-def test_a_server_stays_up(deployed: Deployed) -> None:
-    """Set is what differs, and once."""
+def resize(deployed: Deployed) -> None:
     mac = deployed.mac
-
-    def settings() -> dict[str, str]:
-        custom = mac.run(["/usr/bin/pmset", "-g", "custom"]).stdout
-        return dict(re.findall(r"(?m)^ (.+?)\s+(\d+)$", custom))
-
-    before, called = settings(), len(mac.commands())
-    assert "or POWER=server" in deployed.first.output
-    run = deployed.run("-y", "--json", "--data", "power=server")
-    assert run.changed == ["Keep the Mac awake"]
-    assert "POWER=server" not in run.output
-    assert settings() == before | {"sleep": "0", "disksleep": "0", "autorestart": "1"}
-    assert deployed.run("-y", "--json", "--data", "power=server").changed == []
-    assert len([each for each in mac.commands()[called:] if "pmset -a" in each]) == 1
-
-
-@pytest.mark.parametrize(
-    ("fact", "expected"),
-    [
-        ("facts.mac.Mac", {"kernel": "Darwin"}),
-        ("facts.mac.User user=alice", {"home": "/Users/alice"}),
-        (f"facts.launchd.LaunchdJob label={LABEL}", {"loaded": True, "username": "alice"}),
-        ("facts.colima.ColimaProfile user=alice", {"status": "Running", "vm_type": "qemu"}),
-        ("facts.docker.DockerEngine user=alice", {"silence": None}),
-    ],
-)
-def test_facts_are_usable_on_their_own(deployed: Deployed, fact: str, expected: dict[str, object]) -> None:
-    run = deployed.run("fact", *fact.split(), "--json", deploy=None)
-    assert run.status == 0, run.output
-    ((answers,),) = ([*run.json.values()],)
-    (answer,) = answers.values()
-    assert expected.items() <= answer.items()
-
-
-def test_a_reboot_brings_docker_back_without_a_deploy(deployed: Deployed) -> None:
-    mac = deployed.mac
-    assert container(mac, "web", "HostConfig.RestartPolicy.Name") == "always"
-    for hard in (False, True):
-        if hard:
-            mac.power_cut()
-            mac.boot()
-        else:
-            mac.reboot()
-        wait_for(lambda: ping(mac) == "200")
-        wait_for(lambda: container(mac, "web", "State.Status") == "running")
-    events = [event for event in vm_events(mac) if "provisioned" not in event]
-    assert events[0] == "start"
-    assert events[1].startswith("graceful-stop"), "the soft reboot stopped the guest in order"
-    assert deployed.run("-y", "--json").changed == []
-
-
-def test_resize_is_one_graceful_restart(deployed: Deployed) -> None:
-    mac, before = deployed.mac, vm_events(deployed.mac)
-    run = deployed.run(
-        "-y", "--data", "colima_memory=4", "--data", "colima_cpus=3", "--data", "colima_disk=30"
-    )
+    run = deployed.run("-y", *LARGER)
     assert run.status == 0, run.output
     assert "Restart Colima: memory 2 -> 4 GiB, CPUs 2 -> 3, disk 20 -> 30 GiB" in run.output
-    new = [event for event in vm_events(mac)[len(before) :] if "provisioned" not in event]
-    assert [event.split()[0] for event in new] == ["graceful-stop", "start"]
+    assert vm_events(mac) == ["start", "graceful-stop", "start"]
     assert container(mac, "web", "State.Status") == "running"
-    listed = json.loads(
-        deployed.run("fact", "facts.colima.ColimaProfile", "user=alice", "--json", deploy=None).stdout
-    )
-    ((profile,),) = [tuple(answers.values()) for answers in listed.values()]
-    assert (profile["cpus"], profile["memory"], profile["disk"]) == (3, 4 * 1024**3, 30)
 
 
-def test_asked_for_restart_is_one_restart(deployed: Deployed) -> None:
-    mac, before = deployed.mac, vm_events(deployed.mac)
-    called = len(mac.commands())
-    larger = ["--data", "colima_memory=4", "--data", "colima_cpus=3", "--data", "colima_disk=30"]
-    run = deployed.run("-y", "--data", "restart=true", *larger)
+def test_locally(make_deployed: Callable[..., Deployed]) -> None:
+    """A Mac with an Intel processor."""
+    deployed = make_deployed("local", arch="x86_64", installed=())
+    first(deployed)
+    second(deployed)
+    resize(deployed)
+
+
+def test_first_deploy_ends_with_docker_verified(deployed: Deployed) -> None:
+    first(deployed)
+
+
+def test_second_deploy_changes_nothing(deployed: Deployed) -> None:
+    second(deployed)
+
+
+def test_resize_is_shown_and_is_one_graceful_restart(deployed: Deployed) -> None:
+    dry = deployed.run("--dry", "--diff", "--data", "colima_memory=4")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", dry.output)
+    assert "Restart Colima: memory 2 -> 4 GiB" in plain
+    changed = re.findall(r"(?m)^ *([-+])\s+<string>(.*)</string>$", plain)
+    assert changed == [("-", "--memory=2"), ("+", "--memory=4")]
+    resize(deployed)
+
+
+def test_a_restart_that_is_asked_for_is_one(deployed: Deployed) -> None:
+    """launchd may clamp the time that a job has to end, and answer 5 for 25 s after a bootout."""
+    mac, before, called = deployed.mac, vm_events(deployed.mac), len(deployed.mac.commands())
+    mac.fault("bootout-lingers", "5")
+    run = deployed.run("-y", "--data", "restart=true", *LARGER)
+    mac.heal("bootout-lingers")
     assert run.status == 0, run.output
-    new = [event for event in vm_events(mac)[len(before) :] if "provisioned" not in event]
-    assert [event.split()[0] for event in new] == ["graceful-stop", "start"]
+    assert vm_events(mac)[len(before) :] == ["graceful-stop", "start"]
     assert run.output.count("Hello from Docker!") == 1
-    # launchd may clamp the time a job gets to end: the VM is stopped before launchd is told to end Colima.
-    verbs = [command.split("/")[-1] for command in mac.commands()[called:]]
-    stop = next(i for i, verb in enumerate(verbs) if verb.startswith("colima stop"))
-    bootout = next(i for i, command in enumerate(mac.commands()[called:]) if "launchctl bootout" in command)
+    verbs = mac.commands()[called:]
+    stop, bootout = (
+        next(i for i, verb in enumerate(verbs) if words in verb)
+        for words in ("colima stop", "launchctl bootout")
+    )
     assert stop < bootout
+    assert sum("launchctl bootstrap" in verb for verb in verbs) > 1
 
 
-def test_bootout_leaves_nothing_and_colima_shuts_the_guest_down(deployed: Deployed) -> None:
+def test_a_reboot_in_order_brings_docker_back(deployed: Deployed) -> None:
+    """launchd's TERM shuts the guest down; what did not come back is named, and nothing was to be healed."""
+    mac, before, since = deployed.mac, vm_events(deployed.mac), deployed.mac.path(LOG).stat().st_size
+    docker(mac, "create", "--name", "never", "--label", "colima-pulse.spec=x", "busybox")
+    reports = mac.path(OWN_LOG).read_text().count(" s after boot; ")
+    mac.reboot()
+    wait_for(lambda: mac.path(OWN_LOG).read_text().count(" s after boot; ") > reports, 60)
+    report = mac.path(OWN_LOG).read_text().splitlines()[-1]
+    assert "; console: nobody; containers: " in report
+    assert '; not back: never"' in report
+    assert container(mac, "web", "State.Status") == "running"
+    assert vm_events(mac)[len(before) :] == ["graceful-stop", "start"]
+    assert "context=launch" not in mac.path(LOG).read_bytes()[since:].decode()
+    docker(mac, "rm", "never")
+
+
+def test_a_power_cut_is_healed_at_boot(deployed: Deployed) -> None:
+    """The home comes later (FileVault); a pid file names a stranger by then, whom `colima stop -f` kills."""
+    mac, since = deployed.mac, deployed.mac.path(LOG).stat().st_size
+    mac.path("/Users/alice").rename(mac.path("/Users/locked"))
+    mac.power_cut()
+    mac.boot()
+    wait_for(lambda: job_pid(mac) is not None)
+    pid = stranger(mac, "alice")
+    lima = mac.path("/Users/locked/.colima/_lima/colima")
+    assert {"ha.sock", "ssh.sock", "qmp.sock"} <= {each.name for each in lima.iterdir()}
+    (lima / "ha.pid").write_text("99999\n")
+    (lima / "qemu.pid").write_text(f"{pid}\n")
+    mac.path("/Users/locked").rename(mac.path("/Users/alice"))
+    wait_for(lambda: ping(mac) == "200", 60)
+    text = mac.path(LOG).read_bytes()[since:].decode()
+    said = re.findall(r'level=info msg="removed (\S+): (.*?)"', text)
+    for name, why in (
+        ("ha.pid", "pid 99999 is gone"),
+        ("qemu.pid", f"pid {pid} is another process"),
+        *((name, "nothing listens behind it") for name in ("ha.sock", "ssh.sock", "qmp.sock")),
+        ("../_disks/colima/in_use_by", "instance colima does not run"),
+    ):
+        assert (os.path.normpath(f"{VM}/{name}"), why) in said
+    assert any(each.pid == pid for each in mac.processes())
+    wait_for(lambda: container(mac, "web", "State.Status") == "running")
+    assert deployed.run("-y", "--json", *LARGER).changed == []
+
+
+def run(deployed: Deployed, deploy: str, *arguments: str) -> Run:
+    return deployed.checkout.ssh(*arguments, deploy=f"deploys/{deploy}.py")
+
+
+def test_logs(deployed: Deployed) -> None:
+    mac = deployed.mac
+    with mac.path(LOG).open("a") as log:
+        log.write("and s3cret-1d0f is said\n")
+    said = run(deployed, "logs", "-vvv", "--data", "lines=3")
+    assert said.status == 0, said.output
+    lines = said.stdout.splitlines()
+    names = [line.partition(" | ")[0].rstrip() for line in lines]
+    assert list(dict.fromkeys(names)) == ["colima", "ha.stderr", "ha.stdout", "pulse"]
+    assert lines[2] == "colima    | and *** is said"
+    assert "s3cret" not in said.output
+
+
+def test_logs_that_are_followed(deployed: Deployed) -> None:
+    """Nothing is left of it on the Mac when its reader is gone."""
+    mac = deployed.mac
+    deployed.checkout.write_env()
+    words = [*PYINFRA, "inventory.py", "deploys/logs.py", "--data", "follow=true", "--data", "lines=1"]
+    directory = deployed.checkout.directory
+    child = pexpect.spawn(words[0], words[1:], cwd=directory, encoding="utf-8", timeout=30)
+    child.expect("pulse     ")
+    mac.path(LOG).write_text("after it was emptied\n")
+    child.expect(r"colima    \| after it was emptied")
+    child.kill(signal.SIGKILL)
+    child.close()
+    wait_for(lambda: not any("ha.stderr.log" in each.command for each in mac.processes()))
+
+
+def test_stopped_over_a_reboot(deployed: Deployed) -> None:
     mac, before = deployed.mac, vm_events(deployed.mac)
-    mac.run(["launchctl", "bootout", f"system/{LABEL}"])
-    wait_for(lambda: not is_loaded(mac))
-    wait_for(lambda: ours(mac) == [], 10)
-    (event,) = vm_events(mac)[len(before) :]
-    assert event.startswith("graceful-stop")
-    log = mac.path("/var/log/colima.log").read_text()
-    assert "stopping colima" in log[log.rindex("interrupted by: terminated") :]
-    assert docker(mac, "ps", check=False) == ""
+    stop = run(deployed, "stop", "-y")
+    assert stop.status == 0, stop.output
+    assert "stays stopped, over reboots too" in stop.output
+    assert vm_events(mac)[len(before) :] == ["graceful-stop"]
+    wait_for(lambda: ours(mac) == [])
+    assert run(deployed, "stop", "-y", "--json").changed == []
+    mac.reboot()
+    state = f"/var/run/colima-pulse/{LABEL}/state"
+    wait_for(lambda: "said=away" in mac.run(["/bin/cat", state], check=False).stdout)
+    assert not is_loaded(mac)
+    assert ours(mac) == []
+
+
+def test_started_again(deployed: Deployed) -> None:
+    start = run(deployed, "start", "-y")
+    assert start.status == 0, start.output
+    assert f"Start Colima: LaunchDaemon {LABEL} is not loaded, disabled" in start.output
+    assert ping(deployed.mac) == "200"
+    assert run(deployed, "start", "-y", "--json").changed == []
+
+
+def test_uninstalled_nothing_is_left_but_the_vm(deployed: Deployed, blank: Tree) -> None:
+    mac, before = deployed.mac, vm_events(deployed.mac)
+    docker(mac, "exec", "web", "sh", "-c", "echo precious >/usr/share/nginx/html/note")
+    # Half of it is gone already: launchd has both jobs loaded still.
+    mac.path(PLIST).unlink()
+    mac.path("/Library/ColimaPulse/bin/pulse").unlink()
+    gone = run(deployed, "uninstall", "-y")
+    assert gone.status == 0, gone.output
+    assert vm_events(mac)[len(before) :] == ["graceful-stop"]
+    wait_for(lambda: ours(mac) == [])
+    now = tree(mac)
+    left = {path for path in blank.keys() | now.keys() if blank.get(path) != now.get(path)}
+    assert left == set()
+    assert not is_loaded(mac)
+    assert not is_loaded(mac, f"{LABEL}.pulse")

@@ -1,24 +1,27 @@
-"""Several Macs in one inventory: one that fails stops no other, and each says what became of it."""
+"""Several Macs in an inventory: one that fails stops no other; what a table and a file tell of each."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.checkout import PYINFRA, ROOT, Checkout, Run
-from tests.e2e.looking import is_loaded, job_pid, ping
+from tests.checkout import PYINFRA, Checkout, Run
+from tests.e2e.conftest import WEB, MakeCheckout, MakeMac
+from tests.e2e.looking import PLIST, boot_out, docker, in_guest, is_loaded, job_pid, ping, vm_events, wait_for
 from tests.mac.machine import Mac, User
 
 RESIZE = "Restart Colima: memory 2 -> 3 GiB"
+STATUS, DIAGNOSE = "deploys/status.py", "deploys/diagnose.py"
+# Of this run alone: it stands in no file, not even here.
+SECRET = f"s3cret-{uuid.uuid4().hex}"
 
 
 class Fleet(NamedTuple):
@@ -31,19 +34,13 @@ class Fleet(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def fleet(make_mac: Callable[..., Mac], make_checkout: Callable[..., Checkout]) -> Fleet:
+def fleet(make_mac: MakeMac, make_checkout: MakeCheckout) -> Fleet:
+    """The tests leave it as a deploy does, the last ones apart."""
     good, bad, bobs = make_mac(), make_mac(), make_mac(users=[User("bob", 503)])
     bobs.run(["/usr/sbin/chown", "-R", "bob", "/opt/homebrew"])
-    return Fleet(good, bad, bobs, make_checkout(good, bad, bobs, env={"PULSE": "false"}))
-
-
-@pytest.fixture(scope="module")
-def two(fleet: Fleet) -> Fleet:
-    """The two that are deployed to, after that; the tests leave them so, the last two apart."""
-    fleet.checkout.write_inventory()
-    run = fleet.checkout.ssh("-y", *only(fleet.good, fleet.bad))
-    assert run.status == 0, run.output
-    return fleet
+    # A pulse that looks, and leaves alone what the tests break.
+    env = {"PULSE_MISSES": "100", "COLIMA_EXTRA_ARGS": f"--env=TOKEN={SECRET} --env=PLAIN={SECRET}"}
+    return Fleet(good, bad, bobs, make_checkout(good, bad, bobs, env=env, installers={"web": WEB}))
 
 
 def only(*macs: Mac) -> list[str]:
@@ -59,20 +56,19 @@ def summary(run: Run) -> dict[str, str]:
     }
 
 
-def drift(fleet: Fleet, *arguments: str) -> Run:
-    run = fleet.checkout.ssh(*arguments, deploy="deploys/drift.py")
-    assert "Traceback" not in run.output
-    assert "Beginning operation run" not in run.output
-    return run
+def rows(run: Run) -> dict[str, str]:
+    """The table's rows by their hosts; without its colours, as it is where nobody sees them."""
+    assert "\x1b" not in run.stdout
+    lines = run.stdout.partition("\n\n")[0].splitlines()
+    assert lines[0].startswith("HOST ")
+    return {line.split()[0]: line for line in lines[1:]}
 
 
 def test_one_of_many_fails_and_one_is_refused(fleet: Fleet) -> None:
     good, bad, bobs, checkout = fleet
     checkout.write_inventory(**{bobs.name: {"colima_cpus": 64}})
     bad.fault("start-fails", "always")
-
     run = checkout.ssh("-y")
-
     assert run.status == 1
     assert ping(good) == "200"
     assert not is_loaded(bad)
@@ -87,72 +83,47 @@ def test_one_of_many_fails_and_one_is_refused(fleet: Fleet) -> None:
     assert said[bobs.name].startswith("refused: ")
     assert "belongs to bob" in said[bobs.name]
 
-    run = checkout.ssh("--dry")
-    assert run.status == 1
-    assert summary(run)[good.name] == "unchanged"
-    assert summary(run)[bad.name].startswith("would change: ")
-    assert "Start Colima at boot and now" in summary(run)[bad.name]
-    assert "COLIMA_CPUS" in summary(run)[bobs.name]
-
     bad.heal("start-fails")
-    run = checkout.ssh("-y", "--json", *only(good, bad))
+    run = checkout.ssh("-y", *only(good, bad))
     assert run.status == 0, run.output
-    assert run.json["results"]["totals"]["hosts"] > 0
     assert summary(run)[good.name] == "unchanged"
     assert ping(bad) == "200"
 
 
-def test_drift(two: Fleet) -> None:
+def test_drift(fleet: Fleet) -> None:
     """One is as it should be, one is not, and one cannot be reached, or is refused."""
-    good, bad, bobs, checkout = two
+    good, bad, bobs, checkout = fleet
     pid = job_pid(bad)
+
+    def drift(*arguments: str) -> Run:
+        run = checkout.ssh(*arguments, deploy="deploys/drift.py")
+        assert "Traceback" not in run.output
+        assert "Beginning operation run" not in run.output
+        return run
+
     checkout.write_inventory(**{bad.name: {"colima_memory": 3}, bobs.name: {"ssh_port": 9}})
-    run = drift(two, "--dry", "-y")
+    run = drift("--dry", "-y")
     assert run.status == 1
     assert run.stdout == f"{bad.name}   would change: {RESIZE}\n{bobs.name}   unreachable\n"
-    run = drift(two, *only(good, bad))
+    run = drift(*only(good, bad))
     assert run.status == 2
     assert run.stdout == f"{bad.name}   would change: {RESIZE}\n"
-
+    run = drift(*only(good))
+    assert (run.status, run.stdout) == (0, "")
     # Told to go ahead, with one that is left out meanwhile: nothing is executed either.
     checkout.write_inventory(**{bad.name: {"colima_memory": 3}})
-    run = drift(two, "-y", "--json")
+    run = drift("-y", "--json")
     assert run.status == 1
     assert run.json[good.name] == {"outcome": "unchanged", "why": []}
     assert run.json[bad.name] == {"outcome": "would change", "why": [RESIZE]}
     assert run.json[bobs.name]["outcome"] == "refused"
     assert job_pid(bad) == pid
-    assert not bobs.path("/Library/ColimaPulse").exists()
 
 
-@pytest.mark.parametrize("drifted", [False, True])
-def test_make_drift(two: Fleet, drifted: bool) -> None:
-    """It says nothing when nothing would change: cron sends no mail then."""
-    checkout = two.checkout
-    checkout.write_inventory(**({two.good.name: {"colima_memory": 3}} if drifted else {}))
-    inventory = checkout.directory / "inventory.py"
-    inventory.write_text(f"{inventory.read_text()}macs = macs[:2]\n")
-    shutil.copy2(ROOT / "Makefile", checkout.directory)
-    # The virtual environment is there: the one that runs this.
-    binaries = f"BIN={Path(sys.executable).parent}"
-    done = subprocess.run(
-        ["make", "-o", ".venv/ready", binaries, "HOST=inventory.py", "drift"],
-        cwd=checkout.directory,
-        # Not what the make that runs the tests hands down.
-        env={key: value for key, value in os.environ.items() if not key.startswith("MAKE")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == (2 if drifted else 0), done.stderr
-    assert done.stdout == (f"{two.good.name}   would change: {RESIZE}\n" if drifted else "")
-    assert done.stderr.startswith("make: ") if drifted else done.stderr == ""
-
-
-def test_the_example_inventory_as_it_is_written(two: Fleet, tmp_path: Path) -> None:
+@pytest.mark.weekly
+def test_the_example_inventory_as_it_is_written(fleet: Fleet, tmp_path: Path) -> None:
     """Its names are given these Macs' addresses by ~/.ssh/config alone."""
-    good, bad, bobs, checkout = two
+    good, bad, bobs, checkout = fleet
     config, known = [], ""
     for name, mac in (("build1.example.com", good), ("build2.example.com", bobs), ("shop.example.com", bad)):
         config += [f"Host {name}", f"  HostName {mac.ssh.hostname}", f"  Port {mac.ssh.port}"]
@@ -183,21 +154,20 @@ def test_the_example_inventory_as_it_is_written(two: Fleet, tmp_path: Path) -> N
     assert "Restart Colima: memory 2 -> 4 GiB, CPUs 2 -> 4" in str(found["build1.example.com"]["why"])
     assert "Start Colima at boot and now" in str(found["build2.example.com"]["why"])
     assert "CPUs 2 -> 1" in str(found["shop"]["why"])
-    assert "Start the pulse" in str(found["shop"]["why"])
     # --data counts for all, whatever an inventory says.
     found = run("--limit", "builders", "--data", "colima_cpus=2")
     assert list(found) == ["build1.example.com", "build2.example.com"]
-    assert "'Restart Colima: memory 2 -> 4 GiB'" in str(found["build1.example.com"]["why"])
+    assert "memory 2 -> 4 GiB" in str(found["build1.example.com"]["why"])
+    assert "CPUs" not in str(found["build1.example.com"]["why"])
 
 
-def test_the_connection_drops_in_the_middle(two: Fleet) -> None:
-    good, bad, _, checkout = two
+def test_the_connection_drops_in_the_middle(fleet: Fleet) -> None:
+    good, bad, _, checkout = fleet
     checkout.write_env()
     checkout.write_inventory(**{bad.name: {"colima_memory": 3}})
-    command = [*PYINFRA, "inventory.py", "deploy.py", "-y", *only(good, bad)]
     start = time.monotonic()
     with subprocess.Popen(
-        command,
+        [*PYINFRA, "inventory.py", "deploy.py", "-y", *only(good, bad)],
         cwd=checkout.directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -226,15 +196,133 @@ def test_the_connection_drops_in_the_middle(two: Fleet) -> None:
     assert checkout.ssh("-y", "--json", *only(good, bad)).changed == []
 
 
-def test_a_rolling_change_ends_with_the_first_that_fails(two: Fleet) -> None:
-    good, bad, _, checkout = two
+def kept(checkout: Checkout) -> list[Path]:
+    return sorted((checkout.directory / "diagnostics").glob("*"))
+
+
+def part(text: str, title: str) -> str:
+    """The lines of one part of a diagnosis."""
+    match = re.search(rf"(?ms)^== {re.escape(title)}[^\n]* ==\n(.*?)(?=^== |\Z)", text)
+    assert match is not None, f"no part {title!r} in:\n{text}"
+    return match[1]
+
+
+def test_a_diagnosis_is_its_owners_alone_and_tells_no_secret(fleet: Fleet) -> None:
+    good, _, bobs, checkout = fleet
+    before = vm_events(good)
+    checkout.write_inventory()
+    run = checkout.ssh("-y", "-vvv", *only(good, bobs), deploy=DIAGNOSE)
+    assert run.status == 0, run.output
+    files = kept(checkout)
+    assert len(files) == 2
+    for path in files:
+        assert str(path) in run.output
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert files[0].parent.stat().st_mode & 0o777 == 0o700
+    (text,) = [path.read_text() for path in files if good.name in path.name]
+    for title, words in (
+        ("launchd", "state = running"),
+        ("Lima's instances", "Running"),
+        ("log of Lima's host agent", "Guest agent is running"),
+        ("processes of profile default", "qemu-system-aarch64"),
+        ("sockets", "docker.sock"),
+        ("GET /_ping", "200 OK"),
+        ("docker version", "Server:"),
+        ("docker ps -a", "web"),
+        ("guest: Docker", "docker is active"),
+        ("guest: log of Docker", "level=info"),
+        ("log: ", "keeping Colima in the foreground"),
+    ):
+        assert words in part(text, title)
+    assert "no answer in time" not in text
+    assert SECRET not in text + run.output
+    assert "TOKEN=***" in text
+    assert vm_events(good) == before
+    for path in files:
+        path.unlink()
+
+
+@pytest.mark.weekly
+def test_the_diagnosis_of_a_mac_on_which_everything_hangs(fleet: Fleet) -> None:
+    good, checkout = fleet.good, fleet.checkout
+    faults = ("docker-hangs", "guest-frozen", "list-hangs", "status-hangs", "stop-hangs")
+    for name in faults:
+        good.fault(name)
+    start = time.monotonic()
+    try:
+        run = checkout.ssh("--dry", "--json", *only(good), deploy=DIAGNOSE)
+    finally:
+        for name in faults:
+            good.heal(name)
+    assert run.status == 0, run.output
+    assert time.monotonic() - start < 60
+    (path,) = kept(checkout)
+    text = path.read_text()
+    titles = re.findall(r"(?m)^== (.*) ==$", text)
+    hung = [title for title in titles if "no answer in time" in part(text, title)]
+    docker = ["docker version", "docker system df", "docker ps -a"]
+    guest = ["guest: machine", "guest: Docker", "guest: log of Docker"]
+    assert hung == ["Lima's instances", *docker, *guest]
+    assert "timed out" in part(text, "GET /_ping")
+    assert "state = running" in part(text, "launchd")
+
+
+def test_states(fleet: Fleet) -> None:
+    """One is well, one is down, degraded, stopped, and fails to start; one is another's, and one is off."""
+    good, bad, _, checkout = fleet
+    hosts = [(mac.name, checkout.host_data(mac)) for mac in checkout.macs]
+    hosts[2][1]["homebrew_user"] = "bob"
+    hosts.insert(1, ("off", {**hosts[0][1], "ssh_port": 1}))
+    (checkout.directory / "inventory.py").write_text(f"macs = {hosts!r}\n")
+    asked = len(good.ssh_commands())
+    bad.fault("docker-stays-dead")
+    in_guest(bad, "systemctl", "stop", "docker")
+    run = checkout.ssh("-y", deploy=STATUS)
+    assert run.status == 1
+    assert "Traceback" not in run.output
+    states = {host: row.split()[1] for host, row in rows(run).items()}
+    assert list(states.values()) == ["healthy", "unreachable", "down", "absent"]
+    assert len(good.ssh_commands()) - asked <= 10
+    for word in (f"pid {job_pid(good)}", "2 CPUs, 2 GiB", "20.10", "1 of 1"):
+        assert word in rows(run)[good.name]
+    assert "in the guest docker is inactive" in run.stdout
+    assert f"next: pyinfra .. deploys/recover.py --limit {bad.name}\n" in run.stdout
+    bad.heal("docker-stays-dead")
+    in_guest(bad, "systemctl", "start", "docker")
+    wait_for(lambda: ping(bad) == "200")
+
+    # What cannot be reached is not asked for.
+    assert checkout.ssh(*only(good), deploy=STATUS).status == 0
+
+    def status(state: str) -> str:
+        run = checkout.ssh(*only(bad), deploy=STATUS)
+        assert run.status == 1
+        assert rows(run)[bad.name].split()[1] == state
+        return run.stdout
+
+    docker(bad, "stop", "web")
+    assert "container web is exited" in status("degraded")
+    boot_out(bad)
+    assert "next: pyinfra .. deploys/start.py\n" in status("stopped")
+    bad.fault("start-fails", "always")
+    bad.run(["launchctl", "bootstrap", "system", PLIST])
+    wait_for(lambda: "level=fatal" in bad.path("/var/log/colima.log").read_text())
+    run = checkout.ssh("--json", *only(bad), deploy=STATUS)
+    assert run.json["hosts"][bad.name]["state"] == "down"
+    assert "error starting vm" in run.stdout
+
+
+@pytest.mark.weekly
+def test_a_rolling_change_ends_with_the_first_that_fails(fleet: Fleet) -> None:
+    good, bad, _, checkout = fleet
+    bad.heal("start-fails")
+    checkout.write_inventory()
+    assert checkout.ssh("-y", *only(good, bad)).status == 0
     before = {mac.name: job_pid(mac) for mac in (good, bad)}
     checkout.write_inventory(**{mac.name: {"colima_memory": 4} for mac in (good, bad)})
     for mac in (good, bad):
         mac.fault("start-fails", "always")
-
-    run = checkout.ssh("-y", "--serial", "--fail-percent", "0", "--limit", good.name, "--limit", bad.name)
-
+    run = checkout.ssh("-y", "--serial", "--fail-percent", "0", *only(good, bad))
     assert run.status == 1
     said = summary(run)
     (first,) = [name for name, words in said.items() if words.startswith("failed: Colima did not start")]

@@ -1,17 +1,18 @@
-"""Other launchd jobs that start the same profile: found by what they run, removed, and kept in the backup."""
+"""Other jobs that start the same profile are removed; what a user puts in their place harms nobody."""
 
 from __future__ import annotations
 
+import os
 import plistlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 
-from tests.checkout import PYINFRA
-from tests.e2e.looking import LABEL, Deployed, is_loaded, job_pid, ping
+from tests.e2e.looking import LABEL, Deployed, at_terminal, boot_out, is_loaded, job_pid, ours, ping, wait_for
 from tests.mac.machine import Mac
+from tests.terminal import ENTER, Terminal
 
 DAEMONS = "/Library/LaunchDaemons"
 AGENTS = "/Users/alice/Library/LaunchAgents"
@@ -48,25 +49,12 @@ def kept(mac: Mac) -> list[str]:
     )
 
 
-def test_homebrews_agent_while_nobody_is_logged_in_is_moved_away(deployed: Deployed) -> None:
-    """gui/UID does not exist then (125): that is no failure."""
+def test_jobs_that_start_our_profile_are_removed(deployed: Deployed) -> None:
+    """Homebrew's agent while nobody is logged in (gui/UID does not exist then), one by the original's su, one
+    by Lima itself, and one that is loaded without a file."""
     mac, before = deployed.mac, job_pid(deployed.mac)
-    path = define(mac, AGENTS, "homebrew.mxcl.colima", COLIMA, "start", "-f", RunAtLoad=True)
-    assert "Remove what else starts Colima: homebrew.mxcl.colima" in deployed.run("--dry").output
-    run = deployed.run("-y")
-    assert run.status == 0, run.output
-    assert not mac.path(path).exists()
-    assert path in kept(mac)
-    backup = mac.path("/Users/alice/colima-pulse-backups").stat()
-    assert (backup.st_uid, backup.st_mode & 0o777) == (mac.user("alice").uid, 0o700)
-    assert job_pid(mac) == before
-    assert deployed.run("-y", "--json").changed == []
-
-
-def test_daemons_that_start_our_profile_are_removed(deployed: Deployed) -> None:
-    """By the original's su, by Lima itself, and one that is loaded without a file."""
-    mac = deployed.mac
     line = "unset XDG_CONFIG_HOME; export HOME=/Users/alice; exec colima start --profile default --foreground"
+    brew = define(mac, AGENTS, "homebrew.mxcl.colima", COLIMA, "start", "-f", RunAtLoad=True)
     su = define(mac, DAEMONS, "com.example.docker", "/usr/bin/su", "-", "alice", "-c", line)
     lima = define(
         mac,
@@ -82,10 +70,16 @@ def test_daemons_that_start_our_profile_are_removed(deployed: Deployed) -> None:
     mac.path(gone).unlink()
     run = deployed.run("-y")
     assert run.status == 0, run.output
+    assert "Remove what else starts Colima: " in run.output
     assert not is_loaded(mac, "com.example.docker")
     assert not is_loaded(mac, "com.example.gone")
-    assert {su, lima} <= set(kept(mac))
+    assert {brew, su, lima} <= set(kept(mac))
+    assert not any(mac.path(path).exists() for path in (brew, su, lima))
+    backup = mac.path("/Users/alice/colima-pulse-backups").stat()
+    assert (backup.st_uid, backup.st_mode & 0o777) == (mac.user("alice").uid, 0o700)
+    assert job_pid(mac) == before
     assert ping(mac) == "200"
+    assert deployed.run("-y", "--json").changed == []
 
 
 NOT_OURS: list[tuple[tuple[str, ...], dict[str, str], str]] = [
@@ -199,30 +193,51 @@ def test_a_rival_that_only_root_may_read_is_unloaded_and_left_to_a_person(deploy
     assert content not in alices(mac)
 
 
-def test_false_leaves_them(deployed: Deployed) -> None:
-    mac = deployed.mac
-    path = define(mac, AGENTS, "homebrew.mxcl.colima", COLIMA, "start", "-f")
-    run = deployed.run("-y", "--json", "--data", "clean_other_colima_daemons=false")
-    assert (run.status, run.changed) == (0, [])
-    assert "left alone: homebrew.mxcl.colima" in run.output
-    assert mac.path(path).exists()
+def test_prompt_asks_on_a_terminal(deployed: Deployed) -> None:
+    path = define(deployed.mac, AGENTS, "homebrew.mxcl.colima", COLIMA, "start", "-f")
+    answers = {**ENTER, r"Remove homebrew\.mxcl\.colima .*\[Y/n\]": "n\n"}
+    seen = at_terminal(deployed.checkout, answers=answers)
+    assert seen.status == 0, seen.text
+    assert "Remove homebrew.mxcl.colima" in seen.text
+    assert deployed.mac.path(path).exists()
 
 
-@pytest.mark.parametrize(("answer", "stays"), [("n", True), ("", False)])
-def test_prompt_asks_on_a_terminal(deployed: Deployed, answer: str, stays: bool) -> None:
-    """Enter alone is yes; and with -y, or without a terminal, nobody is asked."""
+# Says where it could be read that it has the administrator's terminal, and that it ran.
+REPLACED = """#!/bin/sh
+echo "$0" >>/Users/alice/ran
+{ printf 'Password:' >/dev/tty; } 2>/dev/null && echo "$0" >>/Users/alice/asked
+for descriptor in 0 1 2; do
+    if [ -t $descriptor ]; then echo "$0" >>/Users/alice/asked; fi
+done
+exit 1
+"""
+
+
+def test_what_she_replaced_of_homebrews_has_no_terminal(deployed: Deployed, tmp_path: Path) -> None:
+    """A deploy at an administrator's terminal; the last test, for nothing is left of her Docker."""
     mac = deployed.mac
-    path = define(mac, AGENTS, "homebrew.mxcl.colima", COLIMA, "start", "-f")
-    deployed.checkout.write_env()
-    command = [*PYINFRA, "inventory.py", "deploy.py"]
-    child = pexpect.spawn(
-        command[0], command[1:], cwd=deployed.checkout.directory, encoding="utf-8", timeout=60
-    )
-    child.expect("Press enter to execute")
-    child.sendline("")
-    child.expect(r"Remove homebrew\.mxcl\.colima .*\[Y/n\]")
-    child.sendline(answer)
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0, child.before
-    assert mac.path(path).exists() is stays
+    boot_out(mac)
+    wait_for(lambda: ours(mac) == [])
+    for name in ("limactl", "brew"):
+        program = mac.path(f"/opt/homebrew/bin/{name}")
+        program.unlink()
+        program.write_text(REPLACED)
+        program.chmod(0o755)
+        os.chown(program, mac.user("alice").uid, 20)
+    terminal = Terminal(tmp_path / "home", mac)
+    terminal.clone()
+    terminal.configure({"HOMEBREW_USER": "alice"})
+
+    def replaced(command: str, program: str) -> None:
+        seen = terminal.run_on_mac(command)
+        ran = mac.run(["/bin/cat", "/Users/alice/ran"], check=False).stdout
+        assert f"/opt/homebrew/bin/{program}" in ran, seen.text
+        assert not mac.path("/Users/alice/asked").exists(), seen.text
+        assert "Password:" not in seen.text
+        mac.path("/Users/alice/ran").unlink()
+
+    for command in ("deploy.py --dry", "deploys/status.py", "deploys/diagnose.py"):
+        replaced(f"pyinfra @local {command}", "limactl")
+    # With an instance that limactl does not tell of a deploy is refused before.
+    mac.run(["/bin/rm", "-r", "/Users/alice/.colima", "/opt/homebrew/bin/docker"], user="alice")
+    replaced("pyinfra @local deploy.py -y", "brew")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facts.mac import Homebrew, HomebrewState, Mac, MacState, NoUser, ProcessAge, User, UserState
+from facts.mac import HomebrewState, Mac, MacState, elapsed_seconds
 
 BREW = [
     "prefix=/opt/homebrew",
@@ -86,65 +86,6 @@ def test_version() -> None:
     assert mini(macos="").macos_version == ()
 
 
-def test_homebrew() -> None:
-    assert Homebrew().process(BREW) == HOMEBREW
-    assert Homebrew().process(["prefix=/usr/local", "end"]) == HomebrewState("/usr/local", None, None, ())
-
-
-# dscl puts a value with a space on a line of its own.
-@pytest.mark.parametrize(
-    ("record", "home"),
-    [
-        (["NFSHomeDirectory: /Users/alice"], "/Users/alice"),
-        (["NFSHomeDirectory:", " /Volumes/Data Disk/al ice"], "/Volumes/Data Disk/al ice"),
-        (["NFSHomeDirectory: /Users/a=b"], "/Users/a=b"),
-    ],
-)
-def test_user(record: list[str], home: str) -> None:
-    output = ["status=0", *record, "PrimaryGroupID: 20", "UniqueID: 502", "UserShell: /bin/zsh"]
-    assert User().process([*output, "present=yes", "group=staff", "end"]) == UserState(
-        uid=502, gid=20, group="staff", home=home, home_present=True, shell="/bin/zsh"
-    )
-
-
-def test_user_whose_home_is_away() -> None:
-    output = ["status=0", "NFSHomeDirectory: /Volumes/x", "PrimaryGroupID: 20", "UniqueID: 502", "present=no"]
-    found = User().process([*output, "group=", "end"])
-    assert isinstance(found, UserState)
-    assert not found.home_present
-
-
-def test_no_such_user() -> None:
-    output = ["status=56", "<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)", "present=no", "group=", "end"]
-    assert User().process(output) == NoUser()
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
-        ["status=185", "<dscl_cmd> DS Error: -14009 (eDSUnknownNodeName)"],
-        ["status=40", "<dscl_cmd> DS Error: -14120 (eDSPermissionError)"],
-        ["status=127", "sh: /usr/bin/dscl: No such file or directory"],
-        ["status=0", "No such key: NFSHomeDirectory", "PrimaryGroupID: 20", "UniqueID: 502"],
-        ["status=0", "NFSHomeDirectory: /Users/x", "PrimaryGroupID: 20", "UniqueID: many"],
-        ["status=0"],
-    ],
-)
-def test_unreadable_user(output: list[str]) -> None:
-    assert User().process([*output, "present=no", "group=", "end"]) is None
-
-
-@pytest.mark.parametrize(
-    ("elapsed", "seconds"),
-    [
-        ("    00:07", 7),
-        ("12:34", 754),
-        ("01:00:00", 3600),
-        ("03-04:05:06", 273906),
-        ("", None),
-        ("ps: no", None),
-        ("7", None),
-    ],
-)
-def test_process_age(elapsed: str, seconds: int | None) -> None:
-    assert ProcessAge().process([f"elapsed={elapsed}", "end"]) == seconds
+def test_elapsed_seconds() -> None:
+    ages = {"    00:07": 7, "12:34": 754, "01:00:00": 3600, "03-04:05:06": 273906, "ps: no": None, "7": None}
+    assert {text: elapsed_seconds(text) for text in ages} == ages

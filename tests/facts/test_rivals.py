@@ -1,4 +1,4 @@
-"""What does not fit together is only mentioned, and no user can void a deploy with it."""
+"""Jobs of other hands: what does not fit together is only mentioned, and nobody can void a deploy with it."""
 
 from __future__ import annotations
 
@@ -47,10 +47,7 @@ def test_definitions() -> None:
         ("loaded\tx.plist\tx\tdefault\talice", f"{AGENTS}/x.plist"),
         ("file\tx\tx\tdefault\talice", f"{AGENTS}/x"),
         ("file\t../../x.plist\tx\tdefault\talice", f"{AGENTS}/../../x.plist"),
-        ("link\t../x.plist\t\t\t", f"{AGENTS}/../x.plist"),
         ("file\tx.plist\tx\tdefault", AGENTS),
-        ("file\tx.plist\tx\tdefault\talice\tmore", AGENTS),
-        ("", AGENTS),
     ],
 )
 def test_what_does_not_fit_is_unreadable(line: str, path: str) -> None:
@@ -58,7 +55,7 @@ def test_what_does_not_fit_is_unreadable(line: str, path: str) -> None:
     assert found == [Definition("unreadable", "gui/502", path, None)]
 
 
-@pytest.mark.parametrize("output", [[], RIVALS[:-1], ["|file", "end"], ["what", "end"]])
+@pytest.mark.parametrize("output", [["|file", "end"], ["what", "end"]])
 def test_an_answer_that_is_not_whole(output: list[str]) -> None:
     with pytest.raises(FactProcessError):
         Definitions().process(output)

@@ -6,17 +6,17 @@ same everywhere, and stand-ins that the test writes; what it does not write is n
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,41 +34,66 @@ SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
 # A stand-in: notes its arguments and, of Homebrew's, its environment, then does what the test says.
 STAND_IN = r"""#!/bin/sh
 {{ printf '%s\037' "$@"; printf '\036'; }} >>{calls}
-{env}PATH=/usr/bin:/bin:/usr/sbin:/sbin
+export -p >{calls}.env
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
 {body}
 """
 
 # ps(1) of macOS: the test's table and the real processes that name its directory; this test's user is 501.
 # Without -ww a line ends after 79 columns; what cannot be shown is in octal.
-PS = r"""#!{python} -IS
-import getopt, json, os, re, sys
-
-root = {root!r}
-options, rest = getopt.getopt(sys.argv[1:], "axwo:p:")
-columns = [value.removesuffix("=") for option, value in options if option == "-o"]
-if rest or any(not value.endswith("=") for option, value in options if option == "-o"):
-    sys.exit("ps: a header, or an argument that ps does not know")
-width = None if sum(option == "-w" for option, _ in options) > 1 else 79
-only = [int(value) for option, value in options if option == "-p"]
-rows = json.load(open(root + "/table.json"))
-for pid in filter(str.isdigit, os.listdir("/proc")):
-    try:
-        command = open("/proc/" + pid + "/cmdline", "rb").read().rstrip(b"\0").replace(b"\0", b" ").decode()
-        fields = open("/proc/" + pid + "/stat").read().rpartition(")")[2].split()
-        owner = os.stat("/proc/" + pid).st_uid
-    except (OSError, UnicodeDecodeError):
-        continue
-    if root in command and int(pid) != os.getpid():
-        uid = 501 if owner == os.geteuid() else owner
-        rows.append(dict(pid=int(pid), uid=uid, ppid=int(fields[1]), pgid=int(fields[2]), command=command))
-for row in rows:
-    if not only or row["pid"] in only:
-        row["command"] = re.sub("[\n\t]", lambda char: "\\%03o" % ord(char[0]), row["command"])
-        print(" ".join("%5s" % row[each] if each != "command" else row[each] for each in columns)[:width])
+PS = r"""#!{perl}
+use strict;
+my ($root, %given, @columns, @rows) = q({root});
+while (@ARGV and $ARGV[0] =~ /\A-([axw]+|[op])\z/) {{
+    shift;
+    if ($1 eq "o") {{ push @columns, shift =~ /\A([a-z]+)=\z/ ? $1 : die "ps: a header" }}
+    elsif ($1 eq "p") {{ $given{{p}} = shift }}
+    else {{ $given{{$_}}++ for split //, $1 }}
+}}
+die "ps: an argument that ps does not know" if @ARGV;
+open my $table, "<", "$root/table" or die;
+while (<$table>) {{
+    chomp;
+    my ($pid, $uid, $command) = split / /, $_, 3;
+    push @rows, {{ pid => $pid, uid => $uid, ppid => 1, command => $command }};
+}}
+for my $pid (map {{ m{{/(\d+)\z}} }} glob "/proc/[0-9]*") {{
+    next if $pid == $$ or !open my $file, "<", "/proc/$pid/cmdline";
+    my $command = do {{ local $/; <$file> }} // "";
+    next if index($command, $root) < 0;
+    $command =~ s/\0+\z//;
+    $command =~ tr/\0/ /;
+    open my $stat, "<", "/proc/$pid/stat" or next;
+    my $ppid = (split / /, <$stat> =~ s/.*\) //sr)[1];
+    my $uid = (stat $stat)[4];
+    push @rows, {{ pid => $pid, uid => $uid == $> ? 501 : $uid, ppid => $ppid, command => $command }};
+}}
+for my $row (@rows) {{
+    next if defined $given{{p}} and $given{{p}} != $$row{{pid}};
+    $$row{{command}} =~ s/([\n\t])/sprintf "\\%03o", ord $1/ge;
+    my $line = join " ", map {{ $_ eq "command" ? $$row{{$_}} : sprintf "%5s", $$row{{$_}} }} @columns;
+    print +(($given{{w}} // 0) > 1 ? $line : substr $line, 0, 79), "\n";
+}}
 """
+
+# A deadline that is a part of a second.
+LIMIT = """BEGIN { if ("$ARGV[0]" =~ /[.]/) { require Time::HiRes; Time::HiRes->import("alarm") } }
+    my $limit = shift;"""
 
 
 LABEL = "com.example.colima"
+
+
+@cache
+def moved(text: str) -> str:
+    """A text with NUL in the place of the directory that a Mac's places are moved into."""
+    return PLACES.sub(lambda at: f"\0/tools/{at['tool']}" if at["tool"] else f"\0{at['place']}", text)
+
+
+@cache
+def libraries() -> str:
+    """All of files/lib."""
+    return "\n".join(files.sent(f"lib/{path.name}") for path in sorted((files.HERE / "lib").iterdir()))
 
 
 class Mac:
@@ -95,7 +120,7 @@ class Mac:
         (root / "tools/sh").symlink_to(shell)
         self.table()
         ps = root / "tools/ps"
-        ps.write_text(PS.format(python=sys.executable, root=str(root)))
+        ps.write_text(PS.format(perl=shutil.which("perl"), root=root))
         ps.chmod(0o755)
         self.become("alice")
         self.tool("/usr/sbin/sysctl", '[ "$2" = hw.optional.arm64 ] && echo 1')
@@ -117,10 +142,7 @@ class Mac:
     def path(self, text: str) -> str:
         """The text with a Mac's places moved into this directory."""
 
-        def moved(match: re.Match[str]) -> str:
-            return f"{self.root}/tools/{match['tool']}" if match["tool"] else f"{self.root}{match['place']}"
-
-        return PLACES.sub(moved, text)
+        return moved(text).replace("\0", str(self.root))
 
     def configure(self, label: str = LABEL, **values: object) -> None:
         """Write the settings of a label, as a deploy does."""
@@ -162,8 +184,7 @@ class Mac:
         file = Path(self.path(path))
         file.unlink(missing_ok=True)
         calls = f"'{self.root}/calls/{file.name}'"
-        env = f"{shutil.which('env')} -0 >{calls}.env\n" if file.is_relative_to(self.prefix) else ""
-        file.write_text(STAND_IN.format(calls=calls, env=env, body=body))
+        file.write_text(STAND_IN.format(calls=calls, body=body))
         file.chmod(0o755)
 
     def stat(self, others: Mapping[Any, str] | None = None) -> None:
@@ -202,17 +223,14 @@ class Mac:
         return [call.split("\037")[:-1] for call in log.read_text().split("\036")[:-1]]
 
     def env(self, name: str) -> dict[str, str]:
-        """The environment of the last call of a stand-in of Homebrew's."""
-        text = (self.root / "calls" / f"{name}.env").read_text()
-        return dict(pair.split("=", 1) for pair in text.split("\0")[:-1])
+        """The environment of the last call of a stand-in."""
+        words = shlex.split((self.root / "calls" / f"{name}.env").read_text())
+        return dict(word.split("=", 1) for word in words if "=" in word)
 
     def table(self, *rows: tuple[int, int, str]) -> None:
         """Let ps show these processes, each PID, UID and COMMAND, besides what really runs here."""
-        table = [
-            {"pid": pid, "uid": uid, "ppid": 1, "pgid": pid, "command": self.path(command)}
-            for pid, uid, command in rows
-        ]
-        (self.root / "table.json").write_text(json.dumps(table))
+        table = "".join(f"{pid} {uid} {self.path(command)}\n" for pid, uid, command in rows)
+        (self.root / "table").write_text(table)
 
     def start(self, command: str, *, ignores_term: bool = False) -> subprocess.Popen[bytes]:
         """Start a process that ps shows with this command line, and a number at its end."""
@@ -227,12 +245,14 @@ class Mac:
 
     def text(self, name: str, edits: Mapping[str, str] | None = None) -> str:
         """The script as it is sent, moved here; `edits` shorten its waits."""
-        text = files.sent(name)
+        return self._edited(files.sent(name), edits)
+
+    def _edited(self, text: str, edits: Mapping[str, str] | None) -> str:
         for old, new in (edits or {}).items():
-            assert old in text, f"files/{name} says no longer {old!r}: edit this test"
+            assert old in text, f"files says no longer {old!r}: edit this test"
             text = text.replace(old, new)
         # So that a test's deadline may be a part of a second.
-        return self.path(text).replace("my $limit = shift;", "use Time::HiRes qw(alarm); my $limit = shift;")
+        return self.path(text).replace("my $limit = shift;", LIMIT)
 
     def popen(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a shell of the kind under test, in a session of its own, with pipes."""
@@ -269,11 +289,7 @@ class Mac:
         edits: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run shell code that has the functions of all libraries."""
-        names = sorted(path.name for path in (files.HERE / "lib").iterdir())
-        text = "\n".join(["set -u", *(self.text(f"lib/{name}") for name in names), self.path(code)])
-        for old, new in (edits or {}).items():
-            assert old in text, f"files/lib says no longer {old!r}: edit this test"
-            text = text.replace(old, new)
+        text = self._edited(f"set -u\n{libraries()}", edits) + self.path(f"\n{code}")
         return self._finish(self.popen("-c", text, "test", *map(str, arguments), env=env), stdin)
 
     def installed(

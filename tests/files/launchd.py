@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.files.conftest import LABEL, Mac
 
-# Each line of LABEL.jobs is an answer to `print`, the last for ever: STATE|PID|RUNS|LAST EXIT|PATH, absent, broken.
+# A line of LABEL.jobs is an answer to `print`, the last one stays: STATE|PID|RUNS|LAST EXIT|PATH, or absent.
 # A verb takes the first line of VERB.codes for its exit status, and puts VERB.jobs in place when that is 0.
 LAUNCHCTL = r"""cd {root}/launchd || exit 64
 verb=$1 label=${{2#system/}}
@@ -102,7 +102,7 @@ class Launchd:
         clock = self.mac.root / "clock"
         clock.write_text("10000\n")
         add = f'$(printf %.0f "${{1}}e1") * {factor}'
-        self.mac.tool("/bin/sleep", f"read t <{clock}; echo $((t + {add})) >{clock}; exec sleep 0.01")
+        self.mac.tool("/bin/sleep", f"read t <{clock}; echo $((t + {add})) >{clock}")
         self.mac.tool("/bin/date", f'[ "$*" = +%s ] || exec date "$@"; read t <{clock}; echo $((t / 10))')
 
     @property

@@ -22,9 +22,7 @@ def ask(mac: Mac, fact: type[FactBase[Any]], **arguments: str) -> subprocess.Com
     """Run a fact's command as pyinfra does, on this Mac."""
     command = fact().command("alice", **arguments)
     assert isinstance(command, StringCommand)
-    raw = mac.path(command.get_raw_value()).replace(
-        "my $limit = shift;", "use Time::HiRes qw(alarm); my $limit = shift;"
-    )
+    raw = mac.path(command.get_raw_value())
     # By the outer shell alone: its own deadline is the script's.
     return mac._finish(mac.popen("-c", re.sub(r"^\S+", "exec " + mac.path("/bin/sh"), raw)), "")
 

@@ -13,6 +13,7 @@ from tests.files.launchd import IDLE, RUNS, Launchd
 VERSION = '{"Platform":{"Name":"Docker Engine"},"Version":"28.4.0","ApiVersion":"1.51","Os":"linux"}'
 GOOD = f"OK\n200\n{VERSION}\n200\n[]\n200"
 HALF = f"OK\n200\n{VERSION}\n200\n" + '{"message":"no"}\n500'
+CUT = f"OK\n200\n{VERSION}\n200\n" + '[{"Id":"5f2b\n200'
 BUSY = "busy\n503"
 EOF = "\n000\ncurl: (52) Empty reply from server"
 
@@ -75,6 +76,7 @@ def test_good_answers_in_a_row(gate: Gate) -> None:
     [
         ([GOOD], False, "no socket within 3 s"),
         ([EOF], True, "no good answer within 4 s (curl: (52) Empty reply from server)"),
+        ([CUT], True, "no good answer within 4 s (it answers a ping, and cannot list its containers)"),
         ([BUSY], True, "no good answer within 4 s (the API answers 503)"),
         (
             [GOOD, EOF] * 20,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from facts.mac import Homebrew, HomebrewState, MacState, NoUser, ProcessAge, User, UserState
+from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
 from facts.mac import Mac as MacFact
 from facts.power import Power, PowerState
 from tests.files.conftest import Mac, lines
@@ -141,9 +141,3 @@ def test_a_directory_service_that_fails_is_unknown(mac: Mac) -> None:
     for code, text in ((185, "eDSUnknownNodeName"), (0, "No such key: UniqueID")):
         record(mac, "/Users/alice", code, text)
         assert User().process(lines(mac.run("facts/user", "alice"))) is None
-
-
-def test_how_long_a_process_has_run(mac: Mac) -> None:
-    mac.tool("/bin/ps", '[ "$*" = "-o etime= -p 7" ] && echo "  1-02:03:04"')
-    assert ProcessAge().process(lines(mac.run("facts/process", 7))) == 93784
-    assert ProcessAge().process(lines(mac.run("facts/process", 8))) is None

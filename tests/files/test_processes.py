@@ -99,41 +99,45 @@ def innocent(home: str, name: str, profile: str) -> list[str]:
     ]
 
 
-def listed(mac: Mac, home: str, profile: str, commands: list[str], uid: int = ALICE) -> list[str]:
-    """Which of the commands, run by a user, ours lists for alice's profile."""
-    mac.table(*((1000 + number, uid, command) for number, command in enumerate(commands)))
+Row = tuple[int, str]
+
+
+def ours(mac: Mac, home: str, profile: str, rows: list[Row]) -> list[Row]:
+    """Which of what runs, users and command lines, ours lists for alice's profile."""
+    mac.table(*((1000 + number, *row) for number, row in enumerate(rows)))
     done = mac.call('ours 501 "$1" "$2"', home, profile)
     assert (done.returncode, done.stderr) == (0, "")
-    moved = [mac.path(command) for command in commands]
-    found = sorted(done.stdout.splitlines())
-    pairs = [line.split(" ", 1) for line in found]
-    assert all(moved[int(pid) - 1000] == command for pid, command in pairs), "a pid with another's command"
-    return [commands[int(pid) - 1000] for pid, _ in pairs]
+    pairs = [line.split(" ", 1) for line in sorted(done.stdout.splitlines())]
+    found = [rows[int(pid) - 1000] for pid, _ in pairs]
+    assert [mac.path(command) for _, command in found] == [command for _, command in pairs]
+    return found
 
 
-@pytest.mark.parametrize("home", HOMES)
-@pytest.mark.parametrize("profile, name", [("default", "colima"), ("web", "colima-web")])
-def test_what_runs_of_the_profile_is_ours(mac: Mac, home: str, profile: str, name: str) -> None:
-    running = instance(home, name) + beneath(profile, name)
-    running += starts(profile)
-    assert listed(mac, home, profile, running) == running
+def everything(home: str, profile: str, uid: int = ALICE) -> list[Row]:
+    name = "colima" if profile == "default" else f"colima-{profile}"
+    return [(uid, each) for each in instance(home, name) + beneath(profile, name) + starts(profile)]
+
+
+@pytest.mark.parametrize("profile", ["default", "foo"])
+def test_ours_is_what_runs_of_the_profile_and_nothing_else(mac: Mac, profile: str) -> None:
+    """Not another profile's, nor another user's, nor another home's, nor what only has the words."""
+    name = "colima" if profile == "default" else f"colima-{profile}"
+    for home in HOMES:
+        mine = everything(home, profile)
+        others = [row for uid in (0, 502, 50) for row in everything(home, profile, uid)]
+        for other in {"default", "default-2", "foo", "foo-2", "my-foo"} - {profile}:
+            others += everything(home, other)
+        others += [(ALICE, each) for each in instance(f"{home}s", name) + innocent(home, name, profile)]
+        assert ours(mac, home, profile, others + mine) == mine
+    assert ours(mac, "/Users/a.ice", "f.o", everything("/Users/alice", "foo")) == []
 
 
 def started(mac: Mac, lines: list[str]) -> list[str | None]:
     """The instance that each line of ps starts, as it is read."""
     mac.table(*((1000 + number, ALICE, line) for number, line in enumerate(lines)))
-    fields = [
-        each.split() for each in mac.call('colima_processes 501 "$1"', "/Users/alice").stdout.splitlines()
-    ]
-    read = {int(pid) - 1000: name for pid, name, role, *_ in fields if role == "start"}
-    return [read.get(number) for number in range(len(lines))]
-
-
-def test_a_line_of_ps_is_read_as_a_jobs_words_are(mac: Mac) -> None:
-    found = started(mac, [" ".join(words) for words in STARTS])
-    wanted = {None: None, "default": "colima"}
-    for (words, profile), instance in zip(STARTS.items(), found, strict=True):
-        assert (words, instance) == (words, wanted.get(profile, f"colima-{profile}"))
+    said = mac.call('colima_processes 501 "$1"', "/Users/alice").stdout
+    read = {fields[0]: fields[1] for fields in map(str.split, said.splitlines()) if fields[2] == "start"}
+    return [read.get(str(1000 + number)) for number in range(len(lines))]
 
 
 # ps shows no quotes: a value may hold blanks, and a later version has other flags.
@@ -155,65 +159,33 @@ LOOSE = {
 }
 
 
-def test_what_cannot_be_read_for_certain_is_nobodys(mac: Mac) -> None:
-    assert dict(zip(LOOSE, started(mac, list(LOOSE)), strict=True)) == LOOSE
-
-
-@pytest.mark.parametrize(
-    "asked, other",
-    [
-        ("default", "foo"),
-        ("default", "default-2"),
-        ("foo", "default"),
-        ("foo", "foo-2"),
-        ("foo", "my-foo"),
-        ("f.o", "foo"),
-    ],
-)
-def test_another_profile_is_never_ours(mac: Mac, asked: str, other: str) -> None:
-    name = "colima" if other == "default" else f"colima-{other}"
-    strangers = instance("/Users/alice", name) + beneath(other, name) + starts(other)
-    assert listed(mac, "/Users/alice", asked, strangers) == []
-
-
-@pytest.mark.parametrize("asked, other", [("/Users/al", "/Users/alice"), ("/Users/a.ice", "/Users/alice")])
-def test_another_homes_instance_is_never_ours(mac: Mac, asked: str, other: str) -> None:
-    assert listed(mac, asked, "default", instance(other, "colima")) == []
-
-
-@pytest.mark.parametrize("uid", [0, 502, 50])
-def test_another_users_process_is_never_ours(mac: Mac, uid: int) -> None:
-    commands = instance("/Users/alice", "colima") + beneath("default", "colima")
-    commands += starts("default")
-    assert listed(mac, "/Users/alice", "default", commands, uid) == []
-
-
-@pytest.mark.parametrize("profile, name", [("default", "colima"), ("web", "colima-web")])
-def test_what_only_has_the_words_is_never_ours(mac: Mac, profile: str, name: str) -> None:
-    assert listed(mac, "/Users/alice", profile, innocent("/Users/alice", name, profile)) == []
+def test_a_line_of_ps_is_read_as_a_jobs_words_are(mac: Mac) -> None:
+    """And what cannot be read for certain is nobody's."""
+    wanted: dict[str, str | None] = {
+        " ".join(words): profile and ("colima" if profile == "default" else f"colima-{profile}")
+        for words, profile in STARTS.items()
+    } | LOOSE
+    assert dict(zip(wanted, started(mac, list(wanted)), strict=True)) == wanted
 
 
 def test_the_asking_shell_and_its_forks_are_not_ours(mac: Mac) -> None:
     # The installed launch has `colima start` among its own words, and so has each of its subshells.
     probe = (
         "".join(mac.text(f"lib/{name}") for name in ("run", "colima", "processes"))
-        + 'for turn in 1 2 3 4 5 6 7 8 9; do found=$(ours 501 "$HOME" web); printf %s "$found"; done'
+        + 'for turn in 1 2 3 4; do found=$(ours 501 "$HOME" web); printf %s "$found"; done'
     )
-    process = mac.installed(
-        "/opt/homebrew/bin/colima", "start", "--profile=web", env={"HOME": str(mac.home)}, text=probe
-    )
-    out, err = process.communicate(timeout=15)
-    assert (out, err) == ("", "")
+    words = ("/opt/homebrew/bin/colima", "start", "--profile=web")
+    process = mac.installed(*words, env={"HOME": str(mac.home)}, text=probe)
+    assert process.communicate(timeout=15) == ("", "")
 
 
 def test_an_instance_behind_a_link_is_ours(mac: Mac) -> None:
     """Lima resolves links before it names a path: ~/.colima may lie on another volume."""
-    (mac.root / "Volumes/Big").mkdir(parents=True)
-    (mac.root / "Volumes/Big/_lima").mkdir()
+    (mac.root / "Volumes/Big/_lima").mkdir(parents=True)
     (mac.home / ".colima").symlink_to(mac.root / "Volumes/Big")
     command = f"limactl hostagent --pidfile {mac.root}/Volumes/Big/_lima/colima/ha.pid --socket x"
-    mac.table((7, ALICE, command), (8, ALICE, command.replace("/Big/", "/Other/")))
-    assert mac.call('ours 501 "$1" default', mac.home).stdout == f"7 {command}\n"
+    rows = [(ALICE, command), (ALICE, command.replace("/Big/", "/Other/"))]
+    assert ours(mac, str(mac.home), "default", rows) == rows[:1]
 
 
 USERNET = (
@@ -222,10 +194,9 @@ USERNET = (
 )
 
 
-@pytest.mark.parametrize("home", HOMES)
-def test_the_network_is_shared_only_while_no_instance_of_that_lima_home_runs(mac: Mac, home: str) -> None:
+def test_the_network_is_shared_only_while_no_instance_of_that_lima_home_runs(mac: Mac) -> None:
+    home, elsewhere = HOMES[1], "/Users/bob"
     net = mac.path(USERNET.format(home=home))
-    elsewhere = "/Users/bob"
     hostagent = instance("{}", "colima-other")[0]
     idle = [
         (7, ALICE, net),
@@ -236,43 +207,36 @@ def test_the_network_is_shared_only_while_no_instance_of_that_lima_home_runs(mac
         (12, ALICE, f"grep {hostagent.replace('{}', home)}"),
         (13, ALICE, f"limactl list --json -p {home}/.colima/_lima/_networks/x"),
     ]
+    both = 'shared 501 "$1"; strays 501 "$1" default'
     mac.table(*idle)
-    assert mac.call('shared 501 "$1"', home).stdout == f"7 {net}\n"
-    strays = mac.call('strays 501 "$1" default', home).stdout
-    assert strays == f"7 {net}\n"
+    assert mac.call(both, home).stdout == f"7 {net}\n" * 2
     mac.table(*idle, (14, ALICE, hostagent.replace("{}", home)))
-    assert mac.call('shared 501 "$1"', home).stdout == ""
-    assert mac.call('strays 501 "$1" default', home).stdout == ""
+    assert mac.call(both, home).stdout == ""
 
 
 def test_an_instance_that_a_failing_ps_does_not_show_is_not_taken_for_gone(mac: Mac) -> None:
     # No answer is not "nothing runs": gone() would be satisfied and a second Colima started beside the first.
+    code = 'for list in ours shared strays leftovers; do gone 0 $list 501 "$1" default && echo "$list"; done'
     for body in ("exit 1", "exec sleep 300"):
         mac.tool("/bin/ps", body)
-        for list_ in ("ours", "shared", "strays", "stale"):
-            done = mac.call(f'gone 0 {list_} 501 "$1" default', mac.home, edits={"bounded 20": "bounded 0.2"})
-            assert (done.returncode, done.stdout) == (1, "")
+        done = mac.call(code, mac.home, edits={"bounded 20": "bounded 0.2"})
+        assert (done.returncode, done.stdout) == (1, "")
 
 
-@pytest.mark.parametrize(
-    "roles, vz, answer",
-    [
-        (["hostagent", "qemu"], False, 0),
-        (["hostagent"], False, 1),
-        (["qemu"], False, 1),
-        (["start"], False, 1),
-        (["hostagent"], True, 0),
-        (["start"], True, 1),
-        ([], False, 1),
-    ],
-)
-def test_colima_stop_is_for_an_instance_that_lima_calls_running(
-    mac: Mac, roles: list[str], vz: bool, answer: int
-) -> None:
+def test_colima_stop_is_for_an_instance_that_lima_calls_running(mac: Mac) -> None:
     commands = {"hostagent": hostagent(mac), "qemu": qemu(mac), "start": "colima start"}
     others = [(90, ALICE, hostagent(mac, "colima-foo")), (91, ALICE, qemu(mac, "colima-foo"))]
-    mac.table(*((7 + n, ALICE, commands[role]) for n, role in enumerate(roles)), *others)
-    if vz:
-        (mac.home / ".colima/_lima/colima").mkdir(parents=True)
-        (mac.home / ".colima/_lima/colima/vz.pid").write_text("7\n")
-    assert mac.call('can_stop 501 "$1" default', mac.home).returncode == answer
+    pid_file = mac.home / ".colima/_lima/colima/vz.pid"
+    pid_file.parent.mkdir(parents=True)
+    for roles, vz, stops in [
+        ("hostagent qemu", False, True),
+        ("hostagent", False, False),
+        ("qemu start", False, False),
+        ("", False, False),
+        ("hostagent", True, True),
+        ("start", True, False),
+    ]:
+        mac.table(*((7 + n, ALICE, commands[role]) for n, role in enumerate(roles.split())), *others)
+        if vz:
+            pid_file.touch()
+        assert (mac.call('can_stop 501 "$1" default', mac.home).returncode == 0) is stops, (roles, vz)

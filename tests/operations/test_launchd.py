@@ -39,16 +39,13 @@ def job_of(plist: dict[str, Any], **changes: Any) -> JobState:
         state="running",
         pid=312,
         path=PATH,
-        program=plist["ProgramArguments"][0],
         arguments=tuple(plist["ProgramArguments"]),
         # launchd adds variables of its own.
         environment={"XPC_SERVICE_NAME": LABEL, **plist.get("EnvironmentVariables", {})},
         username=plist.get("UserName"),
         runs=1,
         exit_timeout=plist["ExitTimeOut"],
-        minimum_runtime=plist["ThrottleInterval"],
         stdout_path=plist["StandardOutPath"],
-        spawn_type="interactive (4)",
         properties=("keepalive", "runatload", "inferred program"),
         plist_file=FileState("Regular File", 0, 0, "644", to_xml(plist)),
     )

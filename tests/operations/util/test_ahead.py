@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ from pyinfra.context import ctx_config, ctx_host, ctx_state
 from facts.docker import DockerEngine
 from facts.launchd import LaunchdJob, Milestones
 from operations.util import ahead
-from tests.fakes import Clock, FakeHost
+from tests.fakes import Clock, FakeHost, Series
 
 JOB = (LaunchdJob, {"label": "l"})
 NOTES = (Milestones, {"label": "l"})
@@ -27,17 +28,14 @@ class World:
     """A host that counts how often it is asked, and a run under way on it."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.state: Any = SimpleNamespace(is_executing=True)
-        self.host: Any = FakeHost({fact: self.answering(fact) for fact, _ in (JOB, NOTES, ENGINE)})
-        self.state.ops = {self.host: {}}
+        self.asked = 0
+        facts = {fact: partial(self.answer, fact.__name__) for fact, _ in (JOB, NOTES, ENGINE)}
+        self.host: Any = FakeHost(facts)
+        self.state: Any = SimpleNamespace(is_executing=True, ops={self.host: {}})
 
-    def answering(self, fact: Any) -> Any:
-        def answer(**_: Any) -> str:
-            self.asked.append(fact.__name__)
-            return f"{fact.__name__} {len(self.asked)}"
-
-        return answer
+    def answer(self, name: str, **_: Any) -> str:
+        self.asked += 1
+        return f"{name} {self.asked}"
 
     def operation(self, *, complete: bool, changed: bool) -> None:
         meta = SimpleNamespace(is_complete=lambda: complete, did_change=lambda: changed)
@@ -61,7 +59,7 @@ def test_an_answer_counts_until_something_has_changed(world: World) -> None:
     world.operation(complete=False, changed=True)  # still to run
     assert ahead.get(NOTES, ENGINE) == ["Milestones 2", "DockerEngine 3"]
     assert ahead.get(JOB) == ["LaunchdJob 1"]
-    assert len(world.asked) == 3
+    assert world.asked == 3
     world.operation(complete=True, changed=True)
     assert ahead.get(JOB, NOTES) == ["LaunchdJob 4", "Milestones 5"]
 
@@ -76,13 +74,7 @@ def test_an_answer_counts_for_a_few_seconds(world: World, monkeypatch: pytest.Mo
     assert ahead.get(JOB) == ["LaunchdJob 2"]
 
 
-def test_while_pyinfra_prepares_everything_is_asked_again(world: World) -> None:
-    ahead.look(JOB)
-    world.state.is_executing = False
-    assert ahead.get(JOB) == ["LaunchdJob 2"]
-
-
-def test_another_question_and_another_host(world: World) -> None:
+def test_what_is_asked_again(world: World) -> None:
     ahead.look(JOB, NOTES)
     assert ahead.get((LaunchdJob, {"label": "other"})) == ["LaunchdJob 3"]
     assert ahead.get(JOB, ENGINE) == ["LaunchdJob 4", "DockerEngine 5"]
@@ -90,11 +82,13 @@ def test_another_question_and_another_host(world: World) -> None:
     world.state.ops[other] = {}
     with ctx_host.use(other):
         assert ahead.get(JOB) == ["the other's"]
+    # While pyinfra prepares nothing is done yet.
+    world.state.is_executing = False
+    assert ahead.get(JOB) == ["LaunchdJob 6"]
 
 
 def test_what_could_not_be_read_is_asked_again(world: World) -> None:
-    answers = iter([None, "job"])
-    world.host.facts = {**world.host.facts, LaunchdJob: lambda **_: next(answers)}
+    world.host.facts = {**world.host.facts, LaunchdJob: Series(None, "job")}
     ahead.look(JOB, NOTES)
     assert ahead.get(JOB) == ["job"]
     assert ahead.get(NOTES) == ["Milestones 1"]
@@ -130,9 +124,7 @@ def test_several_facts_in_one_command(world: World, output: str, values: list[An
     assert fact.default() == [None, None]
 
 
-@pytest.mark.parametrize(
-    "output", ["", "a", "a [next]", "a [next] b", "a [next] b [next] c", "[next] [next] [next]"]
-)
+@pytest.mark.parametrize("output", ["", "a [next] b", "a [next] b [next] c", "[next] [next] [next]"])
 def test_an_answer_that_is_not_whole(output: str) -> None:
     with pytest.raises(FactProcessError):
         ahead.joined(*TWO)().process(output.split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -45,22 +44,17 @@ def told(installer: Installer, secrets: dict[str, str] | None = None) -> list[st
     [
         (b"", 1, "no command"),
         (b"# docker run --name web nginx\n", 1, "no command"),
-        (b"\x00\x01\x02docker run --name web nginx", 1, "not text"),
         (b"docker run --name web ngin\xff\xfe", 1, "UTF-8"),
-        ("docker run --name web nginx".encode("utf-16"), 1, "not"),
-        ("echo hello\n", 1, "no `docker run`"),
         ("mydocker run --name web x\n", 1, "no `docker run`"),
         ("echo 'docker run --name web nginx'\n", 1, "no `docker run`"),
         ("# first\n\ndocker run -d nginx\n", 3, "--name"),
         ("docker run -d nginx --name web\n", 1, "--name"),  # the image's argument, not Docker's
         ("docker run --env --name web\n", 1, "--name"),
         ('docker run --name "$NAME" nginx\n', 1, "$NAME"),
-        ("docker run --name web\n", 1, "image"),
         ("docker run --name web # nginx\n", 1, "image"),
         ("echo a\ndocker run --name web 'nginx\n", 2, "quote"),
         ('docker run --name web nginx\necho "it\n\n', 2, "quote"),
         ("docker run \\\n  --name a \\\n  nginx\n# c\ndocker run --name b nginx\n", 5, "second"),
-        ("docker run --name a x; docker container run --name b x\n", 1, "second"),
     ],
 )
 def test_faults(text: str | bytes, line: int, says: str) -> None:
@@ -72,19 +66,16 @@ def test_faults(text: str | bytes, line: int, says: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "docker run -d --name web nginx\n",
         "\ufeffdocker run -d --name web nginx\r\n",
         "$ docker run -d --name web nginx\n",
         "\u279c  docker run -d --name web nginx\n",
         "% docker run -d --name web nginx\n",  # macOS's own prompt
         "\u250c\u2500\u2500\u2510\n\u2502 docker run -d --name web nginx \u2502\n\u2514\u2500\u2500\u2518\n",
-        "docker run -d \\  \n  --name web \\\t\n  nginx\n",
         "docker run -d \\\r\n  --name web \\\r\n  nginx\r\n",
         "$ docker run -d \\\n> --name web \\\n> nginx\n",
         "docker run -d --name web nginx \\\n",
         "# a comment that goes on \\\ndocker run -d --name web nginx\n",
         "docker run -d --name web nginx # it's a comment\n",
-        "# docker run --name old nginx\ndocker run -d --name web nginx\n",
     ],
 )
 def test_cleaned(text: str) -> None:
@@ -95,46 +86,25 @@ def test_cleaned(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "name"),
-    [
-        ("", "--name web"),
-        ("-it ", "--name=web"),
-        ("-p 80:80 ", "'--name=web'"),
-        ("-eA=b ", "--na\\me we\\b"),
-        ("-v '/a b:/c' ", '--name="web"'),
-    ],
+    "words", ["-it --name=web", "-p 80:80 '--name=web'", "-eA=b --na\\me we\\b", "-v '/a b:/c' --name='web'"]
 )
-def test_name(name: str, before: str) -> None:
-    installer = good(f"docker run {before}{name} nginx --name other -d --rm\n")
-    assert installer.container == "web"
-    assert not installer.detached
-    assert told(installer) == [
-        "run",
-        *shlex.split(f"{before}{name}"),
-        "nginx",
-        "--name",
-        "other",
-        "-d",
-        "--rm",
-    ]
+def test_name(words: str) -> None:
+    installer = good(f"docker run {words} nginx --name other -d\n")
+    assert (installer.container, installer.detached) == ("web", False)
+    assert told(installer) == ["run", *shlex.split(words), "nginx", "--name", "other", "-d"]
 
 
 @pytest.mark.parametrize(
     ("options", "detached", "removed"),
     [
         ("", False, False),
-        ("-d", True, False),
         ("--detach", True, False),
-        ("--detach=false", False, False),
         ("-d=false", False, False),
         ("-itd", True, False),
         ("-dp80:80", True, False),
         ("-e -d", False, False),  # the variable's name
-        ("-v/data:/data", False, False),
-        ("--rm=false", False, False),
         ("--rm -d", True, True),
         ("--entrypoint -d", False, False),
-        ("--init --privileged --read-only -P -d", True, False),
     ],
 )
 def test_options(options: str, detached: bool, removed: bool) -> None:
@@ -146,11 +116,9 @@ def test_options(options: str, detached: bool, removed: bool) -> None:
 @pytest.mark.parametrize(
     ("options", "networks"),
     [
-        ("", ()),
         ("--network backend", ("backend",)),
         ("--network name=backend,alias=web", ("backend",)),
         ("--network one --network two", ("one", "two")),
-        ("--network-alias web", ()),
         ("-e --network", ()),
     ],
 )
@@ -160,15 +128,17 @@ def test_networks(options: str, networks: tuple[str, ...]) -> None:
     assert Installers((installer, installer), (), ()).networks == networks
 
 
-def test_the_shell_that_the_first_line_names_comes_first() -> None:
-    for first in ("#!/bin/zsh\n", "#!/bin/bash -u\n"):
-        script = good(f"{first}docker run --name web -e TOKEN nginx\n").script(SPEC, {"TOKEN": "1"})
-        assert script.startswith(f"{first}export TOKEN=1\ndocker run --label ")
-    assert (
-        good("#!/bin/sh\ndocker run --name web nginx $A\n")
-        .script(SPEC, {"A": "1"})
-        .startswith("export A=1\n#!/bin/sh")
-    )
+@pytest.mark.parametrize(
+    ("first", "begins"),
+    [
+        ("#!/bin/zsh\n", "#!/bin/zsh\nexport TOKEN=1\n"),
+        ("#!/bin/bash -u\n", "#!/bin/bash -u\nexport TOKEN=1\n"),
+        ("#!/bin/sh\n", "export TOKEN=1\n#!/bin/sh\n"),
+    ],
+)
+def test_the_shell_that_the_first_line_names_comes_first(first: str, begins: str) -> None:
+    script = good(f"{first}docker run --name web -e TOKEN nginx\n").script(SPEC, {"TOKEN": "1"})
+    assert script.startswith(f"{begins}docker run --label ")
 
 
 def test_the_rest_of_the_file_stays() -> None:
@@ -194,37 +164,26 @@ def test_digest_is_the_cleaned_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "says"),
+    ("words", "says"),
     [
-        ("#\ndocker run -d --name web nginx\n", 2, "--restart"),
-        ("docker run -d --restart=no --name web nginx\n", 1, "--restart"),
-        ("docker run --name web -e TOKEN=$TOKEN nginx\n", 1, "-e TOKEN"),
-        ("docker run --name web --env=TOKEN=${TOKEN} nginx\n", 1, "-e TOKEN"),
-        ("#\n\ndocker run --name web nginx $NOWHERE\n", 3, "$NOWHERE"),
+        ("-d nginx", "--restart"),
+        ("-d --restart=no nginx", "--restart"),
+        ("-e TOKEN=$TOKEN nginx", "-e TOKEN"),
+        ("--env=TOKEN=${TOKEN} nginx", "-e TOKEN"),
+        ("nginx $NOWHERE", "$NOWHERE"),
+        ("-d --restart always nginx", None),
+        ("-d --rm nginx", None),
+        ("-e TOKEN nginx", None),
+        ('-v $HOME/a:/b -v "$PWD":/c nginx', None),
+        ("-v $DATA:/b nginx", None),
+        ("nginx sh -c 'echo $NOWHERE' ${PORT:-80} \\$NOWHERE", None),
     ],
 )
-def test_warnings(text: str, line: int, says: str) -> None:
-    (warning,) = good(text, ("TOKEN",)).warnings
-    assert warning.startswith(f"containers/web:{line}: ")
-    assert says in warning
+def test_warnings(words: str, says: str | None) -> None:
+    found = good(f"DATA=/data\ndocker run --name web {words}\n", ("TOKEN",)).warnings
+    assert len(found) == (says is not None)
+    assert all(each.startswith("containers/web:2: ") and str(says) in each for each in found)
 
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "docker run -d --restart always --name web nginx\n",
-        "docker run -d --rm --name web nginx\n",
-        "docker run --name web -e TOKEN nginx\n",
-        'docker run --name web -v $HOME/a:/b -v "$PWD":/c nginx\n',
-        "DATA=/data\ndocker run --name web -v $DATA:/b nginx\n",
-        "docker run --name web nginx sh -c 'echo $NOWHERE' ${PORT:-80} \\$NOWHERE\n",
-    ],
-)
-def test_no_warnings(text: str) -> None:
-    assert good(text, ("TOKEN",)).warnings == ()
-
-
-# Secrets
 
 HIDDEN = "hunter2 '$(id)\" \\ \n`x`"
 
@@ -246,15 +205,6 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
         assert "hunter" not in shown
 
 
-# The directory
-
-
-def directory(path: Path, **texts: str) -> Installers:
-    for name, text in texts.items():
-        (path / name).write_text(text)
-    return read(path)
-
-
 def run(name: str) -> str:
     return f"docker run --name {name} nginx\n"
 
@@ -271,17 +221,14 @@ def test_read_in_name_order(tmp_path: Path) -> None:
     assert [each.file for each in read(tmp_path).all] == ["10-x", "C", "a.sh", "b", "d"]
 
 
-def test_nothing_to_read(tmp_path: Path) -> None:
-    assert read(tmp_path / "missing") == read(tmp_path) == Installers((), (), ())
-
-
 def test_every_fault_of_every_file(tmp_path: Path) -> None:
-    found = directory(tmp_path, a=run("web"), b="", c=run("web"), d="docker run nginx\n", e=run("other"))
-    assert [each.container for each in found.all if each.file in "ae"] == ["web", "other"]
-    assert len(found.faults) == 3
-    assert "containers/b:1" in found.faults[0]
-    assert all(each in found.faults[1] for each in ("containers/c", "containers/a", "web"))
-    assert "containers/d:1" in found.faults[2]
+    assert read(tmp_path / "missing") == read(tmp_path) == Installers((), (), ())
+    for name, text in {"a": run("web"), "b": "", "c": run("web"), "d": "docker run nginx\n"}.items():
+        (tmp_path / name).write_text(text)
+    nothing, twice, nameless = read(tmp_path).faults
+    assert "containers/b:1" in nothing
+    assert all(each in twice for each in ("containers/c", "containers/a", "web"))
+    assert "containers/d:1" in nameless
 
 
 @pytest.mark.parametrize("name", ["web", ".env"])
@@ -290,16 +237,12 @@ def test_every_fault_of_every_file(tmp_path: Path) -> None:
     [
         (Path.mkdir, "a directory"),
         (os.mkfifo, "a FIFO"),
-        (lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "a socket"),
         (lambda path: path.symlink_to("/dev/null"), "a device"),
         (lambda path: path.symlink_to("away"), "a link that leads nowhere (to away)"),
         (lambda path: path.symlink_to(path.name), "a link that leads in a circle"),
-        (lambda path: path.symlink_to("example-data"), "a directory"),
     ],
 )
 def test_what_is_no_file(tmp_path: Path, name: str, make: Callable[[Path], None], says: str) -> None:
-    (tmp_path / "example-data").mkdir()
-    (tmp_path / "other").write_text(run("other"))
     make(tmp_path / name)
     found = read(tmp_path)
     (fault,) = found.faults

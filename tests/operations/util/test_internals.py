@@ -7,7 +7,6 @@ import os
 import shlex
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +35,6 @@ class Wire:
         self.active = True
         self.ran: list[str] = []
         self.error: Exception | None = None
-        self.output: tuple[bytes, bytes, int] = b"", b"", 0
         self.cut = False
         self.sock: Any = None
 
@@ -46,20 +44,24 @@ class Wire:
     def open_session(self, **_: Any) -> Any:
         if self.error is not None:
             raise self.error
-        out, err, status = self.output
-        stdout = io.BytesIO(out)
-        stdout.channel = SimpleNamespace(recv_exit_status=lambda: status)  # type: ignore[attr-defined]
+        # paramiko ends the output of a command that is cut off, and has no exit status: -1.
+        channel = SimpleNamespace(recv_exit_status=lambda: -1 if self.cut else 0)
 
         def run(command: str) -> None:
             self.ran.append(command)
             self.active = not self.cut
 
+        def stream(*_: Any) -> Any:
+            found: Any = io.BytesIO()
+            found.channel = channel
+            return found
+
         return SimpleNamespace(
             settimeout=lambda _: None,
             exec_command=run,
-            makefile_stdin=lambda *_: io.BytesIO(),
-            makefile=lambda *_: stdout,
-            makefile_stderr=lambda *_: io.BytesIO(err),
+            makefile_stdin=stream,
+            makefile=stream,
+            makefile_stderr=stream,
         )
 
 
@@ -74,12 +76,7 @@ def made(*hosts: Any) -> State:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, empty in (
-        ("_failures", {}),
-        ("_refusals", {}),
-        ("_ended", set()),
-        ("_mentioned_password", False),
-    ):
+    for name, empty in (("_failures", {}), ("_ended", set()), ("_mentioned_password", False)):
         monkeypatch.setattr(internals, name, empty)
     yield
     ctx_state.reset()
@@ -106,9 +103,6 @@ def over_ssh(wire: Wire) -> tuple[State, Host]:
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [" ".join(record.getMessage().split()) for record in caplog.records]
-
-
-# Programs
 
 
 def test_whose_sudo_and_sh_are_run_here(tmp_path: Path) -> None:
@@ -139,9 +133,6 @@ def test_whose_sudo_is_run_over_ssh(over_ssh: tuple[State, Host], wire: Wire) ->
     assert shlex.split(command)[:3] == ["/usr/bin/env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "sudo"]
 
 
-# The wire
-
-
 def test_a_command_is_sent_at_once_and_a_dead_host_noticed(over_ssh: tuple[State, Host], wire: Wire) -> None:
     _, mini = over_ssh
     with socket.socket() as wire.sock:
@@ -155,10 +146,9 @@ def test_a_command_is_sent_at_once_and_a_dead_host_noticed(over_ssh: tuple[State
 
 def test_this_machine_has_no_connection_to_lose(over_ssh: tuple[State, Host], wire: Wire) -> None:
     state, mini = over_ssh
-    local = state.inventory.get_host("@local")
-    internals.tune(local)
     wire.active = False
-    assert (internals.is_connected(local), internals.is_connected(mini)) == (True, False)
+    hosts = state.inventory.get_host("@local"), mini
+    assert [internals.is_connected(each) for each in hosts] == [True, False]
 
 
 class Word(FactBase[str]):
@@ -196,7 +186,7 @@ def run(state: State, *operations: Any) -> None:
 
 
 @pytest.mark.parametrize("each", [asks, runs])
-@pytest.mark.parametrize("error", [SSHException("SSH session not active"), EOFError(), OSError("reset")])
+@pytest.mark.parametrize("error", [SSHException("not active"), EOFError()])
 def test_a_lost_connection_fails_its_host_in_one_line(
     over_ssh: tuple[State, Host],
     wire: Wire,
@@ -209,22 +199,16 @@ def test_a_lost_connection_fails_its_host_in_one_line(
     wire.error, wire.active = error, False
     run(state, each, runs)
     assert state.failed_hosts == {mini}
-    assert said(caplog).count(f"[mini] {LOST}") == 1
-    assert [line for line in said(caplog) if "[mini]" in line and LOST not in line] == [
-        "[mini] Error: executed 0 commands"
-    ]
+    of_mini = [line for line in said(caplog) if "[mini]" in line]
+    assert sorted(of_mini) == ["[mini] Error: executed 0 commands", f"[mini] {LOST}"]
     assert internals.failure(mini) == LOST
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_connection_cut_in_the_middle(
-    over_ssh: tuple[State, Host], wire: Wire, caplog: pytest.LogCaptureFixture
-) -> None:
-    """paramiko ends the output then, and has no exit status: -1."""
+def test_a_connection_cut_in_the_middle(over_ssh: tuple[State, Host], wire: Wire) -> None:
     state, mini = over_ssh
-    wire.output, wire.cut = (b"begun\n", b"", -1), True
+    wire.cut = True
     run(state, runs)
-    assert said(caplog).count(f"[mini] {LOST}") == 1
     assert internals.failure(mini) == LOST
 
 
@@ -265,9 +249,6 @@ def test_a_password_is_mentioned_once(
     assert said(caplog) == [internals.PASSWORD]
 
 
-# Commands
-
-
 def test_output_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr("pyinfra.connectors.util.echo", lambda line, **_: shown.append(line))
@@ -300,9 +281,6 @@ def test_the_last_that_a_failed_command_said(
     assert ("[@local] out" in said(caplog)) is (not live and "out" in line)
 
 
-# The run
-
-
 def test_how_far_each_host_has_come() -> None:
     state = made("@local", "@fake/off")
     local, off = state.inventory
@@ -325,17 +303,13 @@ def test_how_far_each_host_has_come() -> None:
         assert not internals.has_changed(off)
 
 
-def test_hosts_of_the_run() -> None:
+def test_what_is_asked_of_a_run() -> None:
     state = made("@fake/a", "@fake/b")
+    state.check_for_changes = False
     with ctx_state.use(state):
         assert (internals.hosts_of_run(), internals.host_names()) == (2, ["@fake/a", "@fake/b"])
         state.limit_hosts = [state.inventory.get_host("@fake/b")]
         assert (internals.hosts_of_run(), internals.host_names()) == (1, ["@fake/b"])
-
-
-def test_whether_somebody_reads_what_would_change() -> None:
-    state = State(Inventory((["@local"], {})), Config(), check_for_changes=False)
-    with ctx_state.use(state):
         assert not internals.is_read()
         internals.look_for_changes()
         assert internals.is_read()
@@ -355,13 +329,6 @@ def test_what_facts_answer_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(shown) == 1
 
 
-def test_json_is_asked_for_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["pyinfra", "@local", "deploys/drift.py"])
-    assert not internals.wants_json()
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--json"])
-    assert internals.wants_json()
-
-
 def test_a_look_ends_with_the_last_host_that_was_reached() -> None:
     state = made("@fake/a", "@fake/b", "@fake/off")
     a, b, off = state.inventory
@@ -373,41 +340,3 @@ def test_a_look_ends_with_the_last_host_that_was_reached() -> None:
         with ctx_host.use(a), pytest.raises(SystemExit) as end:
             internals.end_after_all(lambda: 2)
     assert end.value.code == 2
-
-
-REFUSES = """
-from pyinfra import host
-from pyinfra.operations import server
-from deploys.preflight import leave
-from operations.util import internals, summary
-summary.at_end()
-if host.name == "@local":
-    leave(["COLIMA_CPUS: 64; this Mac has 8 CPUs", "the disk is small"])
-else:
-    server.shell(name="Go on", commands=["true"])
-summary.prepared(host.name)
-"""
-
-
-@pytest.mark.parametrize("hosts", ["@local", "@local,@fake/b"])
-def test_a_refused_host_is_pyinfras_own_failed_host(tmp_path: Path, hosts: str) -> None:
-    checkout = tmp_path / "colima-pulse"
-    copy_repository(checkout)
-    (checkout / "refuses.py").write_text(REFUSES)
-    done = subprocess.run(
-        [*PYINFRA, hosts, "refuses.py", "-y", "--data", "_sudo=False"],
-        cwd=checkout,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("  - the disk is small") == 1
-    refused = "@local    refused: COLIMA_CPUS: 64; this Mac has 8 CPUs; the disk is small"
-    if "," in hosts:
-        _, _, summary = done.stderr.partition("--> Summary:\n")
-        assert [line.strip() for line in summary.splitlines()] == [refused, "@fake/b   changed"], summary
-    else:
-        assert "nothing was touched" in done.stderr

@@ -17,8 +17,6 @@ from tests.checkout import PYINFRA, copy_repository
 ROOT = Path(__file__).resolve().parents[3]
 ASK = "from operations.util import terminal; print('answer:', terminal.ask('Sure?', default={}))"
 LOOK = "from operations.util import terminal; print('there:', terminal.is_there())"
-
-
 TYPED = "from operations.util import terminal; print('answer:', repr(terminal.typed('Word?')))"
 
 
@@ -54,10 +52,8 @@ def detached(code: str) -> str:
     [
         (True, "", True),
         (True, "n", False),
-        (True, "y", True),
         (False, "", False),
-        (False, " Y ", True),
-        (False, "YES", True),
+        (False, " YES ", True),
         (False, "yesterday", False),
     ],
 )
@@ -75,38 +71,23 @@ def test_what_is_not_text_is_no() -> None:
     assert child.expect(["answer: False", "answer: True"]) == 0
 
 
-@pytest.mark.parametrize("default", [True, False])
-def test_an_end_of_file_is_no_answer(default: bool) -> None:
-    child = spawn(ASK.format(default))
-    child.expect_exact("Sure?")
-    child.sendeof()
-    assert child.expect(["answer: False", "answer: True"]) == default
-
-
-def test_there() -> None:
+def test_standard_input_is_not_asked() -> None:
     child = spawn(LOOK, "</dev/null")
     child.expect_exact("there: True")
-
-
-def test_a_question_does_not_read_standard_input() -> None:
-    child = spawn(ASK.format(False), "</dev/null")
-    child.expect_exact("Sure?")
-    child.sendline("y")
-    child.expect("answer: True")
-
-
-def test_not_there() -> None:
-    assert detached(LOOK) == "there: False"
-    assert detached(ASK.format(True)) == "answer: True"
-    assert detached(ASK.format(False)) == "answer: False"
-
-
-def test_a_word_comes_as_it_is_typed() -> None:
     child = spawn(TYPED, "</dev/null")
     child.expect_exact("Word? ")
     child.sendline(" two words ")
     child.expect_exact("answer: ' two words '")
-    assert detached(TYPED) == "answer: None"
+
+
+def test_without_a_terminal() -> None:
+    looks = [LOOK, TYPED, ASK.format(True), ASK.format(False)]
+    assert [detached(each) for each in looks] == [
+        "there: False",
+        "answer: None",
+        "answer: True",
+        "answer: False",
+    ]
 
 
 COPY = "\x1b]52;c;cHduZWQ=\x07"  # into the clipboard of whoever looks
@@ -115,13 +96,11 @@ COPY = "\x1b]52;c;cHduZWQ=\x07"  # into the clipboard of whoever looks
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("plain \t text\n", "plain \t text\n"),
-        ("\x1b[1;31mred\x1b[0m\x1b[m", "\x1b[1;31mred\x1b[0m\x1b[m"),
+        ("für \t 日本 🍺\n\x1b[1;31mred\x1b[m", "für \t 日本 🍺\n\x1b[1;31mred\x1b[m"),
         (f"a{COPY}b", "a?]52;c;cHduZWQ=?b"),
         ("\x1b[2J\x1b[31", "?[2J?[31"),
         ("one\rtwo\x08\x00\x7f", "one?two???"),
         ("\x9b2J\x9d52;c;QQ==\x9c", "?2J?52;c;QQ==?"),
-        ("für 日本 🍺", "für 日本 🍺"),
     ],
 )
 def test_safe(text: str, shown: str) -> None:

@@ -1,0 +1,155 @@
+"""launchd and Colima's job: first starts that fail, two deploys at once, and a job as it is found."""
+
+from __future__ import annotations
+
+import plistlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.checkout import Checkout
+from tests.e2e.conftest import INSTALLERS, MakeCheckout, MakeMac
+from tests.e2e.looking import (
+    LABEL,
+    PLIST,
+    boot_out,
+    container,
+    is_loaded,
+    job_pid,
+    ours,
+    ping,
+    vm_events,
+    wait_for,
+)
+from tests.mac.machine import Mac
+
+
+@pytest.fixture(scope="module")
+def mac(make_mac: MakeMac) -> Mac:
+    made: Mac = make_mac()
+    return made
+
+
+@pytest.fixture(scope="module")
+def checkout(make_checkout: MakeCheckout, mac: Mac) -> Checkout:
+    """Nothing but what is tested is to bring Docker back."""
+    made: Checkout = make_checkout(mac, env={"PULSE": "false"}, installers=INSTALLERS)
+    return made
+
+
+def lose_qemu(mac: Mac) -> Callable[[], None]:
+    """QEMU's emulator is gone from the prefix, its qemu-img is not: only the start itself can tell."""
+    there, away = "/opt/homebrew/bin/qemu-system-aarch64", "/opt/homebrew/away"
+    mac.run(["/bin/mv", there, away])
+
+    def restore() -> None:
+        mac.run(["/bin/mv", away, there])
+
+    return restore
+
+
+def strike(name: str, value: str = "always") -> Callable[[Mac], Callable[[], None]]:
+    def fault(mac: Mac) -> Callable[[], None]:
+        mac.fault(name, value)
+        return lambda: mac.heal(name)
+
+    return fault
+
+
+def weekly(*values: object, id: str) -> object:
+    return pytest.param(*values, id=id, marks=pytest.mark.weekly)
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        pytest.param(lose_qemu, "qemu", id="qemu is missing"),
+        weekly(strike("start-fails"), "colima start ended", id="colima start fails"),
+        weekly(strike("image-download-fails"), "image download", id="the image cannot be had"),
+        weekly(strike("docker-start-fails", "99"), "Colima did not start", id="docker in the guest fails"),
+        weekly(strike("start-hangs"), "not up after 6 s", id="colima start hangs"),
+        weekly(strike("docker-hangs"), "not up after 6 s", id="docker never answers"),
+        weekly(strike("vz-anyway"), "the VM came up on vz", id="the VM is VZ's"),
+    ],
+)
+def test_a_first_start_that_fails_is_undone(
+    mac: Mac, checkout: Checkout, cause: Callable[[Mac], Callable[[], None]], reason: str
+) -> None:
+    remove_cause = cause(mac)
+    failed = checkout.ssh("-y", *(["--data", "wait_provision_max=6"] if "6 s" in reason else []))
+    remove_cause()
+    assert failed.status == 1, failed.output
+    assert "Colima did not start" in failed.output
+    assert reason in failed.output
+    assert not is_loaded(mac)
+    assert not mac.path(PLIST).exists()
+    assert [each.command for each in ours(mac)] == []
+
+
+def test_two_first_deploys_at_once(mac: Mac, checkout: Checkout) -> None:
+    """The second waits for the first, and finds its work done."""
+    before = len(vm_events(mac))
+    checkout.write_env()
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda _: checkout.ssh("-y"), range(2)))
+    said = "\n\n".join(run.output for run in runs)
+    assert [run.status for run in runs] == [0, 0], said
+    assert ping(mac) == "200"
+    assert vm_events(mac)[before:] == ["start"]
+    assert said.count("Hello from Docker!") == 1
+    assert container(mac, "web", "RestartCount") == 0
+    assert checkout.ssh("-y", "--json").changed == []
+
+
+def test_a_draining_job_is_waited_for(mac: Mac, checkout: Checkout) -> None:
+    """bootout returns at once, and bootstrap answers 5 while the job drains."""
+    mac.run(["launchctl", "bootout", f"system/{LABEL}"])
+    run = checkout.ssh("-y")
+    assert run.status == 0, run.output
+    assert ping(mac) == "200"
+
+
+def test_what_launchd_loads_at_boot_is_put_right_without_a_restart(mac: Mac, checkout: Checkout) -> None:
+    before, plist = job_pid(mac), plistlib.loads(mac.path(PLIST).read_bytes())
+    plist["ProgramArguments"][-2] = "--disk=99"
+    mac.path(PLIST).write_bytes(plistlib.dumps(plist))
+    mac.run(["/usr/sbin/chown", "alice", PLIST])
+    mac.run(["launchctl", "disable", f"system/{LABEL}"])
+    assert checkout.ssh("-y", "--json").changed == ["Keep Colima loaded in launchd"]
+    stat = mac.path(PLIST).stat()
+    assert (stat.st_uid, stat.st_mode & 0o777) == (0, 0o644)
+    assert b"--disk=20" in mac.path(PLIST).read_bytes()
+    assert f'"{LABEL}" => enabled' in mac.run(["launchctl", "print-disabled", "system"]).stdout
+    assert job_pid(mac) == before
+
+
+def test_a_job_loaded_with_other_arguments_is_reloaded(mac: Mac, checkout: Checkout) -> None:
+    boot_out(mac)
+    plist = plistlib.loads(mac.path(PLIST).read_bytes())
+    plist["ProgramArguments"].insert(-1, "--dns=1.1.1.1")
+    mac.path("/private/var/root/elsewhere.plist").write_bytes(plistlib.dumps(plist))
+    mac.run(["launchctl", "bootstrap", "system", "/private/var/root/elsewhere.plist"])
+    wait_for(lambda: ping(mac) == "200")
+    run = checkout.ssh("-y")
+    assert run.status == 0, run.output
+    said = "Restart Colima: loaded from /private/var/root/elsewhere.plist, loaded with other arguments"
+    assert said in run.output
+    assert "--dns" not in mac.run(["launchctl", "print", f"system/{LABEL}"]).stdout
+
+
+@pytest.mark.weekly
+def test_su_is_rendered_and_a_restart_still_stops_colima_first(mac: Mac, checkout: Checkout) -> None:
+    def of_alice() -> int:
+        return sum("--foreground" in each.command and each.uid != 0 for each in ours(mac))
+
+    su, restart = ("--data", "launch_via=su"), ("--data", "restart=true")
+    for form, asked in ((su, ()), (su, restart), ((), ())):
+        before = len(vm_events(mac))
+        run = checkout.ssh("-y", *form, *asked)
+        assert run.status == 0, run.output
+        assert vm_events(mac)[before:] == ["graceful-stop", "start"]
+        assert of_alice() == 1
+        words = plistlib.loads(mac.path(PLIST).read_bytes())["ProgramArguments"]
+        assert (words[:4] == ["/usr/bin/su", "-", "alice", "-c"]) is bool(form)
+        assert checkout.ssh("-y", "--json", *form).changed == []
