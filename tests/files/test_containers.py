@@ -74,7 +74,9 @@ def install(
     mac: Mac, text: str = TEXT, *options: str, kind: str = "attached", edits: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     arguments = (LABEL, "web", 3, SPEC, kind, *options)
-    return mac.run("bin/install-container", *arguments, stdin=text, env=HOSTILE, edits=EDITS | (edits or {}))
+    return mac.run(
+        "bin/install-container", *arguments, stdin=text, env=HOSTILE, edits={**EDITS, **(edits or {})}
+    )
 
 
 def begin(mac: Mac, kind: str, text: str = TEXT) -> subprocess.Popen[str]:
@@ -299,7 +301,7 @@ def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac) -> None:
 
 
 def start(mac: Mac, edits: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return mac.run("bin/start-container", LABEL, "web", 3, env=HOSTILE, edits=EDITS | (edits or {}))
+    return mac.run("bin/start-container", LABEL, "web", 3, env=HOSTILE, edits={**EDITS, **(edits or {})})
 
 
 def test_start(mac: Mac) -> None:

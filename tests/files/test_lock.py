@@ -100,17 +100,8 @@ def test_a_link_in_its_directorys_place_is_not_followed(mac: Mac) -> None:
 
 
 def test_every_command_that_changes_something_takes_it() -> None:
-<<<<<<< HEAD
     """But for two that change one thing at once; follow-start does when it undoes a start."""
     takes = re.compile(r"""(?m)^ *(?:if )?lock "\$label" \d+ (?:\|\| exit|&& unload_job; then)$""")
     commands = (files.HERE / "bin").iterdir()
     without = {path.name for path in commands if not takes.search(path.read_text())}
     assert without == {"configure", "set-power", "diagnose", "gate"}
-=======
-    """What is told here writes one file or setting, or nothing."""
-    commands = {path.name: path.read_text() for path in (files.HERE / "bin").iterdir()}
-    free = {
-        name for name, text in commands.items() if not re.search(r'\block "\$label" \d+ (\|\| exit|&&)', text)
-    }
-    assert free == {"configure", "diagnose", "gate", "set-power"}
->>>>>>> slim2
