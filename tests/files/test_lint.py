@@ -7,9 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 import files
 
@@ -137,45 +134,31 @@ def own(name: str) -> str:
 TEXTS = [*SCRIPTS, *(f"lib/{name}" for name in LIBRARIES)]
 
 
-def foreign(text: str, *, asks_the_guest: bool = False) -> list[tuple[str, str]]:
-    """What a Mac's tools or its /bin/sh do not know."""
-    plain, words = program(text), shell(text)
-    commands = re.findall(r"bin/([a-z][^|;&)\n]*)", plain)
-    found = [(each, why) for each in commands for form, why in FOREIGN.items() if re.match(form, each)]
-    found += [(each, "gawk") for each in re.findall(GAWK, plain)]
-    found += [(match[0], "bash") for form in BASH for match in re.finditer(form, words)]
-    if not asks_the_guest:
-        # A guest's unit is no text that could hold one.
-        echoed = re.findall(r'\becho "(?!\$unit)[^"\n]*\$(?!\?|[A-Z_]+")', plain)
-        found += [(each, "echo expands backslashes: printf") for each in echoed]
-        found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", plain)]
-    used = set(re.findall(r"(?<![\w/)}.])(?:/usr)?/s?bin/[\w-]+", plain))
-    return found + [(each, "not there") for each in used - PLACES]
-
-
 def test_nothing_foreign_to_a_mac() -> None:
-    assert {
-        name: found for name in TEXTS if (found := foreign(own(name), asks_the_guest=name in ASKS_THE_GUEST))
-    } == {}
-
-
-def awk_programs(text: str) -> list[str]:
-    """The awk programs of a text, each one single-quoted word."""
-    programs = AWK_CALL.findall(text)
-    assert len(programs) == text.count("/usr/bin/awk"), "write it as one single-quoted word"
-    return programs
-
-
-def read_by_awk(program: str) -> str:
-    """What a Mac's awk says of a program."""
-    assert shutil.which(AWK), f"this test needs {AWK}: sh tests/mac/prepare"
-    return subprocess.run([AWK, program], stdin=subprocess.DEVNULL, capture_output=True, text=True).stderr
-
-
-def test_awk_programs_are_such_that_a_macs_awk_can_read_them() -> None:
     for name in TEXTS:
-        for each in awk_programs(own(name)):
-            assert read_by_awk(each) == "", (name, each)
+        plain, words = program(own(name)), shell(own(name))
+        commands = re.findall(r"bin/([a-z][^|;&)\n]*)", plain)
+        found = [(each, why) for each in commands for form, why in FOREIGN.items() if re.match(form, each)]
+        found += [(each, "gawk") for each in re.findall(GAWK, plain)]
+        found += [(match[0], "bash") for form in BASH for match in re.finditer(form, words)]
+        if name not in ASKS_THE_GUEST:
+            # A guest's unit is no text that could hold one.
+            echoed = re.findall(r'\becho "(?!\$unit)[^"\n]*\$(?!\?|[A-Z_]+")', plain)
+            found += [(each, "echo expands backslashes: printf") for each in echoed]
+            found += [(each, "Linux") for each in re.findall(r"(?<![\w.])/proc\b", plain)]
+        used = set(re.findall(r"(?<![\w/)}.])(?:/usr)?/s?bin/[\w-]+", plain))
+        found += [(each, "not there") for each in used - PLACES]
+        assert found == [], name
+
+
+def test_awk_programs_are_one_word_that_a_macs_awk_can_read() -> None:
+    assert shutil.which(AWK), f"this test needs {AWK}: sh tests/mac/prepare"
+    for name in TEXTS:
+        programs = AWK_CALL.findall(own(name))
+        assert len(programs) == own(name).count("/usr/bin/awk"), f"{name}: write it single-quoted"
+        for each in programs:
+            read = subprocess.run([AWK, each], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            assert read.stderr == "", (name, each)
 
 
 def called(text: str) -> set[str]:
@@ -241,48 +224,3 @@ def test_a_command_explains_itself(tmp_path: Path) -> None:
     done = subprocess.run(["dash", str(command)], capture_output=True, text=True)
     usage = f"usage: {command.name} LABEL ...; {command.name} -h says more\n"
     assert (done.returncode, done.stderr) == (64, usage)
-
-
-@pytest.mark.parametrize(
-    ("check", "lines"),
-    [
-        (
-            called,
-            [
-                "timeout 5 cmd",
-                "  ps -e | grep x",
-                "x=$(date)",
-                "A=1 B=2 tail f",
-                "exec docker ps",
-                "cmd() { colima stop; }",
-                "while sleep 1; do :; done",
-                "told nothing_of_this_name",
-            ],
-        ),
-        (
-            foreign,
-            [
-                "/usr/bin/sed -i s/a/b/ f",
-                "/usr/bin/stat -c %s f",
-                "/bin/date +%s%N",
-                "[[ a ]]",
-                "local x=1",
-                'echo "home=$home"',
-                "/usr/bin/head -n -1 f",
-                "/bin/rm --force x",
-                "x=${y//a/b}",
-                "/usr/bin/awk '{ print systime() }'",
-                "/usr/bin/timeout 5 /bin/x",
-            ],
-        ),
-    ],
-)
-def test_the_checks_see_what_they_are_for(check: Any, lines: list[str]) -> None:
-    assert [line for line in lines if not check(f"set -u\n{line}\n")] == []
-
-
-def test_the_check_of_awk_sees_what_it_is_for() -> None:
-    assert read_by_awk("{ print a == b ? 1 : 2 }")
-    for line in ('/usr/bin/awk "{ print $1 }"', "/usr/bin/awk '{ print }'\"$more\" f", "/usr/bin/awk -f p f"):
-        with pytest.raises(AssertionError):
-            awk_programs(line)

@@ -314,21 +314,6 @@ def test_what_was_made_after_an_interruption_is_not_lost(mac: Mac, unit: str, st
         assert new.keys() == kept.keys(), step
 
 
-def test_a_journal_of_the_first_version_is_finished(home: Home) -> None:
-    """Half of the parts are renamed: as it wrote the journal then."""
-    parts = home.parts()
-    part = home.unit.with_name("a unit.part")
-    part.mkdir(parents=True)
-    for each in ("instance", "disk"):
-        home.places[each].rename(part / each)
-    home.journal.write_text(
-        f"stage=moving\nmode=move\nunit={home.unit}\nother={home.other}\n"
-        "parts=instance disk store.json profile other \nend\n"
-    )
-    assert "interrupted" in said(home.finish())
-    assert (home.in_unit(), home.parts(), home.litter()) == (parts, {}, [])
-
-
 def test_a_journal_that_cannot_be_read_is_left_to_look_at(mac: Mac, home: Home) -> None:
     before = home.parts()
     for text in ("stage=moving\n", "stage=dreaming\nend\n"):

@@ -23,11 +23,12 @@ UNIT = "/Users/alice/colima-pulse-backups/default-20261122-101530"
 OTHER = "/Users/alice/.config/colima"
 LABEL = "com.example.x"
 PLACE = Place("alice", "default", LABEL, UNIT, OTHER)
+PARTS = (
+    Part("profile", "/Users/alice/.colima/default", 12),
+    Part("disk", "/Users/alice/.colima/_lima/_disks/colima", 3 * 1024**2),
+)
 CONTENTS = Contents(
-    parts=(
-        Part("profile", "/Users/alice/.colima/default", 12),
-        Part("disk", "/Users/alice/.colima/_lima/_disks/colima", 3 * 1024**2),
-    ),
+    parts=PARTS,
     others=("foo",),
     other_dir=None,
     other_dir_kib=0,
