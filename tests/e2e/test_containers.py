@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.looking import Deployed, container, docker, kill, ping, qemu, wait_for
+from tests.e2e.looking import Deployed, container, docker
 from tests.mac.machine import Mac
 
 # Of this run alone: it stands in no file, not even here.
@@ -121,24 +121,6 @@ def test_a_newer_image_is_installed(deployed: Deployed) -> None:
     assert run.status == 1
     assert "Not pulled, and what runs from it was left alone:" in run.output
     assert ids() == after
-
-
-@pytest.mark.weekly
-def test_a_container_that_did_not_come_back_with_the_vm_is_started(deployed: Deployed) -> None:
-    """Killed right after an install, the VM may bring it back as never started, whatever its policy."""
-    mac, checkout = deployed.mac, deployed.checkout
-    checkout.installer("lost", LONG.format("lost").replace("--restart always ", ""))
-    checkout.installer("back", LONG.format("back"))
-    assert deployed.run("-y").status == 0
-    made = container(mac, "lost", "Id")
-    kill(mac, qemu(mac))
-    wait_for(lambda: ping(mac) != "200")
-    assert checkout.ssh("-y", deploy="deploys/recover.py").status == 0
-    run = deployed.run("-y")
-    assert run.status == 0, run.output
-    assert "Start lost: it is " in run.output
-    assert (container(mac, "lost", "Id"), container(mac, "lost", "State.Status")) == (made, "running")
-    assert container(mac, "back", "State.Status") == "running"
 
 
 def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import time
@@ -41,6 +39,17 @@ def fleet(make_mac: MakeMac, make_checkout: MakeCheckout) -> Fleet:
     # A pulse that looks, and leaves alone what the tests break.
     env = {"PULSE_MISSES": "100", "COLIMA_EXTRA_ARGS": f"--env=TOKEN={SECRET} --env=PLAIN={SECRET}"}
     return Fleet(good, bad, bobs, make_checkout(good, bad, bobs, env=env, installers={"web": WEB}))
+
+
+@pytest.fixture
+def two(fleet: Fleet) -> Fleet:
+    """The fleet, of which two are as a deploy leaves them."""
+    for mac in (fleet.good, fleet.bad):
+        mac.heal("start-fails")
+    fleet.checkout.write_inventory()
+    run = fleet.checkout.ssh("-y", *only(fleet.good, fleet.bad))
+    assert run.status == 0, run.output
+    return fleet
 
 
 def only(*macs: Mac) -> list[str]:
@@ -118,47 +127,6 @@ def test_drift(fleet: Fleet) -> None:
     assert run.json[bad.name] == {"outcome": "would change", "why": [RESIZE]}
     assert run.json[bobs.name]["outcome"] == "refused"
     assert job_pid(bad) == pid
-
-
-@pytest.mark.weekly
-def test_the_example_inventory_as_it_is_written(fleet: Fleet, tmp_path: Path) -> None:
-    """Its names are given these Macs' addresses by ~/.ssh/config alone."""
-    good, bad, bobs, checkout = fleet
-    config, known = [], ""
-    for name, mac in (("build1.example.com", good), ("build2.example.com", bobs), ("shop.example.com", bad)):
-        config += [f"Host {name}", f"  HostName {mac.ssh.hostname}", f"  Port {mac.ssh.port}"]
-        config += [f"  IdentityFile {mac.ssh.key}"]
-        known += mac.ssh.known_hosts.read_text()
-    (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh/config").write_text("\n".join(config) + "\n")
-    (tmp_path / ".ssh/known_hosts").write_text(known)
-    # What is in .env is for those of whom neither a group nor the inventory says otherwise.
-    (checkout.directory / ".env").write_text("HOMEBREW_USER=nobody-here\nCOLIMA_CPUS=1\n")
-
-    def run(*arguments: str) -> dict[str, dict[str, object]]:
-        done = subprocess.run(
-            [*PYINFRA, "group_data/example/inventory.py", "deploys/drift.py", "--json", *arguments],
-            cwd=checkout.directory,
-            env=os.environ | {"HOME": str(tmp_path)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 2, done.stderr
-        found: dict[str, dict[str, object]] = json.loads(done.stdout)
-        return found
-
-    found = run()
-    assert list(found) == ["build1.example.com", "build2.example.com", "shop"]
-    assert "Restart Colima: memory 2 -> 4 GiB, CPUs 2 -> 4" in str(found["build1.example.com"]["why"])
-    assert "Start Colima at boot and now" in str(found["build2.example.com"]["why"])
-    assert "CPUs 2 -> 1" in str(found["shop"]["why"])
-    # --data counts for all, whatever an inventory says.
-    found = run("--limit", "builders", "--data", "colima_cpus=2")
-    assert list(found) == ["build1.example.com", "build2.example.com"]
-    assert "memory 2 -> 4 GiB" in str(found["build1.example.com"]["why"])
-    assert "CPUs" not in str(found["build1.example.com"]["why"])
 
 
 def test_the_connection_drops_in_the_middle(fleet: Fleet) -> None:
@@ -242,31 +210,6 @@ def test_a_diagnosis_is_its_owners_alone_and_tells_no_secret(fleet: Fleet) -> No
         path.unlink()
 
 
-@pytest.mark.weekly
-def test_the_diagnosis_of_a_mac_on_which_everything_hangs(fleet: Fleet) -> None:
-    good, checkout = fleet.good, fleet.checkout
-    faults = ("docker-hangs", "guest-frozen", "list-hangs", "status-hangs", "stop-hangs")
-    for name in faults:
-        good.fault(name)
-    start = time.monotonic()
-    try:
-        run = checkout.ssh("--dry", "--json", *only(good), deploy=DIAGNOSE)
-    finally:
-        for name in faults:
-            good.heal(name)
-    assert run.status == 0, run.output
-    assert time.monotonic() - start < 60
-    (path,) = kept(checkout)
-    text = path.read_text()
-    titles = re.findall(r"(?m)^== (.*) ==$", text)
-    hung = [title for title in titles if "no answer in time" in part(text, title)]
-    docker = ["docker version", "docker system df", "docker ps -a"]
-    guest = ["guest: machine", "guest: Docker", "guest: log of Docker"]
-    assert hung == ["Lima's instances", *docker, *guest]
-    assert "timed out" in part(text, "GET /_ping")
-    assert "state = running" in part(text, "launchd")
-
-
 def test_states(fleet: Fleet) -> None:
     """One is well, one is down, degraded, stopped, and fails to start; one is another's, and one is off."""
     good, bad, _, checkout = fleet
@@ -313,11 +256,8 @@ def test_states(fleet: Fleet) -> None:
 
 
 @pytest.mark.weekly
-def test_a_rolling_change_ends_with_the_first_that_fails(fleet: Fleet) -> None:
-    good, bad, _, checkout = fleet
-    bad.heal("start-fails")
-    checkout.write_inventory()
-    assert checkout.ssh("-y", *only(good, bad)).status == 0
+def test_a_rolling_change_ends_with_the_first_that_fails(two: Fleet) -> None:
+    good, bad, _, checkout = two
     before = {mac.name: job_pid(mac) for mac in (good, bad)}
     checkout.write_inventory(**{mac.name: {"colima_memory": 4} for mac in (good, bad)})
     for mac in (good, bad):

@@ -184,34 +184,6 @@ def test_a_deploy_heals_what_a_crash_has_left(mac: Mac, checkout: Checkout) -> N
     assert logged(mac, since) == [], "it was healed before"
 
 
-# What foo's network would be needed for comes before this: foo has ended.
-
-
-@pytest.mark.weekly
-def test_qemu_without_its_host_agent(mac: Mac) -> None:
-    """`colima stop` calls Broken "not running" and does nothing."""
-    since, rest = log_size(mac), qemu(mac)
-    kill(mac, process(mac, "limactl hostagent").pid)
-    mac.run(["launchctl", "kickstart", "-k", f"system/{LABEL}"])
-    wait_for(lambda: not alive(mac, rest))
-    wait_for(lambda: ping(mac) == "200")
-    said = logged(mac, since)
-    assert "without launchd's supervision" in said[0]
-    assert str(rest) in said[0]
-    assert removed(f"{VM}/ha.sock", "nothing listens behind it") in said
-
-
-@pytest.mark.weekly
-def test_a_host_agent_without_qemu(mac: Mac) -> None:
-    """It is stuck, and heeds no TERM."""
-    since, rest = log_size(mac), process(mac, "limactl hostagent").pid
-    kill(mac, rest, "STOP")
-    kill(mac, qemu(mac))
-    mac.run(["launchctl", "kickstart", "-k", f"system/{LABEL}"], timeout=90)
-    wait_for(lambda: not alive(mac, rest), 60)
-    assert not any("colima stop failed" in line for line in logged(mac, since))
-
-
 @pytest.mark.weekly
 def test_a_term_during_start(mac: Mac) -> None:
     """The VM runs, Docker in it was never provisioned, and a start says "already running"."""
@@ -229,28 +201,3 @@ def test_a_term_during_start(mac: Mac) -> None:
     assert not alive(mac, rest)
     assert str(rest) in logged(mac, since)[0]
     assert "already running, ignoring" not in mac.path(LOG).read_text()[since:]
-
-
-@pytest.mark.weekly
-def test_the_shared_networks_leftovers(mac: Mac) -> None:
-    """A pid file that names a stranger, dead sockets, and a network of nobody's."""
-    boot_out(mac)
-    since, pid = log_size(mac), stranger(mac, "root")
-    line = (
-        f"/opt/homebrew/bin/limactl usernet -p {NETWORK}/usernet_user-v2.pid -e {NETWORK}/user-v2_ep.sock"
-        f" --listen-qemu {NETWORK}/user-v2_qemu.sock --listen {NETWORK}/user-v2_fd.sock"
-        " --subnet 192.168.5.0/24"
-    )
-    write(mac, f"{NETWORK}/usernet_user-v2.pid", pid)
-    mac.run(["/bin/sh", "-c", f"{line} >/dev/null 2>&1 &"], user="alice", env=BY_HAND)
-    wait_for(lambda: mac.path(f"{NETWORK}/user-v2_fd.sock").exists())
-    wait_for(lambda: mac.path(f"{NETWORK}/usernet_user-v2.pid").read_text() != f"{pid}\n")
-    stray = process(mac, "limactl usernet").pid
-    write(mac, f"{NETWORK}/usernet_user-v2.pid", pid)
-    bootstrap(mac)
-    wait_for(lambda: ping(mac) == "200")
-    said = logged(mac, since)
-    assert f"pid {stray}" in said[0]
-    assert removed(f"{NETWORK}/usernet_user-v2.pid", f"pid {pid} is another process") in said
-    assert process(mac, "limactl usernet").pid != stray
-    assert alive(mac, pid)

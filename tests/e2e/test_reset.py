@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.conftest import MakeCheckout, MakeMac
 from tests.e2e.looking import (
-    BY_HAND,
     Deployed,
     at_terminal,
     colima,
@@ -228,41 +226,3 @@ def test_a_power_cut_in_the_middle(deployed: Deployed, mac: Mac, moment: str) ->
     if moment == "moved":
         assert made
         assert "was interrupted" in run.output
-
-
-# Macs of their own
-
-
-@pytest.mark.weekly
-def test_what_cannot_be_converted_is_made_anew(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
-    """A profile of vz with a larger disk: refused, and reset."""
-    mac = make_mac()
-    colima(mac, "start", "--vm-type=vz", "--disk=40")
-    checkout = make_checkout(mac)
-    assert checkout.ssh("-y").output.count("--data full_reset=true") == 2
-    run = checkout.ssh(*FORCED)
-    assert run.status == 0, run.output
-    assert ping(mac) == "200"
-    (unit,) = backups(mac)
-    said = checkout.ssh("-y", "--data", f"restore={unit}", deploy=RESTORE).output
-    assert "its VM is one of vz" in said
-    assert "COLIMA_DISK=40" in said
-    assert ping(mac) == "200"
-
-
-@pytest.mark.weekly
-def test_state_in_the_other_directory_alone(make_mac: MakeMac, make_checkout: MakeCheckout) -> None:
-    """A deploy would make ~/.colima beside it, and hide what is there; the message's way keeps it."""
-    mac = make_mac()
-    where = {**BY_HAND, "COLIMA_HOME": f"{HOME}/.config/colima"}
-    mac.run(["/bin/mkdir", "-p", f"{HOME}/.config/colima"], user="alice")
-    colima(mac, "start", "--vm-type=qemu", "--disk=20", env=where)
-    colima(mac, "stop", env=where)
-    checkout = make_checkout(mac)
-    run = checkout.ssh("-y")
-    assert run.status == 1
-    (command,) = re.findall(r"(mv \S+/\.config/colima \S+/\.colima);", run.output)
-    mac.run(["/bin/sh", "-c", command], user="alice")
-    run = checkout.ssh("-y")
-    assert run.status == 0, run.output
-    assert ping(mac) == "200"

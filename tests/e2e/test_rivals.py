@@ -82,34 +82,6 @@ def test_jobs_that_start_our_profile_are_removed(deployed: Deployed) -> None:
     assert deployed.run("-y", "--json").changed == []
 
 
-NOT_OURS: list[tuple[tuple[str, ...], dict[str, str], str]] = [
-    ((COLIMA, "start", "-p", "colima-work"), {"UserName": "alice"}, "it starts profile work"),
-    ((COLIMA, "start"), {"UserName": "admin"}, "it runs as admin"),
-    ((COLIMA, "start"), {}, "it runs as root"),
-    (("/usr/local/bin/start-colima.sh",), {"UserName": "alice"}, "what it runs is not known"),
-    (("/opt/homebrew/bin/limactl", "start", "colima"), {"UserName": "alice"}, "what it runs is not known"),
-]
-
-
-def test_what_is_not_ours_to_remove_is_mentioned(deployed: Deployed) -> None:
-    mac = deployed.mac
-    paths = [
-        define(mac, DAEMONS, f"com.example.{number}", *arguments, **keys)
-        for number, (arguments, keys, _) in enumerate(NOT_OURS)
-    ]
-    target = define(mac, "/private/var/root", "com.example.linked", COLIMA, "start", UserName="alice")
-    mac.run(["/bin/ln", "-s", target, f"{DAEMONS}/com.example.colima.plist"])
-    mac.path(f"{DAEMONS}/broken-colima.plist").write_text("<?xml version='1.0'?><plist><dict>colima")
-    run = deployed.run("-y", "--json")
-    assert (run.status, run.changed) == (0, []), run.output
-    for number, (_, _, why) in enumerate(NOT_OURS):
-        assert f"left alone: com.example.{number} ({paths[number]}): {why}" in run.output
-        assert mac.path(paths[number]).exists()
-    assert f"a job ({DAEMONS}/com.example.colima.plist): it is a symbolic link" in run.output
-    assert f"a job ({DAEMONS}/broken-colima.plist): it cannot be read" in run.output
-    assert mac.path(f"{DAEMONS}/broken-colima.plist").exists()
-
-
 SECRET = "/private/var/root/secret.plist"
 
 

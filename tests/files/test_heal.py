@@ -117,35 +117,34 @@ def test_pid_files(mac: Mac) -> None:
 
 
 def test_pid_files_of_others(mac: Mac) -> None:
-    hostagents, foo = "_lima/colima/ha.pid", hostagent(mac, "colima-foo")
-    for name, other in [
-        (hostagents, foo),
-        (hostagents, qemu(mac)),
-        ("default/daemon/daemon.pid", "colima start --foreground"),
-    ]:
-        mac.table((GONE, 501, other), (GONE + 1, 501, foo))
-        put(mac, name, GONE)
-        assert left(mac) == {name: f"pid {GONE} is gone"}
-    mac.table()
-    stranger = mac.start(f"/usr/bin/vim {qemu(mac)}")
-    name, why = "_lima/colima/qemu.pid", f"pid {stranger.pid} is another process"
-    put(mac, name, stranger.pid)
-    assert left(mac) == {name: why}
-    mac.tool("/bin/ps", f"echo '{stranger.pid} 1 0 {mac.path(qemu(mac))}'")
-    put(mac, name, stranger.pid)
-    assert left(mac) == {name: why}, "root's"
-    assert not is_gone(stranger.pid)
+    foo = hostagent(mac, "colima-foo")
+    strangers = [mac.start("/usr/bin/vim notes").pid, mac.start(f"/usr/bin/vim {qemu(mac)}").pid]
+    commands = [(GONE, 501, foo), (GONE - 1, 501, qemu(mac)), (GONE - 2, 501, "colima start --foreground")]
+    mac.table(*commands)
+    for name, pid in zip(PID_FILES, (GONE, GONE - 1, strangers[1], GONE - 2), strict=False):
+        put(mac, name, pid)
+    assert left(mac) == {
+        "_lima/colima/ha.pid": f"pid {GONE} is gone",
+        "_lima/colima/vz.pid": f"pid {GONE - 1} is gone",
+        "_lima/colima/qemu.pid": f"pid {strangers[1]} is another process",
+        "default/daemon/daemon.pid": f"pid {GONE - 2} is gone",
+    }
+    mac.table((strangers[0], 0, hostagent(mac)))
+    put(mac, "_lima/colima/ha.pid", strangers[0])
+    assert left(mac) == {"_lima/colima/ha.pid": f"pid {strangers[0]} is another process"}, "root's"
+    assert not any(is_gone(pid) for pid in strangers)
 
 
 def test_garbage_in_a_pid_file(mac: Mac) -> None:
-    name = "_lima/colima/ha.pid"
-    for content in b"", b"0\n", b"-1\n", b"1e3", b"12 13", b"9" * 40, b"\xff\0\n":
-        put(mac, name, content)
-        assert left(mac) == {name: "it holds no pid"}
+    for contents in (b"", b"0\n", b"-1\n", b"1e3"), (b"12 13", b"9" * 40, b"\xff\0\n"):
+        names = list(PID_FILES)[: len(contents)]
+        for name, content in zip(names, contents, strict=True):
+            put(mac, name, content)
+        assert left(mac) == dict.fromkeys(names, "it holds no pid")
     # One that is being written stays.
     mac.table((7, 501, hostagent(mac)))
-    put(mac, name, b"")
-    assert (left(mac), there(mac, name)) == ({}, [True])
+    put(mac, names[0], b"")
+    assert (left(mac), there(mac, names[0])) == ({}, [True])
 
 
 def test_what_is_no_file_of_its_kind_is_neither_opened_nor_removed(mac: Mac) -> None:
@@ -197,8 +196,7 @@ def test_the_disks_lock(mac: Mac) -> None:
     for target, why in {
         "/Users/before/.colima/_lima/colima": "no instance holds it",
         f"{lima}/colima": "instance colima does not run",
-        f"{lima}/colima-foo/": "instance colima-foo does not run",
-        "../../colima-foo": "instance colima-foo does not run",
+        "../../colima-foo/": "instance colima-foo does not run",
         f"{mac.root}/elsewhere/colima": None,
     }.items():
         mac.table(*others)

@@ -165,7 +165,7 @@ def called(text: str) -> set[str]:
     """What is called by a name without a path and is neither a function nor built in."""
     text = shell(text)
     # A word where a command begins: after an operator or a reserved word, and after assignments.
-    calls = re.sub(r"(?m)(^|\bin)\s*[\w\"*.-]+(?: \|\s+[\w\"*.-]+)+\)", ";", text)
+    calls = re.sub(r"(?m)(^|\bin)\s*[\w\"*.-]+(?: +\| +[\w\"*.-]+)+\)", ";", text)
     calls = re.sub(r"(?<![\w.$-])(then|do|else|elif|if|while|until|exec)(?=\s)", ";", calls)
     begins = r"(?:^|[;&|(!{])\s*(?:\w+=[^\s(;&|]*\s+)*"
     words = set(re.findall(rf"(?m){begins}([a-z_][\w.-]*)(?=[\s;]|$)", calls))
