@@ -153,13 +153,13 @@ def test_a_restore_killed_at_any_step_is_finished(mac: Mac, unit: str, steps: St
         assert (tree(home.unit), home.around(), home.litter()) == (before, around, []), step
 
 
-@STEPS
-def test_what_was_made_after_an_interruption_stays(mac: Mac, steps: Steps) -> None:
+@pytest.mark.weekly
+def test_what_was_made_after_an_interruption_stays(mac: Mac) -> None:
     home, _ = aside(mac)
     home.quickly()
     before = tree(home.unit)
     said(home.restore())
-    for step in steps(home):
+    for step in home.steps():
         home.clear()
         home.restore(call=step)
         if not home.places["store.json"].exists():
