@@ -5,7 +5,7 @@
     facts/    what facts send; they need nothing on the Mac
     lib/      what these share, by subject
 
-A script names each library that it needs on a line "# lib/NAME", and the library is put there, whole. So what
+A script names the libraries that it needs on a line "# lib: NAME NAME", and they are put there, whole. So what
 runs on the Mac is always one text that needs no other file: whoever runs a command while it is replaced has
 the old one or the new one.
 """
@@ -21,14 +21,18 @@ from pyinfra.api import QuoteString, StringCommand
 
 HERE = Path(__file__).parent
 
-LIBRARY = re.compile(r"(?m)^# (lib/\w+)\n")
+LIBRARIES = re.compile(r"(?m)^# lib: (.*)\n")
 COMMENT = re.compile(r"(?m)^[ \t]*#(?!!).*\n")
 
 
 @cache
 def text(path: str) -> str:
     """The script at `path`, such as bin/gate, with its libraries."""
-    return LIBRARY.sub(lambda named: (HERE / named[1]).read_text(), (HERE / path).read_text())
+
+    def whole(named: re.Match[str]) -> str:
+        return "".join((HERE / "lib" / name).read_text() for name in named[1].split())
+
+    return LIBRARIES.sub(whole, (HERE / path).read_text())
 
 
 @cache

@@ -178,7 +178,8 @@ def test_what_is_called_is_there() -> None:
     """Every command by its path, and every function with its library, whatever calls it."""
     lacks = {name: (functions(own(name)), called(own(name))) for name in TEXTS}
     for name in SCRIPTS:
-        named = [name, *(f"lib/{each}" for each in re.findall(r"(?m)^# lib/(\w+)$", own(name)))]
+        libraries = " ".join(re.findall(r"(?m)^# lib: (.*)$", own(name)))
+        named = [name, *(f"lib/{each}" for each in libraries.split())]
         defined = [each for text in named for each in lacks[text][0]]
         assert sorted(defined) == sorted(set(defined)), f"{name} has two functions of one name"
         missing = {each for text in named for each in lacks[text][1]} - set(defined)
@@ -200,7 +201,7 @@ def test_a_script_says_what_it_is() -> None:
         assert second.startswith("# "), name
         # Bytes that are no text in the caller's locale end a Mac's sed, tr and awk; launchd has none.
         assert ("export LC_ALL=C" in text) != (name.startswith("daemons") or name == "refuse"), name
-        assert not re.search(r"(?m)^# lib/\w+$", text), name
+        assert not re.search(r"(?m)^# lib:", text), name
 
 
 def test_a_library_does_nothing_by_itself() -> None:
