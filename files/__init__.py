@@ -5,9 +5,9 @@
     facts/    what facts send; they need nothing on the Mac
     lib/      what these share, by subject
 
-A script names the libraries that it needs on a line "# lib: NAME NAME", and they are put there, whole. So what
-runs on the Mac is always one text that needs no other file: whoever runs a command while it is replaced has
-the old one or the new one.
+A script names the libraries that it needs on a line "# lib: NAME NAME", and they are put there, whole. So
+what runs on the Mac is always one text that needs no other file: whoever runs a command while it is replaced
+has the old one or the new one.
 """
 
 from __future__ import annotations
