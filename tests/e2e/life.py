@@ -247,7 +247,7 @@ ELSEWHERE = {
     "make test": "this is it",
     "make test-weekly": "runs for long",
     "make lint": ".ci/run runs it",
-    "make soak": "tests/e2e/test_soak.py runs it, for a shorter time",
+    "make soak": "tests/e2e/test_soak.py runs each of its faults, weekly",
     "make bench": "measures for ten minutes",
     "make pictures": "draws into the checkout",
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (

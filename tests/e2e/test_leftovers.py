@@ -191,7 +191,7 @@ def test_a_term_during_start(mac: Mac) -> None:
     since = log_size(mac)
     mac.fault("start-slow", "3")
     bootstrap(mac)
-    wait_for(lambda: any("qemu-system" in each.command for each in ours(mac)))
+    wait_for(lambda: any(f"{VM}/qemu.pid" in each.command for each in ours(mac)))
     kill(mac, process(mac, "--foreground").pid, "TERM")
     wait_for(lambda: job_pid(mac) is None)
     mac.heal("start-slow")
