@@ -57,9 +57,7 @@ def ready(user: str, profile: str, label: str, required: int = 5) -> Commands:
         host.noop(f"Docker {engine.version} answers on {engine.socket}")
         return
     if is_good(engine):
-        explain(
-            f"Wait until Docker is ready: {required} good answers in a row, not seen since the last start"
-        )
+        explain(f"Wait until Docker is ready: {required} good answers in a row")
     else:
         explain(f"Wait until Docker is ready: {why_not(engine)}")
     yield live("gate", label)

@@ -302,9 +302,7 @@ def started(label: str, required: int) -> Commands:
     if reasons:
         explain(f"Start Colima: LaunchDaemon {label} is {', '.join(reasons)}")
     elif VERIFIED not in (notes or {}):
-        explain(
-            f"Wait until Docker is ready: {required} good answers in a row, not seen since the last start"
-        )
+        explain(f"Wait until Docker is ready: {required} good answers in a row")
     else:
         host.noop(f"{label} is loaded and runs (pid {job.pid})")
         return

@@ -15,7 +15,7 @@ from tests.fakes import words
 LABEL = "homebrew.mrcee.colima-pulse"
 SOCKET = "/Users/alice/.colima/default/docker.sock"
 GOOD = EngineState(SOCKET, True, None, "28.4.0", {})
-UNSEEN = "7 good answers in a row, not seen since the last start"
+UNSEEN = "7 good answers in a row"
 
 
 @pytest.mark.parametrize(

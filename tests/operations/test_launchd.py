@@ -233,7 +233,7 @@ def test_stopped(commands: RunOperation, job: JobState, says: str | None) -> Non
     assert len(host.noops) == (not says)
 
 
-READY = "Wait until Docker is ready: 5 good answers in a row, not seen since the last start"
+READY = "Wait until Docker is ready: 5 good answers in a row"
 DOWN = f"Start Colima: LaunchDaemon {LABEL} is "
 
 
