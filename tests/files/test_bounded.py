@@ -70,6 +70,15 @@ def test_a_term_to_the_watcher_reaches_the_command(one_mac: Mac) -> None:
     assert is_gone(int(Path(pids).read_text()))
 
 
+def test_a_command_ends_with_whoever_reads_it(one_mac: Mac) -> None:
+    """Its deadline would be gone with the watcher."""
+    pids = one_mac.root / "pids"
+    code = f"PATH=/usr/bin:/bin; echo $$ >'{pids}'; echo read; echo; echo; sleep 0.3; echo more; exec sleep 300"
+    done = one_mac.call('bounded 60 /bin/sh -c "$1" | /usr/bin/head -n 1', code)
+    assert done.stdout == "read\n"
+    until(lambda: is_gone(int(pids.read_text())), 5)
+
+
 @pytest.mark.parametrize("user", ["alice", "root"])
 def test_the_command_has_no_controlling_terminal(one_mac: Mac, user: str) -> None:
     """What runs as the user could ask an administrator for a password there, and type into the shell."""
