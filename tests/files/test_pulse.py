@@ -199,6 +199,16 @@ def test_what_another_does_with_the_lock_is_left_alone_until_it_ends(pulse: Puls
     assert (first, last) == ("pulse", "free")
 
 
+def test_a_user_who_stops_its_question_does_not_keep_the_lock(pulse: Pulse) -> None:
+    asked = f"'{pulse.world}/asked'"
+    pulse.lima(body=f": >{asked}")
+    pulse.put(kill=pulse.respawns)
+    pulse.silent(f"if [ -e {asked} ]; then rm {asked}; kill -STOP $$; fi; printf 000; exit 7")
+    for _ in range(MISSES):
+        pulse.tick(edits={"bounded 20 || !": "bounded 1 || !", "alarm 5": "alarm 1"})
+    assert pulse.steps() == [TERM, KICK]
+
+
 def test_a_deploy_that_comes_while_a_start_is_awaited_is_left_alone(pulse: Pulse) -> None:
     pulse.lima("")
     pulse.put(kill=pulse.respawns)
