@@ -185,7 +185,9 @@ def _command(due: Due, installers: Installers, label: str, tries: int) -> String
         return live("start-container", label, each.container, tries)
     kind = "smoke" if each.smoke_test else "detached" if each.detached else "attached"
     words = [each.container, tries, each.digest, kind, *([ANEW] if due.how == ANEW else [])]
-    return live("install-container", label, *words, stdin=each.script(SPEC_LABEL, installers.secrets))
+    # By its last line the command knows that all of it has arrived.
+    text = f"{each.script(SPEC_LABEL, installers.secrets)}# end\n"
+    return live("install-container", label, *words, stdin=text)
 
 
 @operation()

@@ -75,7 +75,11 @@ def install(
 ) -> subprocess.CompletedProcess[str]:
     arguments = (LABEL, "web", 3, SPEC, kind, *options)
     return mac.run(
-        "bin/install-container", *arguments, stdin=text, env=HOSTILE, edits={**EDITS, **(edits or {})}
+        "bin/install-container",
+        *arguments,
+        stdin=f"{text}# end\n",
+        env=HOSTILE,
+        edits={**EDITS, **(edits or {})},
     )
 
 
@@ -84,7 +88,7 @@ def begin(mac: Mac, kind: str, text: str = TEXT) -> subprocess.Popen[str]:
     words = ("install-container", LABEL, "web", "1", SPEC, kind)
     process = mac.popen("-c", mac.text("bin/install-container", EDITS), *words, env=HOSTILE)
     assert process.stdin is not None
-    process.stdin.write(text)
+    process.stdin.write(f"{text}# end\n")
     process.stdin.close()
     process.stdin = None
     return process
@@ -108,6 +112,15 @@ def test_the_old_container_goes_and_the_text_runs(mac: Mac) -> None:
     calls = mac.calls("docker")
     assert ["--host", socket(mac), "rm", "--force", "web"] in calls
     assert ["run", "-d", "--name", "web", "an image"] in calls
+
+
+@pytest.mark.parametrize("text", ["", TEXT])
+def test_a_text_that_was_cut_short_changes_nothing(mac: Mac, text: str) -> None:
+    """As a lost connection leaves it."""
+    holds(mac, "old running 0")
+    done = mac.run("bin/install-container", LABEL, "web", 3, SPEC, "detached", stdin=text, edits=EDITS)
+    assert (done.returncode, done.stderr) == (1, "web's installer has not arrived whole; run this again\n")
+    assert mac.calls("docker") == []
 
 
 def test_nothing_is_done_where_another_run_has_done_it(mac: Mac) -> None:

@@ -206,7 +206,7 @@ def test_each_in_its_order(commands: RunOperation) -> None:
     ):
         assert said in host.said
     command = f"docker run --label colima-pulse.spec={last.digest} --name last -e TOKEN nginx\n"
-    assert raw[-1].connector_arguments["_stdin"] == f"export TOKEN=hunter2\n{command}"
+    assert raw[-1].connector_arguments["_stdin"] == f"export TOKEN=hunter2\n{command}# end\n"
     assert "hunter2" not in repr(raw) + str(got) + host.said
 
 
