@@ -36,6 +36,7 @@ def configuration(settings: Settings, home: str, prefix: str) -> dict[str, str]:
         "hide_info": "yes" if settings.colima_start_filter_info else "no",
         "pulse_misses": settings.pulse_misses,
         "log_max_mb": settings.log_max_mb,
+        # The last: without it configure knows that not all has arrived.
         "log_keep": settings.log_keep,
     }
     return {key: str(value) for key, value in values.items()}

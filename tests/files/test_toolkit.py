@@ -114,6 +114,10 @@ def test_the_settings_of_a_label(mac: Mac) -> None:
     assert mac.run("bin/configure", LABEL, stdin=text).returncode == 0
     assert found(mac) == ToolkitState(None, settings, safe=True)
     etc = mac.root / "Library/ColimaPulse/etc"
+    for kept in (0, text.index("log_keep")):
+        done = mac.run("bin/configure", LABEL, stdin=text[:kept])
+        assert (done.returncode, done.stdout) == (1, "")
+    assert found(mac).settings == settings
     assert [path.name for path in etc.iterdir()] == [f"{LABEL}.conf"]
     (etc / f"{LABEL}.conf").chmod(0o664)
     assert not found(mac).safe
