@@ -156,6 +156,15 @@ def test_do(mac: Mac, mode: str) -> None:
     assert not calls or not {"DOCKER_HOST", "DOCKER_CONTEXT"} & set(mac.env("docker"))
 
 
+def test_a_run_that_came_first(mac: Mac) -> None:
+    """It has done what was due; what a person wants, and was not due, is done all the same."""
+    lock = 'lock "$label" 600 || exit'
+    first = f"{lock}; waited=yes; /bin/rm -f \"$state/prune\""
+    assert prune(mac, "safe", edits={lock: first}).stdout == "Docker was pruned meanwhile\n"
+    assert changes(mac) == []
+    assert prune(mac, "safe", edits={lock: first}).stdout == "image: 1.2MB reclaimed\n"
+
+
 def test_no_such_mode_and_a_newer_builders_sum(mac: Mac) -> None:
     assert prune(mac, "all").returncode == 64
     assert due(mac).exists()
