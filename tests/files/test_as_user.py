@@ -89,6 +89,12 @@ def test_half_an_answer_is_none(mac: Mac, body: str) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_an_answer_is_text(mac: Mac) -> None:
+    """pyinfra takes nothing but UTF-8, and a terminal would obey the rest."""
+    done = mac.run("facts/as-user", "alice", "5", r"printf 'a\377\033b\tc\303\251\n'", "x")
+    assert done.stdout == "a??b\tcé\n"
+
+
 def test_without_the_user_there_is_no_answer(mac: Mac) -> None:
     done = mac.run("facts/as-user", "nobody", "5", "echo said", "x")
     assert (done.returncode, done.stdout) == (0, "")

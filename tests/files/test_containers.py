@@ -269,6 +269,7 @@ def test_a_detached_container_that_does_not_stay(mac: Mac) -> None:
             "web is exited (exit code 137) right after its start.",
         ),
         (f'echo "{SPEC} restarting 1" >"$HOME/container"', "web is restarting (exit code 1)"),
+        (f'printf "{SPEC} a\\033word 1\\n" >"$HOME/container"', "web is a?word (exit code 1)"),
         ("", "web is gone"),
     ):
         docker(mac, after)

@@ -196,6 +196,8 @@ def test_a_copy_that_is_not_what_it_should_be(mac: Mac) -> None:
     ):
         mac.tool("/bin/cp", CP + f"; {damage}")
         assert "is not what it should be" in untouched(home, home.set_aside(), before)
+    mac.tool("/bin/cp", "printf 'cp: \\033]52;c;x\\007: no\\n' >&2; exit 1")
+    assert "cp: ?]52;c;x?: no\n" in untouched(home, home.set_aside(), before)
 
 
 @pytest.mark.parametrize("was", ["runs", "disabled"])
