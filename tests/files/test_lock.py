@@ -99,6 +99,16 @@ def test_a_link_in_its_directorys_place_is_not_followed(mac: Mac) -> None:
     assert not any(elsewhere.iterdir())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to make a directory another's")
+def test_a_directory_of_anothers_is_not_used(mac: Mac) -> None:
+    directory = mac.root / "var/run/colima-pulse"
+    directory.mkdir(mode=0o777)
+    os.chown(directory, 1, 1)
+    done = start(mac, "lock a 0; echo $?").communicate(timeout=10)
+    assert done == ("73\n", f"{directory} is not root's own; remove it\n")
+    assert not any(directory.iterdir())
+
+
 def test_every_command_that_changes_something_takes_it() -> None:
     """But for two that change one thing at once; follow-start does when it undoes a start."""
     takes = re.compile(r"""(?m)^ *(?:if )?lock "\$label" \d+ (?:\|\| exit|&& unload_job; then)$""")
