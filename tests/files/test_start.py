@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -226,15 +227,20 @@ def test_started_after_a_stop(start: Start) -> None:
 
 def test_one_that_runs_is_enabled_and_seen_ready(start: Start) -> None:
     start.gate.answers(GOOD)
-    assert run_start(start).returncode == 0
+    shutil.rmtree(start.launchd.state)
+    done = run_start(start)
+    assert (done.returncode, done.stderr) == (0, "")
     assert start.launchd.verbs == ["enable"]
+    assert start.launchd.notes() == {"verified": "3"}
 
 
 def test_what_is_not_started(start: Start) -> None:
     start.launchd.hurry(4)
     start.says(lima("Stopped"))
     start.gate.answers(EOF)
-    assert "Colima did not start: not up after 5 s" in run_start(start).stderr
+    done = run_start(start)
+    assert "Colima did not start: not up after 5 s" in done.stderr
+    assert "Diagnostics: " in done.stdout
     (start.said / "000").write_text(f"{lima('Running')}\n")
     done = run_start(start)
     assert "Docker is not ready: no good answer within 4 s" in done.stderr
