@@ -110,9 +110,17 @@ def test_what_is_in_the_plists_place(mac: Mac, launchd: Launchd) -> None:
     assert (target.read_text(), launchd.plist.is_symlink()) == ("before", False)
 
 
+def test_nothing_is_left_of_a_run_that_was_killed(mac: Mac, launchd: Launchd) -> None:
+    for left in (False, True):
+        edits = {"receive_plist_said=": "/bin/kill -KILL $$; receive_plist_said="} if not left else {}
+        done = mac.run("bin/load", LABEL, stdin=PLIST, edits=edits)
+        assert (done.returncode == 0) is left
+        assert any(path.name.startswith(".") for path in launchd.plist.parent.iterdir()) is not left
+
+
 def test_whatever_fails_nothing_is_loaded(mac: Mac, launchd: Launchd) -> None:
     launchd.log.write_text("")
-    for tool in ("mv", "chown", "mktemp"):
+    for tool in ("mv", "chown", "rm"):
         mac.tool(f"/usr/bin/{tool}", "exit 1")
         assert load(mac).returncode != 0
         assert not any(launchd.plist.parent.iterdir())
