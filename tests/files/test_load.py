@@ -144,14 +144,18 @@ def holder(mac: Mac, launchd: Launchd) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("there", "verbs", "says"),
+    ("before", "there", "verbs", "says"),
     [
-        (PLIST, [], f"Another run has loaded {LABEL} meanwhile\n"),
-        (OLD, ["bootout", "enable", "bootstrap"], ""),
+        ("running|311|1|", PLIST, [], f"Another run has loaded {LABEL} meanwhile\n"),
+        ("running|311|1|", OLD, ["bootout", "enable", "bootstrap"], ""),
+        # Whoever had the lock, as the pulse for a look, has started nothing.
+        (RUNS, PLIST, ["bootout", "enable", "bootstrap"], ""),
     ],
 )
-def test_a_run_that_came_first(mac: Mac, launchd: Launchd, there: str, verbs: list[str], says: str) -> None:
-    launchd.job(RUNS)
+def test_a_run_that_came_first(
+    mac: Mac, launchd: Launchd, before: str, there: str, verbs: list[str], says: str
+) -> None:
+    launchd.job(before, RUNS)
     other = holder(mac, launchd)
     second = mac.popen("-c", mac.text("bin/load"), "bin/load", LABEL, "--reload")
     assert second.stdout is not None
