@@ -73,7 +73,7 @@ def test_a_term_to_the_watcher_reaches_the_command(one_mac: Mac) -> None:
 def test_a_command_ends_with_whoever_reads_it(one_mac: Mac) -> None:
     """Its deadline would be gone with the watcher."""
     pids = one_mac.root / "pids"
-    code = f"PATH=/usr/bin:/bin; echo $$ >'{pids}'; echo read; echo; echo; sleep 0.3; echo more; exec sleep 300"
+    code = f"PATH=/usr/bin:/bin; echo $$ >'{pids}'; echo read; sleep 0.3; echo more; exec sleep 300"
     done = one_mac.call('bounded 60 /bin/sh -c "$1" | /usr/bin/head -n 1', code)
     assert done.stdout == "read\n"
     until(lambda: is_gone(int(pids.read_text())), 5)

@@ -86,3 +86,12 @@ def test_the_units_of_a_directory_and_what_is_unfinished(mac: Mac) -> None:
     state = ColimaProfile().process(lines(mac.run("facts/profile", "alice", "default")))
     assert state is not None
     assert state.unfinished == "moving"
+
+
+def test_a_name_of_two_lines_is_no_backup(mac: Mac) -> None:
+    """What a deploy makes has none, and its second line would be taken for the script's own."""
+    home = Home(mac)
+    odd = home.unit.parent / "x\npath=" / "manifest"
+    odd.parent.mkdir(parents=True)
+    odd.write_text("")
+    assert backups(mac, home) == []

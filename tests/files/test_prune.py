@@ -159,7 +159,7 @@ def test_do(mac: Mac, mode: str) -> None:
 def test_a_run_that_came_first(mac: Mac) -> None:
     """It has done what was due; what a person wants, and was not due, is done all the same."""
     lock = 'lock "$label" 600 || exit'
-    first = f"{lock}; waited=yes; /bin/rm -f \"$state/prune\""
+    first = f'{lock}; waited=yes; /bin/rm -f "$state/prune"'
     assert prune(mac, "safe", edits={lock: first}).stdout == "Docker was pruned meanwhile\n"
     assert changes(mac) == []
     assert prune(mac, "safe", edits={lock: first}).stdout == "image: 1.2MB reclaimed\n"
