@@ -52,9 +52,6 @@ class ProfileState(Record):
     cpus: int | None = None
     memory: int | None = None
     disk: int | None = None
-    host_agent_pid: int | None = None
-    driver_pid: int | None = None
-    errors: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     other_profiles: tuple[str, ...] = ()
     unfinished: str | None = None
@@ -109,9 +106,6 @@ class ColimaProfile(FactBase["ProfileState | None"]):
                     cpus=instance.get("cpus"),
                     memory=instance.get("memory"),
                     disk=lines.number("disk"),
-                    host_agent_pid=instance.get("hostAgentPID") or None,
-                    driver_pid=instance.get("driverPID") or None,
-                    errors=tuple(map(str, instance.get("errors") or ())),
                 )
         return state
 

@@ -18,7 +18,7 @@ from tests.facts.test_mac import mini
 MINI = mini(disksleep="0")
 BREW = MINI.homebrew
 INTEL = replace(MINI, arch="x86_64", homebrew=replace(BREW, prefix="/usr/local", brew="/usr/local/bin/brew"))
-ALICE = UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh")
+ALICE = UserState(502, "/Users/alice", True, "/bin/zsh")
 NEW = ProfileState("/Users/alice", "colima", state_dir=False, other_dir=None, data_disk=False)
 PROFILE = replace(
     NEW,
@@ -166,14 +166,12 @@ def test_state_directories(profile: ProfileState, data: dict[str, Any], says: st
 
 UNIT = Unit(
     name="default-1",
-    path="/Users/alice/colima-pulse-backups/default-1",
     complete=True,
     profile="default",
     made="2026-11-22T10:15:30Z",
     kib=1024,
     vm_type="qemu",
     disk=20,
-    parts=("disk", "store.json"),
 )
 
 

@@ -88,7 +88,7 @@ def test_nothing_is_left_to_do() -> None:
 
 def observed(**changed: Any) -> Installation | str:
     facts = {
-        User: UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh"),
+        User: UserState(502, "/Users/alice", True, "/bin/zsh"),
         Homebrew: HOMEBREW,
         LaunchdJob: lambda label, **_: TICKED if label == PULSE else RUNNING,
         Traces: TRACES,

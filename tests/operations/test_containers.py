@@ -15,7 +15,7 @@ from tests.conftest import RunOperation
 from tests.fakes import FakeHost, words
 
 LABEL = "homebrew.mrcee.colima-pulse"
-SILENT = EngineState("/s", True, "curl: (52) Empty reply from server")
+SILENT = EngineState("/s", "curl: (52) Empty reply from server")
 
 
 def installer(text: str, file: str = "web") -> Installer:
@@ -34,7 +34,7 @@ HELLO = installer("docker run --rm --name hello hello-world\n", "hello")
 def container(
     spec: str | None = WEB.digest, state: str = "running", code: int = 0, **changes: Any
 ) -> Container:
-    return replace(Container(state, code, "2026-11-21T23:45:45Z", "always", spec), **changes)
+    return replace(Container(state, code, "always", spec), **changes)
 
 
 def detached(state: str = "running", code: int = 0, **changes: Any) -> Container:
@@ -42,7 +42,7 @@ def detached(state: str = "running", code: int = 0, **changes: Any) -> Container
 
 
 def holding(**containers: Container) -> EngineState:
-    return EngineState("/s", True, None, "28.4.0", containers)
+    return EngineState("/s", None, "28.4.0", containers)
 
 
 def installers(*each: Installer, **secrets: str) -> Installers:

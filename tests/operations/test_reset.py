@@ -32,15 +32,13 @@ CONTENTS = Contents(
     others=("foo",),
     other_dir=None,
     other_dir_kib=0,
-    other_dir_profiles=(),
     free_kib=1024,
     same_volume=True,
     writable=True,
-    unfinished=None,
 )
 TWO = replace(CONTENTS, other_dir=OTHER, other_dir_kib=2048)
 FULL = replace(CONTENTS, same_volume=False)
-ENGINE = EngineState("/s", True, None, "28.4.0", {"web": container(), "old": container(state="exited")})
+ENGINE = EngineState("/s", None, "28.4.0", {"web": container(), "old": container(state="exited")})
 
 
 @pytest.mark.parametrize(
