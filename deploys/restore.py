@@ -4,19 +4,19 @@ pyinfra HOST deploys/restore.py                      lists the backups
 pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
 """
 
-from pyinfra import host, inventory, local
+from pyinfra import host, inventory, local, state
 
 from deploys.preflight import leave, settings_of
 from facts.backup import Backups
 from facts.mac import User, UserState
 from operations.reset import gib
 from operations.util.commands import ask
-from operations.util.internals import end_after_all, outcomes, refusal
+from operations.util.internals import end_after_all, say_refusals
 from settings import Settings
 
 
 def show(settings: Settings) -> None:
-    """Say which backups there are; refuse where that cannot be told."""
+    """Say which backups there are; leave the host where they cannot be read."""
     user = ask(User, user=settings.homebrew_user)
     if not isinstance(user, UserState):
         leave([f"HOMEBREW_USER: this Mac knows no user {settings.homebrew_user}, or does not tell"])
@@ -32,6 +32,12 @@ def show(settings: Settings) -> None:
         host.log(f"  {each.name}: {made}, {gib(each.kib)}")
 
 
+def finish() -> int:
+    """The exit status of a run that has listed backups: 1 where a host was refused or not reached."""
+    say_refusals()
+    return int(bool(state.failed_hosts))
+
+
 # An inventory's is ignored, as deploy.py does.
 if inventory.get_override_data().get("restore"):
     local.include("deploy.py")
@@ -39,4 +45,4 @@ else:
     if settings := settings_of(host, host.data.dict(), inventory.get_override_data()):
         show(settings)
     # Nothing is left that pyinfra could ask about.
-    end_after_all(lambda: int(any(refusal(each.host) for each in outcomes())))
+    end_after_all(finish)
