@@ -9,9 +9,8 @@ Every operation decides from what it finds when its turn comes, and says what it
 from pathlib import Path
 
 from pyinfra import config, host, inventory, logger
-from pyinfra.context import ctx_host
 
-from deploys import faults, preflight
+from deploys import faults, preflight, summary
 from operations import (
     colima,
     containers,
@@ -25,7 +24,7 @@ from operations import (
     strays,
     toolkit,
 )
-from operations.util import installer, summary
+from operations.util import installer
 from operations.util.internals import is_read
 from operations.util.plist import daemon_plist, pulse_label, pulse_plist
 
@@ -155,4 +154,4 @@ if target:
     if not is_read():
         preflight.look_ahead(target)
     lifecycle(target, installers)
-summary.prepared(ctx_host.get().name)
+summary.prepared()

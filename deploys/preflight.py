@@ -14,6 +14,8 @@ from pyinfra.context import ctx_host
 
 from deploys.faults import (
     backup_faults,
+    choice_faults,
+    confirmation_faults,
     log_faults,
     mac_faults,
     profile_faults,
@@ -28,7 +30,7 @@ from facts.launchd import FIRST_START, PRUNE_DUE, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, MacState, User, UserState
 from facts.rivals import Definitions
 from facts.toolkit import Toolkit
-from operations import containers, prune, reset
+from operations import prune, reset
 from operations.launchd import unreadable, unstartable
 from operations.util import ahead, terminal
 from operations.util.ahead import Question, together
@@ -138,6 +140,16 @@ def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -
     return settings
 
 
+def unconfirmed(settings: Settings) -> list[str]:
+    """Why this run cannot have it confirmed that a profile goes.
+
+    Nothing where the run is previewed, which may be all: reset.confirmed() asks when its turn comes.
+    """
+    return (
+        [] if is_read() else confirmation_faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
+    )
+
+
 def place_of_log(settings: Settings) -> Question:
     """Whether root may work on the log: what log_faults() judges."""
     return Log, {"path": settings.log_path}
@@ -162,10 +174,8 @@ def check(
 def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -> Target | list[str]:
     """What check() returns, or all that is wrong."""
     faults = [*map(str, wrong), *installers.faults]
-    faults += containers.choice_faults(settings.only, settings.reinstall, installers)
-    # What is previewed may be no more than a dry run; the operation asks again when it comes to it.
-    if not is_read():
-        faults += reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
+    faults += choice_faults(settings, installers)
+    faults += unconfirmed(settings)
     who = settings.homebrew_user
     # What needs no root is asked without sudo, so that one of them alone can ask for its password.
     if who:

@@ -6,11 +6,10 @@
 """
 
 from pyinfra import host, inventory
-from pyinfra.context import ctx_host
 
+from deploys import summary
 from deploys.preflight import settings_of
 from operations import recovery, toolkit
-from operations.util import summary
 
 summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
@@ -24,4 +23,4 @@ if settings:
         log=settings.log_path,
         start_seconds=settings.wait_qemu_max + settings.wait_docker_api_max,
     )
-summary.prepared(ctx_host.get().name)
+summary.prepared()

@@ -6,11 +6,10 @@ The pulse goes on, and leaves it alone.
 """
 
 from pyinfra import host, inventory
-from pyinfra.context import ctx_host
 
+from deploys import summary
 from deploys.preflight import settings_of
 from operations import launchd, strays, toolkit
-from operations.util import summary
 
 summary.at_end()
 settings = settings_of(host, host.data.dict(), inventory.get_override_data())
@@ -24,4 +23,4 @@ if settings:
         profile=settings.colima_profile,
         label=label,
     )
-summary.prepared(ctx_host.get().name)
+summary.prepared()

@@ -15,7 +15,6 @@ from facts.launchd import Milestones
 from operations.util import ahead
 from operations.util.commands import Commands, ask, explain, live, refuse
 from operations.util.installer import Image, Installer, Installers
-from settings import Fault
 
 # The state of a container that Docker has failed to remove, and does not start any more.
 DEAD = "dead"
@@ -34,20 +33,6 @@ class Due(NamedTuple):
     installer: Installer
     why: str
     how: str = MAKE
-
-
-def choice_faults(only: tuple[str, ...], reinstall: Reinstall, installers: Installers) -> list[str]:
-    """What of ONLY and REINSTALL names no installer, or one that this run does not look at."""
-    found = []
-    looked_at = chosen(installers, only)
-    for key, names in (("ONLY", only), ("REINSTALL", reinstall if isinstance(reinstall, tuple) else ())):
-        for name in names:
-            each = installers.named(name)
-            if each is None:
-                found.append(str(Fault(key, name, f"no installer's name; there is {installers.names}")))
-            elif each not in looked_at:
-                found.append(str(Fault(key, name, f"not among only={','.join(only)}")))
-    return found
 
 
 def chosen(installers: Installers, only: tuple[str, ...]) -> list[Installer]:

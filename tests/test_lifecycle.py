@@ -16,8 +16,7 @@ from pyinfra.api.host import HostData
 from pyinfra.context import ctx_config, ctx_inventory
 
 import operations
-from deploys import installation
-from operations.util import summary
+from deploys import installation, summary
 from tests.deploys.test_faults import PROFILE, UNIT, settings
 from tests.deploys.test_installation import WHOLE
 from tests.deploys.test_preflight import host_with, loading
@@ -49,7 +48,7 @@ def called(
             if hasattr(value, "_inner"):
                 monkeypatch.setattr(module, name, lambda **arguments: found.append(arguments))
     monkeypatch.setattr(summary, "at_end", lambda: None)
-    monkeypatch.setattr(summary, "prepared", lambda name: None)
+    monkeypatch.setattr(summary, "prepared", lambda: None)
     host = host_with(**facts)
     host.data = HostData(host, data)
     with (

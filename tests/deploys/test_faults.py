@@ -14,6 +14,7 @@ from facts.mac import MacState, NoUser, UserState
 from operations.util import terminal
 from settings import Settings
 from tests.facts.test_mac import mini
+from tests.operations.test_containers import DB, HELLO, WEB, installers
 
 MINI = mini(disksleep="0")
 BREW = MINI.homebrew
@@ -238,3 +239,33 @@ def test_a_prune_that_nobody_can_confirm(
     monkeypatch.setattr(terminal, "is_there", lambda: is_there)
     found = faults.prune_faults(settings(prune_mode="aggressive", **data), profile)
     assert len(found) == refused
+
+
+@pytest.mark.parametrize(
+    ("data", "hosts", "has_terminal", "says"),
+    [
+        ({}, 5, False, ""),
+        ({"full_reset": True}, 5, True, ""),
+        ({"full_reset": True, "no_confirm": True}, 1, False, "force_yes=true"),
+        ({"full_reset": True, "force_yes": True}, 1, False, ""),
+        ({"full_reset": True, "force_yes": True}, 2, False, "--limit"),
+        ({"delete_vm": True}, 1, False, "DELETE_VM"),
+    ],
+)
+def test_who_can_confirm(data: dict[str, Any], hosts: int, has_terminal: bool, says: str) -> None:
+    said(faults.confirmation_faults(settings(**data), hosts, has_terminal=has_terminal), says)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"only": "web,10-db", "reinstall": "db"}, []),
+        ({"only": "wbe"}, ["ONLY: 'wbe'; no installer's name; there is web, db (containers/10-db), hello"]),
+        ({"reinstall": "x,web,y"}, ["REINSTALL: 'x'", "REINSTALL: 'y'"]),
+        ({"only": "web", "reinstall": "db"}, ["REINSTALL: 'db'; not among only=web"]),
+    ],
+)
+def test_choice_faults(data: dict[str, Any], says: list[str]) -> None:
+    found = faults.choice_faults(settings(**data), installers(WEB, DB, HELLO))
+    assert len(found) == len(says)
+    assert all(fault.startswith(start) for fault, start in zip(found, says, strict=True))

@@ -9,7 +9,7 @@ import pytest
 
 from facts.docker import Container, DockerEngine, EngineState, Pulled, PulledImage
 from facts.launchd import Milestones
-from operations.containers import choice_faults, images, installed, pending, unowned
+from operations.containers import images, installed, pending, unowned
 from operations.util.installer import Image, Installer, Installers, parse
 from tests.conftest import RunOperation
 from tests.fakes import FakeHost, words
@@ -125,21 +125,6 @@ def test_what_one_run_is_asked_for(
         installers(DETACHED, DB), holding(web=web, db=container(DB.digest)), {}, (), reinstall, pulled
     )
     assert next(((each.why, each.how) for each in found if each.installer == DETACHED), None) == expected
-
-
-@pytest.mark.parametrize(
-    ("only", "reinstall", "says"),
-    [
-        (("web", "10-db"), ("db",), []),
-        (("wbe",), False, ["ONLY: 'wbe'; no installer's name; there is web, db (containers/10-db), hello"]),
-        ((), ("x", "web", "y"), ["REINSTALL: 'x'", "REINSTALL: 'y'"]),
-        (("web",), ("db",), ["REINSTALL: 'db'; not among only=web"]),
-    ],
-)
-def test_choice_faults(only: tuple[str, ...], reinstall: Any, says: list[str]) -> None:
-    found = choice_faults(only, reinstall, installers(WEB, DB, HELLO))
-    assert len(found) == len(says)
-    assert all(fault.startswith(start) for fault, start in zip(found, says, strict=True))
 
 
 def test_images() -> None:
