@@ -27,7 +27,7 @@ T = TypeVar("T")
 # what is no text.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
-# What `colima start` may be told only by a setting of its own, or not at all.
+# Flags of `colima start` that are Colima Pulse's own, most of them with a setting.
 OWNED_FLAGS = frozenset(
     "--profile --runtime --vm-type --cpu --cpus --memory --disk --foreground --edit --editor "
     "--help --version --verbose --very-verbose".split()
@@ -284,6 +284,11 @@ class Settings:
                 Fault("REMOVE_UNOWNED", True, "not together with only, which looks at nothing else")
             )
         return cls(**values), faults
+
+    @property
+    def wait_start_max(self) -> int:
+        """How long a start of Colima may take until Docker answers, in seconds."""
+        return self.wait_qemu_max + self.wait_docker_api_max
 
     def backup_dir(self, home: str) -> str:
         """Where what is removed goes, as an absolute path."""

@@ -1,4 +1,4 @@
-"""Collect what can be told of each Mac whose Docker does not work; changes nothing there.
+"""Collect what helps to find out why a Mac's Docker does not work; changes nothing there.
 
     pyinfra @ssh/macmini.lan deploys/diagnose.py
 

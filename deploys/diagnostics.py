@@ -1,4 +1,4 @@
-"""What deploys/diagnose.py does with what a Mac tells: without secrets, on the terminal and in a file."""
+"""The diagnostics of a Mac, without secrets: on the terminal and in a file."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from facts.launchd import JobState, LaunchdJob, plist_path
 from facts.mac import Homebrew, HomebrewState, NoUser, User, UserState
 from facts.traces import Traces, TracesState
 from operations import reset
+from operations.launchd import unreadable
 from operations.util.ahead import together
 from operations.util.commands import ask
 from operations.util.plist import pulse_label
@@ -85,7 +86,7 @@ def observe(settings: Settings) -> Installation | str:
         (DockerEngine, {"user": user, "profile": profile}),
     )
     if job is None or pulse is None:
-        return f"launchd's answer about {label} cannot be read. Look: sudo launchctl print system/{label}"
+        return unreadable(label)
     if homebrew is None or traces is None or contents is None:
         return f"what there is of {label} and of {place.name} cannot be read"
     if traces.unfinished:

@@ -145,9 +145,9 @@ def unconfirmed(settings: Settings) -> list[str]:
 
     Nothing where the run is previewed, which may be all: reset.confirmed() asks when its turn comes.
     """
-    return (
-        [] if is_read() else confirmation_faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
-    )
+    if is_read():
+        return []
+    return confirmation_faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
 
 
 def place_of_log(settings: Settings) -> Question:

@@ -21,6 +21,6 @@ if settings:
         profile=settings.colima_profile,
         label=settings.label,
         log=settings.log_path,
-        start_seconds=settings.wait_qemu_max + settings.wait_docker_api_max,
+        start_seconds=settings.wait_start_max,
     )
 summary.prepared()

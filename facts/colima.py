@@ -19,7 +19,7 @@ from files import script, script_as
 RUNNING = "Running"
 QEMU = "qemu"
 
-HELD_BY = "held by "  # of a disk lock: files/lib
+HELD_BY = "held by "  # why a disk's lock is a leftover of another instance: files/lib/leftovers
 
 
 def profile_of(name: str) -> str:

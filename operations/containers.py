@@ -135,11 +135,6 @@ def unowned(installers: Installers, engine: EngineState | None) -> dict[str, Con
     }
 
 
-def summary(engine: EngineState) -> str:
-    """What runs, in a line."""
-    return f"Docker {engine.version} runs " + (", ".join(engine.running) or "no containers")
-
-
 def _pull(wanted: list[Image], user: str, profile: str, tries: int) -> dict[Image, Pulled]:
     """Pull images, and say what came of each."""
     found: dict[Image, Pulled] = {}
@@ -255,7 +250,7 @@ def installed(
     if state.is_executing and work:
         engine = ask(DockerEngine, **where)
     if engine is not None and engine.containers is not None:
-        host.log(summary(engine))
+        host.log(f"Docker {engine.version} runs {', '.join(engine.running) or 'no containers'}")
     if not work:
         host.noop(f"{len(chosen(installers, only))} containers are as their installers say")
     if troubles := [f"{image.name}: {each.trouble}" for image, each in pulled.items() if each.failed]:

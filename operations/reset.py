@@ -24,7 +24,7 @@ MOVE, PROMPT, DELETE = "move", "prompt", "false"
 
 
 def stamp() -> str:
-    """What tells this run's backup from others: YYYYmmdd-HHMMSS."""
+    """The end of the name of this run's backup: YYYYmmdd-HHMMSS."""
     return time.strftime("%Y%m%d-%H%M%S")
 
 
@@ -40,7 +40,7 @@ class Place:
 
     @classmethod
     def of(cls, settings: Settings, home: str, stamp: str, other_dir: str | None = None) -> Place:
-        """The place of the profile that the settings name; `stamp` tells its backup from others."""
+        """The place of the profile that the settings name; `stamp` ends its backup's name."""
         user, profile = settings.homebrew_user, settings.colima_profile
         unit = f"{settings.backup_dir(home)}/{profile}-{stamp}"
         return cls(user, profile, settings.label, unit, other_dir)

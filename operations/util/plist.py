@@ -1,4 +1,4 @@
-"""The LaunchDaemon's property list: what it says, and how two of them differ."""
+"""The property lists of the two LaunchDaemons, and how two of them differ."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def daemon_plist(settings: Settings, home: str, prefix: str) -> dict[str, Any]:
         "ExitTimeOut": EXIT_TIMEOUT,
         "ProcessType": "Interactive",
         "SoftResourceLimits": {"NumberOfFiles": OPEN_FILES},
-        # The home may not be there yet (FileVault, external volumes); files/launch waits for it.
+        # The home may not be there yet (FileVault, external volumes); files/daemons/launch waits for it.
         "WorkingDirectory": "/",
         "StandardOutPath": settings.log_path,
         "StandardErrorPath": settings.log_path,
@@ -102,7 +102,7 @@ def pulse_plist(settings: Settings) -> dict[str, Any]:
         "ProgramArguments": [PULSE, settings.label],
         "RunAtLoad": True,
         "StartInterval": settings.pulse_interval,
-        # launchd starts no job more often than every 10 s unless it is told.
+        # launchd starts no job more often than every 10 s unless the plist says so.
         "ThrottleInterval": min(settings.pulse_interval, LAUNCHD_THROTTLE),
         # What it runs is bounded, and none of it needs more than a TERM.
         "ExitTimeOut": 10,
