@@ -8,7 +8,7 @@ Every operation decides from what it finds when its turn comes, and says what it
 
 from pathlib import Path
 
-from pyinfra import config, host, inventory, logger
+from pyinfra import config, host, logger
 
 from deploys import faults, preflight, summary
 from operations import (
@@ -147,7 +147,7 @@ summary.at_end()
 
 # 0  Preflight: all that is wrong is said at once, before anything is touched.
 installers = installer.read(Path("containers"))
-target = preflight.check(host, host.data.dict(), inventory.get_override_data(), installers)
+target = preflight.check(installers)
 if target:
     for warning in [*faults.warnings(target.settings, target.mac), *installers.warnings]:
         host.log(warning, logger.warning)

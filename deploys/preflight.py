@@ -4,12 +4,11 @@ Check a host before anything on it is touched: the settings, and the Mac and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from pyinfra import logger
-from pyinfra.api import DeployError, Host, operation
+from pyinfra import inventory, logger
+from pyinfra.api import DeployError, operation
 from pyinfra.context import ctx_host
 
 from deploys.faults import (
@@ -120,20 +119,19 @@ def leave(faults: Sequence[str]) -> None:
     untouched(name="Preflight", faults=list(faults))
 
 
-def _parsed(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:
-    safe, ignored = without_danger(data, asked)
+def given() -> tuple[Settings, list[Fault]]:
+    """This host's settings, and all that is wrong with them; what a deploy file asks first."""
+    host = ctx_host.get()
+    tune(host)
+    data, ignored = without_danger(host.data.dict(), inventory.get_override_data())
     for warning in ignored:
         host.log(warning, logger.warning)
-    return Settings.parse(safe)
+    return Settings.parse(data)
 
 
-def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -> Settings | None:
-    """The settings of a host for a deploy file that makes nothing anew; see check().
-
-    None where something is wrong with them; the host is left as it is then.
-    """
-    tune(host)
-    settings, faults = _parsed(host, data, asked)
+def settings_of_host() -> Settings | None:
+    """This host's settings; None where something is wrong with them, and the host is left as it is."""
+    settings, faults = given()
     if faults:
         leave([str(fault) for fault in faults])
         return None
@@ -155,16 +153,12 @@ def place_of_log(settings: Settings) -> Question:
     return Log, {"path": settings.log_path}
 
 
-def check(
-    host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], installers: Installers
-) -> Target | None:
-    """Check a host, and return what it is to become and what it is; None where it is left as it is.
+def check(installers: Installers) -> Target | None:
+    """Check this host, and return what it is to become and what it is; None where it is left as it is.
 
-    `data` is the host's, and `asked` what of it `--data` gave; `installers` are what containers/ holds.
-    Everything that is wrong is said at once; nothing has been touched then.
+    `installers` are what containers/ holds. All that is wrong is said at once, with nothing touched.
     """
-    tune(host)
-    found = _looked_at(*_parsed(host, data, asked), installers)
+    found = _looked_at(*given(), installers)
     if isinstance(found, Target):
         return found
     leave(found)

@@ -5,14 +5,12 @@
 `--dry` says what was found and what would be done. What was stopped on purpose is for deploys/start.py.
 """
 
-from pyinfra import host, inventory
-
 from deploys import summary
-from deploys.preflight import settings_of
+from deploys.preflight import settings_of_host
 from operations import recovery, toolkit
 
 summary.at_end()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings:
     toolkit.current(name="Update Colima Pulse's commands", label=settings.label)
     recovery.recovered(

@@ -6,7 +6,7 @@ pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
 
 from pyinfra import host, inventory, local, state
 
-from deploys.preflight import leave, settings_of
+from deploys.preflight import leave, settings_of_host
 from facts.backup import Backups
 from facts.mac import User, UserState
 from operations.reset import gib
@@ -42,7 +42,7 @@ def finish() -> int:
 if inventory.get_override_data().get("restore"):
     local.include("deploy.py")
 else:
-    if settings := settings_of(host, host.data.dict(), inventory.get_override_data()):
+    if settings := settings_of_host():
         show(settings)
     # Nothing is left that pyinfra could ask about.
     end_after_all(finish)

@@ -5,14 +5,12 @@
 The pulse goes on, and leaves it alone.
 """
 
-from pyinfra import host, inventory
-
 from deploys import summary
-from deploys.preflight import settings_of
+from deploys.preflight import settings_of_host
 from operations import launchd, strays, toolkit
 
 summary.at_end()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings:
     label = settings.label
     toolkit.current(name="Update Colima Pulse's commands", label=label)

@@ -7,10 +7,10 @@ pyinfra HOST deploys/uninstall.py --data delete_vm=true   the profile goes as we
 What takes the profile away is confirmed as a full reset is; backup=false deletes it.
 """
 
-from pyinfra import host, inventory
+from pyinfra import host
 
 from deploys import installation, summary
-from deploys.preflight import leave, settings_of, unconfirmed
+from deploys.preflight import leave, settings_of_host, unconfirmed
 from operations import reset, toolkit, uninstall
 from settings import Settings
 
@@ -45,7 +45,7 @@ def remove(settings: Settings, found: installation.Installation) -> None:
 
 
 summary.at_end()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings:
     found = installation.observe(settings)
     if isinstance(found, str):

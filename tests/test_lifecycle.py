@@ -7,13 +7,11 @@ import pkgutil
 import runpy
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyinfra.api import Config
-from pyinfra.api.host import HostData
-from pyinfra.context import ctx_config, ctx_inventory
+from pyinfra.context import ctx_config
 
 import operations
 from deploys import installation, summary
@@ -50,12 +48,7 @@ def called(
     monkeypatch.setattr(summary, "at_end", lambda: None)
     monkeypatch.setattr(summary, "prepared", lambda: None)
     host = host_with(**facts)
-    host.data = HostData(host, data)
-    with (
-        loading(host, reads=True),
-        ctx_config.use(Config()),
-        ctx_inventory.use(SimpleNamespace(get_override_data=lambda: data)),
-    ):
+    with loading(host, data, reads=True), ctx_config.use(Config()):
         runpy.run_path(str(ROOT / file))
     return found
 
