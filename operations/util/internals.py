@@ -238,9 +238,10 @@ def end_after_all(finish: Callable[[], int]) -> None:
 
 
 def say_refusals() -> None:
-    """Say why hosts were refused, for a deploy file that only looks: it ends before an operation says so."""
+    """Say why hosts were refused, for a deploy file that only looks: with `-y` it ends before an operation
+    would say so."""
     for each in progress():
-        for fault in refusal(each.host):
+        for fault in () if is_read() else refusal(each.host):
             fail(each.host, fault)
 
 
