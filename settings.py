@@ -234,7 +234,7 @@ class Settings:
     prune_mode: str = option("none", _only("none", "safe", "images", "aggressive"), "what a prune takes")
     power: str = option("report", _only("report", "server"), "mention what stops the Mac, or set pmset")
     restart: bool = option(False, _yes_no, "restart the VM although nothing changed", ask=True)
-    full_reset: bool = option(False, _yes_no, "make the profile anew, the old one backed up", ask=True)
+    full_reset: bool = option(False, _yes_no, "make a new profile, the old one backed up", ask=True)
     backup: str = option("move", _only("move", "prompt", "false"), "before a full reset", ask=True)
     confirm_token: str = option("DESTROY", _word, "what to type before a full reset", ask=True)
     no_confirm: bool = option(False, _yes_no, "reset without typing it", ask=True)

@@ -141,6 +141,7 @@ def collect(host: Host, settings: Settings, secrets: Sequence[str] = ()) -> None
         _timeout=SECONDS,
     )
     if not found:
+        host.log_styled("the diagnostics cannot be read", fg="red", log_func=logger.error)
         return
     masked = [Part(part.title, tuple(mask("\n".join(part.lines), secrets).split("\n"))) for part in found]
     for part in masked:

@@ -224,7 +224,7 @@ def look_ahead(target: Target) -> None:
 def start_faults(settings: Settings) -> list[str]:
     """Why Colima cannot be started as it was deployed."""
     label, profile = settings.label, settings.colima_profile
-    job, found, log = ahead.together(
+    job, found, log = together(
         (LaunchdJob, {"label": label}),
         (ColimaProfile, {"user": settings.homebrew_user, "profile": profile}),
         place_of_log(settings),

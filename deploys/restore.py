@@ -26,7 +26,7 @@ def show(settings: Settings) -> None:
     if backups is None:
         leave([f"the backups in {directory} cannot be read"])
         return
-    host.log(f"{directory}: " + (f"{len(backups)} backups" if backups else "no backups"))
+    host.log(f"{directory}: {len(backups) or 'no'} backup{'' if len(backups) == 1 else 's'}")
     for each in backups:
         made = f"profile {each.profile}, made {each.made}" if each.complete else "not complete"
         host.log(f"  {each.name}: {made}, {gib(each.kib)}")

@@ -1,7 +1,7 @@
 """What Lima says of a Colima profile. The one module that knows Colima's and Lima's states.
 
-Asked is `limactl list --json`, never `colima status`: that one prints a label for the VM type, calls a broken
-instance "not running" and makes several SSH calls without a limit (contracts of Colima 0.6 to 0.10).
+`limactl list --json` is asked, never `colima status`: that one prints a label for the VM type, calls a broken
+instance "not running" and makes several SSH calls without a limit (Colima 0.6 to 0.10).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from files import script, script_as
 RUNNING = "Running"
 QEMU = "qemu"
 
-HELD_BY = "held by "  # why a disk's lock is a leftover of another instance: files/lib/leftovers
+HELD_BY = "held by "  # by another instance that runs, of a disk's lock: files/lib/leftovers
 
 
 def profile_of(name: str) -> str:

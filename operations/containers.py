@@ -19,7 +19,7 @@ from operations.util.installer import Image, Installer, Installers
 # The state of a container that Docker has failed to remove, and does not start any more.
 DEAD = "dead"
 
-# What happens to a container: it is made, unless another run has made it meanwhile; it is made anew whatever
+# What happens to a container: it is made, unless another run has made it meanwhile; it is replaced, whatever
 # is there; or what is there is started.
 MAKE, ANEW, START = "make", "anew", "start"
 
@@ -39,11 +39,6 @@ def chosen(installers: Installers, only: tuple[str, ...]) -> list[Installer]:
     """The installers that a run is about, in their order; all where `only` names none."""
     named = [installers.named(name) for name in only]
     return [each for each in installers.all if not only or each in named]
-
-
-def smoke_note(container: str) -> str:
-    """The milestone that says a smoke test has passed since the daemon was started."""
-    return f"smoke.{container}"
 
 
 def _containers(engine: EngineState | None) -> Mapping[str, Container]:
@@ -68,10 +63,10 @@ def images(installers: Installers, engine: EngineState | None, only: tuple[str, 
     return list(dict.fromkeys(image for image in found if image is not None))
 
 
-def _changed(each: Installer, container: Container | None, noted: str | None) -> str | None:
-    """Why what is there was not made by this installer; None: it was."""
+def _changed(each: Installer, container: Container | None, passed: str | None) -> str | None:
+    """Why what is there was not made by this installer, or no smoke test has passed; None: it was."""
     if each.smoke_test:
-        made_from, absent = noted, "Docker was started"
+        made_from, absent = passed, "Docker was started"
     elif container is None:
         made_from, absent = None, "it is not there"
     else:
@@ -112,7 +107,9 @@ def pending(
         image = _image(each, container)
         outcome = (pulled or {}).get(image) if image is not None else None
         was = container.image_id if container is not None else outcome and outcome.before
-        if why := _changed(each, container, (notes or {}).get(smoke_note(each.container))):
+        # A milestone: the text of a smoke test that has passed since the daemon was started.
+        passed = (notes or {}).get(f"smoke.{each.container}")
+        if why := _changed(each, container, passed):
             found.append(Due(each, why))
         elif outcome is not None and outcome.trouble is None and outcome.after not in (None, was):
             found.append(Due(each, "a newer image", ANEW))

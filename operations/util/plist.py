@@ -19,13 +19,9 @@ OPEN_FILES = 10240
 LAUNCHD_THROTTLE = 10
 
 
-def gib(value: float) -> str:
-    """A number of GiB as Colima takes it: 4, or 2.5 (fractions since Colima 0.8.1)."""
-    return f"{value:g}"
-
-
 def colima_start(settings: Settings, prefix: str) -> list[str]:
-    """The whole `colima start` line. `--cpu` is the spelling that every version takes."""
+    """The whole `colima start` line. `--cpu` is the spelling that every version takes; fractions of a GiB of
+    memory are taken since Colima 0.8.1."""
     return [
         f"{prefix}/bin/colima",
         "start",
@@ -33,7 +29,7 @@ def colima_start(settings: Settings, prefix: str) -> list[str]:
         f"--runtime={settings.colima_runtime}",
         f"--vm-type={settings.colima_vm_type}",
         f"--cpu={settings.colima_cpus}",
-        f"--memory={gib(settings.colima_memory)}",
+        f"--memory={settings.colima_memory:g}",
         f"--disk={settings.colima_disk}",
         *settings.colima_extra_args,
         "--foreground",
