@@ -95,6 +95,11 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
     return faults
 
 
+def unknown_user(name: str) -> str:
+    """Why nothing is known of a user's home."""
+    return f"HOMEBREW_USER: this Mac has no user {name}, or who that is cannot be read"
+
+
 def log_faults(settings: Settings, log: LogState | None) -> list[str]:
     """What of the log's place is in the way: root makes the log, keeps it small and removes it."""
     if log is None or log.exposed is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deploys.faults import unknown_user
 from facts.backup import Contents, ProfileContents
 from facts.docker import DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob, plist_path
@@ -75,7 +76,7 @@ def observe(settings: Settings) -> Installation | str:
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
     found: UserState | NoUser | None = ask(User, user=user)
     if not isinstance(found, UserState):
-        return f"HOMEBREW_USER: this Mac knows no user {user}, or does not tell"
+        return unknown_user(user)
     place = reset.Place.of(settings, found.home, reset.stamp())
     homebrew, job, pulse, traces, contents, engine = together(
         (Homebrew, {}),

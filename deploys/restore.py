@@ -6,6 +6,7 @@ pyinfra HOST deploys/restore.py --data restore=NAME  puts one back, and deploys
 
 from pyinfra import host, inventory, local, state
 
+from deploys.faults import unknown_user
 from deploys.preflight import leave, settings_of_host
 from facts.backup import Backups
 from facts.mac import User, UserState
@@ -19,7 +20,7 @@ def show(settings: Settings) -> None:
     """Say which backups there are; leave the host where they cannot be read."""
     user = ask(User, user=settings.homebrew_user)
     if not isinstance(user, UserState):
-        leave([f"HOMEBREW_USER: this Mac knows no user {settings.homebrew_user}, or does not tell"])
+        leave([unknown_user(settings.homebrew_user)])
         return
     directory = settings.backup_dir(user.home)
     backups = ask(Backups, user=settings.homebrew_user, backup=directory)

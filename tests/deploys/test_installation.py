@@ -115,8 +115,8 @@ def test_observed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"User": NoUser()}, "this Mac knows no user alice"),
-        ({"User": None}, "or does not tell"),
+        ({"User": NoUser()}, "this Mac has no user alice"),
+        ({"User": None}, "cannot be read"),
         ({"LaunchdJob": None}, "launchd's answer"),
         ({"Homebrew": None}, "cannot be read"),
         ({"Traces": None}, "cannot be read"),
