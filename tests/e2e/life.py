@@ -1,4 +1,4 @@
-"""The life of one Mac, in the commands of README.md, containers/README.md and CONTRIBUTING.md, as they are run.
+"""The life of one Mac, in the commands of README.md, containers/README.md and CONTRIBUTING.md, in order.
 
 To add a command that the documents show, add a `Step` where it belongs in `LIFE`; to leave one out, say in
 `ELSEWHERE` why. tests/test_shown.py fails for a command that is in neither, and for one that no document
