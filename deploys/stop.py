@@ -1,4 +1,4 @@
-"""Stop Colima on purpose: in order, and over reboots too, until deploys/start.py or deploy.py starts it.
+"""Stop Colima gracefully, over reboots too, until deploys/start.py or deploy.py starts it.
 
     pyinfra HOST deploys/stop.py
 
