@@ -66,7 +66,8 @@ def outcome(found: internals.Progress) -> Outcome:
         return Outcome(name, UNREACHABLE)
     if internals.failure(found.host) == internals.LOST:
         return Outcome(name, FAILED, (internals.LOST,))
-    if why := internals.refusal(found.host):
+    # What refuses while pyinfra prepares may come after operations that change something.
+    if (why := internals.refusal(found.host)) and not internals.has_changed(found.host):
         return Outcome(name, REFUSED, why)
     return _executed(found) if state.is_executing else _forecast(found)
 

@@ -89,6 +89,15 @@ def test_who_was_refused_or_not_there(run: Run) -> None:
     assert run.said(run.mini) == f"failed: {internals.LOST}"
 
 
+def test_refused_after_something_had_changed(run: Run) -> None:
+    internals.note_refusal(run.mini, ("launchd's answer cannot be read",))
+    run.executed(run.mini, "failed")
+    assert run.said(run.mini) == "refused: launchd's answer cannot be read"
+    run.executed(run.mini, "changed", "failed")
+    internals.note_failure(run.mini, "launchd's answer cannot be read")
+    assert run.said(run.mini) == "failed: launchd's answer cannot be read"
+
+
 def test_a_run_that_was_stopped(run: Run) -> None:
     commands._explained["mini", True] = [LONG]
     run.executed(run.mini, "changed")
