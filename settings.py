@@ -262,18 +262,18 @@ class Settings:
         """
         values: dict[str, Any] = {}
         faults: list[Fault] = []
-        for option_ in fields(cls):
-            given = data.get(option_.name)
+        for each in fields(cls):
+            given = data.get(each.name)
             if given is None or given == "":
-                if option_.name == "homebrew_user":
+                if each.name == "homebrew_user":
                     faults.append(Fault("HOMEBREW_USER", None, "name the user who owns Homebrew"))
                 continue
             try:
                 if _has_control(given):
                     raise ValueError("without control characters, line breaks among them")
-                values[option_.name] = option_.metadata["parse"](given)
+                values[each.name] = each.metadata["parse"](given)
             except ValueError as error:
-                faults.append(Fault(option_.name.upper(), given, str(error)))
+                faults.append(Fault(each.name.upper(), given, str(error)))
         log_path = values.get("log_path", cls.log_path)
         if log_path == f"/var/log/{values.get('label', cls.label)}.log":
             faults.append(Fault("LOG_PATH", log_path, "another one: this is the pulse's own log"))

@@ -19,8 +19,6 @@ from files import script, script_as
 RUNNING = "Running"
 QEMU = "qemu"
 
-HELD_BY = "held by "  # by another instance that runs, of a disk's lock: files/lib/leftovers
-
 
 def profile_of(name: str) -> str:
     """A profile's short name, whichever way it is written (colima config/profile.go)."""
@@ -289,8 +287,9 @@ class Strays(FactBase["StraysState | None"]):
         stale = []
         held_by = None
         for path, _, why in (value.partition("\t") for value in lines.every("stale")):
-            if why.startswith(HELD_BY):
-                held_by = why.removeprefix(HELD_BY)
+            # "held by INSTANCE" is the disk's lock: files/lib/leftovers.
+            if (holder := why.removeprefix("held by ")) != why:
+                held_by = holder
             else:
                 stale.append((path, why))
         return StraysState(False, tuple(processes), tuple(stale), held_by)
