@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 MINUTES ?= 30
 
-# The slowest tests are named: what a change costs is seen where it is made.
+# The slowest tests are named, so that it is noticed what a change costs.
 PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --durations=20
 
 .PHONY: help demo deploy drift test test-weekly soak bench pictures lint format clean
@@ -16,7 +16,8 @@ help:
 	@echo 'make deploy    deploy to this Mac, or to HOST=@ssh/macmini.lan'
 	@echo 'make drift     say which hosts of HOST a deploy would change, and why; fails when one would'
 	@echo 'make test      run the tests'
-	@echo 'make test-weekly  run those that are exhaustive, and slow'
+	@echo 'make test-weekly'
+	@echo '               run the exhaustive, slow tests'
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
 	@echo 'make pictures  draw the terminal pictures of the README, from a run on a stand-in Mac (Linux, root)'
@@ -38,8 +39,8 @@ deploy: $(VENV)/ready
 	@test -f .env || { echo "HOMEBREW_USER=$$(id -un)" >.env; echo "Wrote .env: HOMEBREW_USER=$$(id -un)"; }
 	$(BIN)/pyinfra $(HOST) deploy.py
 
-# For cron and CI: says nothing when nothing would change. pyinfra ends a --dry run before it would change anything;
-# its -y is for the question whether to go on without a host, and deploys/drift.py looks in spite of it.
+# For cron and CI: prints nothing when nothing would change. --dry has pyinfra end before it changes anything; -y answers
+# whether to go on without a host, and deploys/drift.py looks for changes in spite of it.
 drift: $(VENV)/ready
 	@log=$$(mktemp) || exit 1; trap 'rm -f "$$log"' EXIT; \
 	    $(BIN)/pyinfra $(HOST) deploys/drift.py --dry -y 2>"$$log"; status=$$?; \
@@ -49,7 +50,7 @@ test: $(VENV)/ready
 	@sh tests/mac/prepare || true
 	$(PYTEST) $(PYTEST_ARGS)
 
-# What is exhaustive and slow, and `make test` leaves out.
+# What `make test` leaves out.
 test-weekly: $(VENV)/ready
 	@sh tests/mac/prepare || true
 	$(PYTEST) -m weekly $(PYTEST_ARGS)

@@ -8,10 +8,9 @@ Every operation decides from what it finds when its turn comes, and says what it
 
 from pathlib import Path
 
-from pyinfra import config, host, inventory, logger
-from pyinfra.context import ctx_host
+from pyinfra import config, host, logger
 
-from deploys import faults, preflight
+from deploys import faults, preflight, summary
 from operations import (
     colima,
     containers,
@@ -25,7 +24,7 @@ from operations import (
     strays,
     toolkit,
 )
-from operations.util import installer, summary
+from operations.util import installer
 from operations.util.internals import is_read
 from operations.util.plist import daemon_plist, pulse_label, pulse_plist
 
@@ -148,11 +147,11 @@ summary.at_end()
 
 # 0  Preflight: all that is wrong is said at once, before anything is touched.
 installers = installer.read(Path("containers"))
-target = preflight.check(host, host.data.dict(), inventory.get_override_data(), installers)
+target = preflight.check(installers)
 if target:
     for warning in [*faults.warnings(target.settings, target.mac), *installers.warnings]:
         host.log(warning, logger.warning)
     if not is_read():
         preflight.look_ahead(target)
     lifecycle(target, installers)
-summary.prepared(ctx_host.get().name)
+summary.prepared()

@@ -27,7 +27,7 @@ T = TypeVar("T")
 # what is no text.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
-# What `colima start` may be told only by a setting of its own, or not at all.
+# Flags of `colima start` that are Colima Pulse's own, most of them with a setting.
 OWNED_FLAGS = frozenset(
     "--profile --runtime --vm-type --cpu --cpus --memory --disk --foreground --edit --editor "
     "--help --version --verbose --very-verbose".split()
@@ -234,7 +234,7 @@ class Settings:
     prune_mode: str = option("none", _only("none", "safe", "images", "aggressive"), "what a prune takes")
     power: str = option("report", _only("report", "server"), "mention what stops the Mac, or set pmset")
     restart: bool = option(False, _yes_no, "restart the VM although nothing changed", ask=True)
-    full_reset: bool = option(False, _yes_no, "make the profile anew, the old one backed up", ask=True)
+    full_reset: bool = option(False, _yes_no, "make a new profile, the old one backed up", ask=True)
     backup: str = option("move", _only("move", "prompt", "false"), "before a full reset", ask=True)
     confirm_token: str = option("DESTROY", _word, "what to type before a full reset", ask=True)
     no_confirm: bool = option(False, _yes_no, "reset without typing it", ask=True)
@@ -262,18 +262,18 @@ class Settings:
         """
         values: dict[str, Any] = {}
         faults: list[Fault] = []
-        for option_ in fields(cls):
-            given = data.get(option_.name)
+        for each in fields(cls):
+            given = data.get(each.name)
             if given is None or given == "":
-                if option_.name == "homebrew_user":
+                if each.name == "homebrew_user":
                     faults.append(Fault("HOMEBREW_USER", None, "name the user who owns Homebrew"))
                 continue
             try:
                 if _has_control(given):
                     raise ValueError("without control characters, line breaks among them")
-                values[option_.name] = option_.metadata["parse"](given)
+                values[each.name] = each.metadata["parse"](given)
             except ValueError as error:
-                faults.append(Fault(option_.name.upper(), given, str(error)))
+                faults.append(Fault(each.name.upper(), given, str(error)))
         log_path = values.get("log_path", cls.log_path)
         if log_path == f"/var/log/{values.get('label', cls.label)}.log":
             faults.append(Fault("LOG_PATH", log_path, "another one: this is the pulse's own log"))
@@ -284,6 +284,11 @@ class Settings:
                 Fault("REMOVE_UNOWNED", True, "not together with only, which looks at nothing else")
             )
         return cls(**values), faults
+
+    @property
+    def wait_start_max(self) -> int:
+        """How long a start of Colima may take until Docker answers, in seconds."""
+        return self.wait_qemu_max + self.wait_docker_api_max
 
     def backup_dir(self, home: str) -> str:
         """Where what is removed goes, as an absolute path."""

@@ -1,4 +1,4 @@
-"""Collect what can be told of each Mac whose Docker does not work; changes nothing there.
+"""Collect what helps to find out why a Mac's Docker does not work; changes nothing there.
 
     pyinfra @ssh/macmini.lan deploys/diagnose.py
 
@@ -10,14 +10,12 @@ from pathlib import Path
 
 from pyinfra import host, logger
 
-from deploys import diagnostics
+from deploys import diagnostics, preflight
 from operations.util import installer
-from operations.util.internals import end_after_all, hide_facts, tune
-from settings import Settings
+from operations.util.internals import end_after_all, hide_facts
 
-tune(host)
 hide_facts()
-settings, faults = Settings.parse(host.data.dict())
+settings, faults = preflight.given()
 for fault in faults:
     host.log(f"{fault}", logger.warning)
 diagnostics.collect(

@@ -1,4 +1,4 @@
-"""What deploys/diagnose.py does with what a Mac tells: without secrets, on the terminal and in a file."""
+"""The diagnostics of a Mac, without secrets: on the terminal and in a file."""
 
 from __future__ import annotations
 
@@ -141,6 +141,7 @@ def collect(host: Host, settings: Settings, secrets: Sequence[str] = ()) -> None
         _timeout=SECONDS,
     )
     if not found:
+        host.log_styled("the diagnostics cannot be read", fg="red", log_func=logger.error)
         return
     masked = [Part(part.title, tuple(mask("\n".join(part.lines), secrets).split("\n"))) for part in found]
     for part in masked:

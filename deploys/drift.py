@@ -10,7 +10,8 @@ looked at. `-y` keeps pyinfra from asking whether to go on without them.
 
 from pyinfra import local
 
-from operations.util import internals, summary
+from deploys import summary
+from operations.util import internals
 
 # Also with -y: pyinfra would not look then.
 internals.look_for_changes()

@@ -12,7 +12,8 @@ from facts.backup import Unit
 from facts.colima import LogState, ProfileState
 from facts.mac import MacState, NoUser, UserState
 from facts.util import plain
-from operations import prune
+from operations import containers, prune
+from operations.util.installer import Installers
 from settings import Fault, Settings
 
 # colima start has no --vm-type before macOS 13 (colima cmd/start.go).
@@ -92,6 +93,11 @@ def user_faults(settings: Settings, mac: MacState, user: UserState | NoUser | No
         allowed = f"Lima's sockets would have too long a path: {longest} with the home {user.home}"
         faults.append(_fault("COLIMA_PROFILE", profile, allowed))
     return faults
+
+
+def unknown_user(name: str) -> str:
+    """Why nothing is known of a user's home."""
+    return f"HOMEBREW_USER: this Mac has no user {name}, or who that is cannot be read"
 
 
 def log_faults(settings: Settings, log: LogState | None) -> list[str]:
@@ -192,6 +198,38 @@ def profile_faults(settings: Settings, profile: ProfileState | None, prefix: str
         allowed += f"set COLIMA_DISK={profile.disk}. {anew}"
         faults.append(_fault("COLIMA_DISK", settings.colima_disk, allowed))
     return faults
+
+
+def confirmation_faults(settings: Settings, hosts: int, *, has_terminal: bool) -> list[str]:
+    """Why what takes a profile away cannot be confirmed: no terminal, and nothing that stands in for it."""
+    if not (settings.full_reset or settings.delete_vm) or has_terminal:
+        return []
+    if hosts > 1:
+        why = (
+            f"{hosts} hosts at once are confirmed by typing, host by host: run this on a terminal, or for "
+            "one of them (--limit HOST)"
+        )
+    elif not settings.force_yes:
+        why = "there is no terminal to confirm it on; to do it nevertheless, add --data force_yes=true"
+    else:
+        return []
+    key = "FULL_RESET" if settings.full_reset else "DELETE_VM"
+    return [_fault(key, True, why)]
+
+
+def choice_faults(settings: Settings, installers: Installers) -> list[str]:
+    """What of ONLY and REINSTALL names no installer, or one that this run does not look at."""
+    found = []
+    only, reinstall = settings.only, settings.reinstall
+    looked_at = containers.chosen(installers, only)
+    for key, names in (("ONLY", only), ("REINSTALL", reinstall if isinstance(reinstall, tuple) else ())):
+        for name in names:
+            each = installers.named(name)
+            if each is None:
+                found.append(_fault(key, name, f"no installer's name; there is {installers.names}"))
+            elif each not in looked_at:
+                found.append(_fault(key, name, f"not among only={','.join(only)}"))
+    return found
 
 
 def prune_faults(settings: Settings, profile: ProfileState | None) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deploys.faults import unknown_user
 from facts.backup import Contents, ProfileContents
 from facts.docker import DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob, plist_path
 from facts.mac import Homebrew, HomebrewState, NoUser, User, UserState
 from facts.traces import Traces, TracesState
 from operations import reset
+from operations.launchd import unreadable
 from operations.util.ahead import together
 from operations.util.commands import ask
 from operations.util.plist import pulse_label
@@ -74,7 +76,7 @@ def observe(settings: Settings) -> Installation | str:
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
     found: UserState | NoUser | None = ask(User, user=user)
     if not isinstance(found, UserState):
-        return f"HOMEBREW_USER: this Mac knows no user {user}, or does not tell"
+        return unknown_user(user)
     place = reset.Place.of(settings, found.home, reset.stamp())
     homebrew, job, pulse, traces, contents, engine = together(
         (Homebrew, {}),
@@ -85,7 +87,7 @@ def observe(settings: Settings) -> Installation | str:
         (DockerEngine, {"user": user, "profile": profile}),
     )
     if job is None or pulse is None:
-        return f"launchd's answer about {label} cannot be read. Look: sudo launchctl print system/{label}"
+        return unreadable(label)
     if homebrew is None or traces is None or contents is None:
         return f"what there is of {label} and of {place.name} cannot be read"
     if traces.unfinished:

@@ -119,9 +119,7 @@ def show() -> int:
 
     Returns the exit status: 1 where something cannot be read, or a host was refused or not reached.
     """
-    for host in (each.host for each in internals.outcomes()):
-        for fault in internals.refusal(host):
-            internals.fail(host, fault)
+    internals.say_refusals()
     names = internals.host_names()
     # In the inventory's order, not in that of the answers.
     seen = {name: _read[name] for name in names if name in _read}

@@ -8,17 +8,16 @@ The lines are on standard output, each behind the name of its log, and of its ho
 Nothing on the Mac is changed.
 """
 
-from pyinfra import host, inventory
 from pyinfra.api import DeployError
 from pyinfra.context import ctx_host
 
 from deploys import log_reader
-from deploys.preflight import settings_of
+from deploys.preflight import settings_of_host
 from operations.util import internals
 
 # What logs hold is masked before it is shown.
 internals.hide_facts()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings:
     if settings.follow and internals.wants_json():
         raise DeployError("FOLLOW: not together with --json, which prints one whole document")

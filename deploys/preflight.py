@@ -4,16 +4,17 @@ Check a host before anything on it is touched: the settings, and the Mac and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from pyinfra import logger
-from pyinfra.api import DeployError, Host, operation
+from pyinfra import inventory, logger
+from pyinfra.api import DeployError, operation
 from pyinfra.context import ctx_host
 
 from deploys.faults import (
     backup_faults,
+    choice_faults,
+    confirmation_faults,
     log_faults,
     mac_faults,
     profile_faults,
@@ -28,7 +29,7 @@ from facts.launchd import FIRST_START, PRUNE_DUE, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, MacState, User, UserState
 from facts.rivals import Definitions
 from facts.toolkit import Toolkit
-from operations import containers, prune, reset
+from operations import prune, reset
 from operations.launchd import unreadable, unstartable
 from operations.util import ahead, terminal
 from operations.util.ahead import Question, together
@@ -118,24 +119,33 @@ def leave(faults: Sequence[str]) -> None:
     untouched(name="Preflight", faults=list(faults))
 
 
-def _parsed(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:
-    safe, ignored = without_danger(data, asked)
+def given() -> tuple[Settings, list[Fault]]:
+    """This host's settings, and all that is wrong with them; what a deploy file asks first."""
+    host = ctx_host.get()
+    tune(host)
+    data, ignored = without_danger(host.data.dict(), inventory.get_override_data())
     for warning in ignored:
         host.log(warning, logger.warning)
-    return Settings.parse(safe)
+    return Settings.parse(data)
 
 
-def settings_of(host: Host, data: Mapping[str, Any], asked: Mapping[str, Any]) -> Settings | None:
-    """The settings of a host for a deploy file that makes nothing anew; see check().
-
-    None where something is wrong with them; the host is left as it is then.
-    """
-    tune(host)
-    settings, faults = _parsed(host, data, asked)
+def settings_of_host() -> Settings | None:
+    """This host's settings; None where something is wrong with them, and the host is left as it is."""
+    settings, faults = given()
     if faults:
         leave([str(fault) for fault in faults])
         return None
     return settings
+
+
+def unconfirmed(settings: Settings) -> list[str]:
+    """Why this run cannot have it confirmed that a profile goes.
+
+    Nothing where the run is previewed, which may be all: reset.confirmed() asks when its turn comes.
+    """
+    if is_read():
+        return []
+    return confirmation_faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
 
 
 def place_of_log(settings: Settings) -> Question:
@@ -143,16 +153,12 @@ def place_of_log(settings: Settings) -> Question:
     return Log, {"path": settings.log_path}
 
 
-def check(
-    host: Host, data: Mapping[str, Any], asked: Mapping[str, Any], installers: Installers
-) -> Target | None:
-    """Check a host, and return what it is to become and what it is; None where it is left as it is.
+def check(installers: Installers) -> Target | None:
+    """Check this host, and return what it is to become and what it is; None where it is left as it is.
 
-    `data` is the host's, and `asked` what of it `--data` gave; `installers` are what containers/ holds.
-    Everything that is wrong is said at once; nothing has been touched then.
+    `installers` are what containers/ holds. All that is wrong is said at once, with nothing touched.
     """
-    tune(host)
-    found = _looked_at(*_parsed(host, data, asked), installers)
+    found = _looked_at(*given(), installers)
     if isinstance(found, Target):
         return found
     leave(found)
@@ -162,10 +168,8 @@ def check(
 def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -> Target | list[str]:
     """What check() returns, or all that is wrong."""
     faults = [*map(str, wrong), *installers.faults]
-    faults += containers.choice_faults(settings.only, settings.reinstall, installers)
-    # What is previewed may be no more than a dry run; the operation asks again when it comes to it.
-    if not is_read():
-        faults += reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there())
+    faults += choice_faults(settings, installers)
+    faults += unconfirmed(settings)
     who = settings.homebrew_user
     # What needs no root is asked without sudo, so that one of them alone can ask for its password.
     if who:
@@ -220,7 +224,7 @@ def look_ahead(target: Target) -> None:
 def start_faults(settings: Settings) -> list[str]:
     """Why Colima cannot be started as it was deployed."""
     label, profile = settings.label, settings.colima_profile
-    job, found, log = ahead.together(
+    job, found, log = together(
         (LaunchdJob, {"label": label}),
         (ColimaProfile, {"user": settings.homebrew_user, "profile": profile}),
         place_of_log(settings),

@@ -5,15 +5,12 @@
 `--dry` says what was found and what would be done. What was stopped on purpose is for deploys/start.py.
 """
 
-from pyinfra import host, inventory
-from pyinfra.context import ctx_host
-
-from deploys.preflight import settings_of
+from deploys import summary
+from deploys.preflight import settings_of_host
 from operations import recovery, toolkit
-from operations.util import summary
 
 summary.at_end()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings:
     toolkit.current(name="Update Colima Pulse's commands", label=settings.label)
     recovery.recovered(
@@ -22,6 +19,6 @@ if settings:
         profile=settings.colima_profile,
         label=settings.label,
         log=settings.log_path,
-        start_seconds=settings.wait_qemu_max + settings.wait_docker_api_max,
+        start_seconds=settings.wait_start_max,
     )
-summary.prepared(ctx_host.get().name)
+summary.prepared()

@@ -5,15 +5,12 @@
 Changes no setting: what differs from the settings is deploy.py's.
 """
 
-from pyinfra import host, inventory
-from pyinfra.context import ctx_host
-
-from deploys.preflight import leave, settings_of, start_faults
+from deploys import summary
+from deploys.preflight import leave, settings_of_host, start_faults
 from operations import launchd, toolkit
-from operations.util import summary
 
 summary.at_end()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings and (faults := start_faults(settings)):
     leave(faults)
 elif settings:
@@ -23,4 +20,4 @@ elif settings:
         label=settings.label,
         required=settings.wait_stable_required,
     )
-summary.prepared(ctx_host.get().name)
+summary.prepared()

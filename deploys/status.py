@@ -8,11 +8,9 @@ from pathlib import Path
 
 from pyinfra import host
 
-from deploys import status_report, status_table
-from operations.util import installer, internals
-from settings import Settings
+from deploys import preflight, status_report, status_table
+from operations.util import installer
 
-internals.tune(host)
-settings, faults = Settings.parse(host.data.dict())
+settings, faults = preflight.given()
 installers = installer.read(Path("containers"))
 status_table.show(status_report.look(host, settings, faults, installers), installers.faults)

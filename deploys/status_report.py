@@ -374,14 +374,17 @@ def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Ins
         return Report(host.name, UNKNOWN, (Finding(why),))
     if mac is not None and mac.kernel != "Darwin":
         return Report(host.name, UNKNOWN, tuple(map(Finding, mac_faults(settings, mac))))
-    start = settings.wait_qemu_max + settings.wait_docker_api_max
+    start, log_path = settings.wait_start_max, settings.log_path
     found, engine, guest, log, program, diagnosis = together(
         (ColimaProfile, where),
         (DockerEngine, where),
         (Guest, where),
-        (Log, {"path": settings.log_path}),
+        (Log, {"path": log_path}),
         (Program, {"pid": (job.pid if job is not None else None) or 0}),
-        (Diagnosis, {**where, "label": label, "log": settings.log_path, "start_seconds": start}),
+        (
+            Diagnosis,
+            {**where, "label": label, "log": log_path, "start_seconds": start},
+        ),
     )
     seen = Seen(mac, job, found, engine, diagnosis, guest, pulse_job, pulse, log, program)
     return judge(host.name, settings, installers, seen)

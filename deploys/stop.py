@@ -1,19 +1,16 @@
-"""Stop Colima on purpose: in order, and over reboots too, until deploys/start.py or deploy.py starts it.
+"""Stop Colima gracefully, over reboots too, until deploys/start.py or deploy.py starts it.
 
     pyinfra HOST deploys/stop.py
 
 The pulse goes on, and leaves it alone.
 """
 
-from pyinfra import host, inventory
-from pyinfra.context import ctx_host
-
-from deploys.preflight import settings_of
+from deploys import summary
+from deploys.preflight import settings_of_host
 from operations import launchd, strays, toolkit
-from operations.util import summary
 
 summary.at_end()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings:
     label = settings.label
     toolkit.current(name="Update Colima Pulse's commands", label=label)
@@ -24,4 +21,4 @@ if settings:
         profile=settings.colima_profile,
         label=label,
     )
-summary.prepared(ctx_host.get().name)
+summary.prepared()

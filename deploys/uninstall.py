@@ -7,14 +7,11 @@ pyinfra HOST deploys/uninstall.py --data delete_vm=true   the profile goes as we
 What takes the profile away is confirmed as a full reset is; backup=false deletes it.
 """
 
-from pyinfra import host, inventory
-from pyinfra.context import ctx_host
+from pyinfra import host
 
-from deploys import installation
-from deploys.preflight import leave, settings_of
+from deploys import installation, summary
+from deploys.preflight import leave, settings_of_host, unconfirmed
 from operations import reset, toolkit, uninstall
-from operations.util import summary, terminal
-from operations.util.internals import hosts_of_run, is_read
 from settings import Settings
 
 
@@ -48,20 +45,15 @@ def remove(settings: Settings, found: installation.Installation) -> None:
 
 
 summary.at_end()
-settings = settings_of(host, host.data.dict(), inventory.get_override_data())
+settings = settings_of_host()
 if settings:
     found = installation.observe(settings)
     if isinstance(found, str):
         leave([found])
-    # What is previewed may be no more than a dry run; the operation asks again when it comes to it.
-    elif (
-        found.deletes
-        and not is_read()
-        and (faults := reset.faults(settings, hosts_of_run(), has_terminal=terminal.is_there()))
-    ):
+    elif found.deletes and (faults := unconfirmed(settings)):
         leave(faults)
     else:
         for line in found.plan() or ["There is nothing of Colima Pulse on this Mac"]:
             host.log(line)
         remove(settings, found)
-summary.prepared(ctx_host.get().name)
+summary.prepared()

@@ -1,4 +1,4 @@
-"""What a reset would take, what one has left half-way, and the units that earlier ones have set aside."""
+"""What a reset would take, and the backups that earlier ones have made."""
 
 from __future__ import annotations
 
@@ -22,33 +22,22 @@ class Part(Record):
 
 
 @dataclass(frozen=True)
-class Unfinished(Record):
-    """What a reset or restore has begun and not ended: stage, mode (move, delete, restore) and unit."""
-
-    stage: str
-    mode: str
-    unit: str | None
-
-
-@dataclass(frozen=True)
 class Contents(Record):
     """What a reset of a profile takes, and what is around it. Sizes in KiB.
 
     `others` are the other profiles of the state directory, which stay. `other_dir` is a second state
-    directory, None when there is none, `other_dir_kib` its size and `other_dir_profiles` the profiles in it,
-    each with its size. `free_kib` (None: unknown) and `same_volume` are the backup directory's, and
-    `writable` says whether the user may write there; of its nearest directory that exists, where it does not.
+    directory, None when there is none, and `other_dir_kib` its size. `free_kib` (None: unknown) and
+    `same_volume` are the backup directory's, and `writable` is whether the user may write there; of its
+    nearest directory that exists, where it does not.
     """
 
     parts: tuple[Part, ...]
     others: tuple[str, ...]
     other_dir: str | None
     other_dir_kib: int
-    other_dir_profiles: tuple[tuple[str, int], ...]
     free_kib: int | None
     same_volume: bool
     writable: bool
-    unfinished: Unfinished | None
 
     @property
     def kib(self) -> int:
@@ -64,20 +53,17 @@ class Unit(Record):
     """
 
     name: str
-    path: str
     complete: bool
     profile: str | None
     made: str | None
     kib: int
     vm_type: str | None
     disk: int | None
-    parts: tuple[str, ...]
 
 
-def sized(value: str) -> tuple[int, str]:
-    """Split `KIB NAME`; a size that could not be had is 0."""
-    kib, _, name = value.partition(" ")
-    return int(kib) if kib.isdecimal() else 0, name
+def _kib(value: str) -> int:
+    """A size; one that could not be had is 0."""
+    return int(value) if value.isdecimal() else 0
 
 
 class ProfileContents(FactBase["Contents | None"]):
@@ -104,23 +90,16 @@ class ProfileContents(FactBase["Contents | None"]):
             return None
         parts = []
         for what, kib, path in (value.split(" ", 2) for value in lines.every("part", words=3)):
-            parts.append(Part(what, path, int(kib) if kib.isdecimal() else 0))
-        other_kib, other_dir = sized(values.get("other_dir", ""))
-        others = (sized(value) for value in lines.every("other_dir_profile"))
-        unfinished = None
-        if "unfinished" in values:
-            stage, mode = values["unfinished"] or "unknown", values.get("mode", "unknown")
-            unfinished = Unfinished(stage, mode, values.get("unit") or None)
+            parts.append(Part(what, path, _kib(kib)))
+        other_kib, _, other_dir = values.get("other_dir", "").partition(" ")
         return Contents(
             parts=tuple(parts),
             others=lines.every("other"),
             other_dir=other_dir or None,
-            other_dir_kib=other_kib,
-            other_dir_profiles=tuple((name, kib) for kib, name in others),
+            other_dir_kib=_kib(other_kib),
             free_kib=lines.number("free"),
             same_volume=lines.required("same_volume") == "yes",
             writable=lines.required("writable") == "yes",
-            unfinished=unfinished,
         )
 
 
@@ -143,23 +122,17 @@ class Backups(FactBase["list[Unit] | None"]):
         if not read_lines(output).values.get("home"):
             return None
         starts = [at for at, line in enumerate(output) if line == "[unit]"] + [len(output) - 1]
-        return [unit(read_lines([*output[start:end], "end"])) for start, end in pairwise(starts)]
+        return [_unit(read_lines([*output[start:end], "end"])) for start, end in pairwise(starts)]
 
 
-def unit(lines: Lines) -> Unit:
-    """One unit of facts/backups' answer.
-
-    Raises FactProcessError when it has no path.
-    """
+def _unit(lines: Lines) -> Unit:
     path = PurePosixPath(lines.required("path"))
     return Unit(
         name=path.name,
-        path=str(path),
         complete=path.suffix != ".part",
         profile=lines.values.get("profile"),
         made=lines.values.get("made"),
         kib=lines.number("kib") or 0,
         vm_type=lines.values.get("vm_type"),
         disk=lines.number("disk"),
-        parts=lines.every("part"),
     )

@@ -1,7 +1,7 @@
 """What Lima says of a Colima profile. The one module that knows Colima's and Lima's states.
 
-Asked is `limactl list --json`, never `colima status`: that one prints a label for the VM type, calls a broken
-instance "not running" and makes several SSH calls without a limit (contracts of Colima 0.6 to 0.10).
+`limactl list --json` is asked, never `colima status`: that one prints a label for the VM type, calls a broken
+instance "not running" and makes several SSH calls without a limit (Colima 0.6 to 0.10).
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from files import script, script_as
 
 RUNNING = "Running"
 QEMU = "qemu"
-
-HELD_BY = "held by "  # of a disk lock: files/lib
 
 
 def profile_of(name: str) -> str:
@@ -52,9 +50,6 @@ class ProfileState(Record):
     cpus: int | None = None
     memory: int | None = None
     disk: int | None = None
-    host_agent_pid: int | None = None
-    driver_pid: int | None = None
-    errors: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     other_profiles: tuple[str, ...] = ()
     unfinished: str | None = None
@@ -109,9 +104,6 @@ class ColimaProfile(FactBase["ProfileState | None"]):
                     cpus=instance.get("cpus"),
                     memory=instance.get("memory"),
                     disk=lines.number("disk"),
-                    host_agent_pid=instance.get("hostAgentPID") or None,
-                    driver_pid=instance.get("driverPID") or None,
-                    errors=tuple(map(str, instance.get("errors") or ())),
                 )
         return state
 
@@ -295,8 +287,9 @@ class Strays(FactBase["StraysState | None"]):
         stale = []
         held_by = None
         for path, _, why in (value.partition("\t") for value in lines.every("stale")):
-            if why.startswith(HELD_BY):
-                held_by = why.removeprefix(HELD_BY)
+            # "held by INSTANCE" is the disk's lock: files/lib/leftovers.
+            if (holder := why.removeprefix("held by ")) != why:
+                held_by = holder
             else:
                 stale.append((path, why))
         return StraysState(False, tuple(processes), tuple(stale), held_by)

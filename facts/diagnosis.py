@@ -1,4 +1,4 @@
-"""What is wrong with a profile's Docker, and what would help; and all that can be told of it."""
+"""What is wrong with a profile's Docker, and what would help; and all that is known of it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Part(Record):
 
 class Diagnostics(FactBase["list[Part]"]):
     """
-    Returns all that can be told of a profile's Docker that does not work, also where nothing is deployed;
+    Returns all that helps to find out why a profile's Docker does not work, also where nothing is deployed;
     empty when unreadable. It may hold secrets: never show it as it is.
 
     + user: who runs Colima

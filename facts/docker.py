@@ -29,7 +29,6 @@ class Container(Record):
 
     state: str
     exit_code: int
-    started_at: str
     restart_policy: str
     spec: str | None
     image: str | None = None
@@ -41,7 +40,6 @@ class EngineState(Record):
     """The engine behind one socket. `silence` says why it does not answer; None when it does."""
 
     socket: str
-    socket_exists: bool
     silence: str | None
     version: str | None = None
     containers: dict[str, Container] | None = None
@@ -77,16 +75,15 @@ class DockerEngine(FactBase["EngineState | None"]):
         lines = read_lines(output)
         values = lines.values
         ping = values.get("ping", "").strip()
-        exists = values.get("exists") == "yes"
         if ping != "200":
             status, _, trouble = ping.partition(" ")
-            if not exists:
+            if values.get("exists") != "yes":
                 silence = "there is no socket"
             elif trouble or status in ("", "000"):
                 silence = trouble or "no answer"
             else:
                 silence = f"the API answers {status}"
-            return EngineState(lines.required("socket"), exists, silence)
+            return EngineState(lines.required("socket"), silence)
         containers = None
         if values.get("listed") == "yes":
             try:
@@ -94,7 +91,6 @@ class DockerEngine(FactBase["EngineState | None"]):
                     each["name"]: Container(
                         state=each["state"],
                         exit_code=each["exit_code"],
-                        started_at=each["started_at"],
                         restart_policy=each["restart"] or "no",
                         spec=each["spec"] or None,
                         image=each["image"] or None,
@@ -107,7 +103,7 @@ class DockerEngine(FactBase["EngineState | None"]):
                     containers = None
             except KeyError as error:
                 raise FactProcessError(f"a container has no {error}") from error
-        return EngineState(lines.required("socket"), exists, None, values.get("version") or None, containers)
+        return EngineState(lines.required("socket"), None, values.get("version") or None, containers)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What launchd knows of a system job. The one module that reads launchctl's texts and exit codes.
 
-`launchctl print` calls its own output "NOT API in any sense at all", and nothing else tells this much. So
+`launchctl print` calls its own output "NOT API in any sense at all", and nothing else says this much. So
 only lines one TAB deep are read, the first of a key counts, and what does not look as it should is unknown,
 never absent.
 """
@@ -95,7 +95,7 @@ class JobState(Record):
 def parse_print(target: str, lines: list[str]) -> dict[str, Any] | None:
     """Read `launchctl print TARGET`'s text: one-TAB `key = value` lines and the blocks of such lines.
 
-    None when it is not the whole text of that target. Blocks are told by their indentation: an argument may
+    None when it is not the whole text of that target. Blocks end by their indentation: an argument may
     itself be "}". It is printed raw, so that a line of it that is not indented belongs to the one before.
     """
     lines = "\n".join(lines).strip("\n").split("\n")
@@ -148,13 +148,14 @@ def _sections(output: list[str]) -> dict[str, tuple[int, list[str]]]:
     return found
 
 
-def _file(sections: dict[str, tuple[int, list[str]]], owner: str, name: str) -> FileState | None:
-    if owner not in sections:
+def _plist_file(sections: dict[str, tuple[int, list[str]]]) -> FileState | None:
+    if "owner" not in sections:
         return None
-    match = re.fullmatch(r"(.+) (\d+) (\d+) ([0-7]+)", "\n".join(sections[owner][1]))
+    _, owner = sections["owner"]
+    match = re.fullmatch(r"(.+) (\d+) (\d+) ([0-7]+)", "\n".join(owner))
     if match is None:
-        raise FactProcessError(f"stat said {sections[owner][1]!r}")
-    status, lines = sections.get(name, (1, []))
+        raise FactProcessError(f"stat said {owner!r}")
+    status, lines = sections.get("plist", (1, []))
     text = "\n".join(lines) + "\n" if status == 0 else None
     return FileState(match[1], int(match[2]), int(match[3]), match[4], text)
 
@@ -186,7 +187,7 @@ class LaunchdJob(FactBase["JobState | None"]):
         disabled_status, disabled_lines = sections["disabled"]
         if disabled_status != OK:
             return None
-        plist_file = _file(sections, "owner", "plist")
+        plist_file = _plist_file(sections)
         disabled = parse_disabled(disabled_lines, label)
         if status == NOT_FOUND:
             return JobState(loaded=False, disabled=disabled, plist_file=plist_file)

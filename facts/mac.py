@@ -117,11 +117,9 @@ class Mac(FactBase["MacState | None"]):
 
 @dataclass(frozen=True)
 class UserState(Record):
-    """A user. `home_present` is whether the home directory can be seen now."""
+    """A user. `home_present` is whether the home directory is there now: its volume may not be mounted."""
 
     uid: int
-    gid: int
-    group: str
     home: str
     home_present: bool
     shell: str
@@ -142,7 +140,7 @@ class User(FactBase["UserState | NoUser | None"]):
 
     .. code:: python
 
-        UserState(uid=502, gid=20, group="staff", home="/Users/alice", home_present=True, shell="/bin/zsh")
+        UserState(uid=502, home="/Users/alice", home_present=True, shell="/bin/zsh")
     """
 
     def command(self, user: str) -> StringCommand:
@@ -164,8 +162,6 @@ class User(FactBase["UserState | NoUser | None"]):
         try:
             return UserState(
                 uid=int(record["UniqueID"]),
-                gid=int(record["PrimaryGroupID"]),
-                group=lines.values.get("group", ""),
                 home=record["NFSHomeDirectory"],
                 home_present=lines.values.get("present") == "yes",
                 shell=record.get("UserShell", "/bin/sh"),
@@ -175,7 +171,7 @@ class User(FactBase["UserState | NoUser | None"]):
 
 
 def elapsed_seconds(text: str) -> int | None:
-    """A time as ps(1) tells it, [[DAYS-]HOURS:]MINUTES:SECONDS, in seconds; None when it is none."""
+    """A time as ps(1) writes it, [[DAYS-]HOURS:]MINUTES:SECONDS, in seconds; None when it is none."""
     match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text.strip())
     if match is None:
         return None

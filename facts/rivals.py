@@ -17,7 +17,7 @@ class Definition(Record):
 
     `kind` is file, link (a symbolic link, never opened), unreadable, or loaded (without a file); `label` is
     None where it cannot be read. The path of a directory that cannot be listed is unreadable as well.
-    `profile` is the Colima profile that it starts, None where it starts none as far as it can be told; `user`
+    `profile` is the Colima profile that it starts, None where none is known; `user`
     is who it runs as.
     """
 

@@ -58,7 +58,7 @@ def archive() -> str:
 
 @cache
 def digest() -> str:
-    """What tells this toolkit from any other one: files/lib/archive makes the same of what is installed."""
+    """The toolkit's sha256: files/lib/archive makes the same of what is installed."""
     return sha256(archive().encode()).hexdigest()
 
 

@@ -40,16 +40,11 @@ def started(user: str, profile: str, label: str) -> Commands:
     if found is None and notes is None:
         yield from refuse(f"Lima's answer about profile {profile} of {user} cannot be read")
         return
-    first = notes is not None and FIRST_START in notes
-    if (
-        found is not None
-        and (found.status, found.vm_type) == (RUNNING, QEMU)
-        and notes is not None
-        and not first
-    ):
-        host.noop(f"{found.instance} runs on {QEMU}")
+    runs = found is not None and (found.status, found.vm_type) == (RUNNING, QEMU)
+    if runs and notes is not None and FIRST_START not in notes:
+        host.noop(f"profile {profile} runs on {QEMU}")
         return
-    if first:
+    if FIRST_START in (notes or {}):
         explain(f"Make profile {profile} by the daemon's first start")
     else:
         status = found.status if found is not None else "unknown"

@@ -15,12 +15,11 @@ from facts.launchd import Milestones
 from operations.util import ahead
 from operations.util.commands import Commands, ask, explain, live, refuse
 from operations.util.installer import Image, Installer, Installers
-from settings import Fault
 
 # The state of a container that Docker has failed to remove, and does not start any more.
 DEAD = "dead"
 
-# What happens to a container: it is made, unless another run has made it meanwhile; it is made anew whatever
+# What happens to a container: it is made, unless another run has made it meanwhile; it is replaced, whatever
 # is there; or what is there is started.
 MAKE, ANEW, START = "make", "anew", "start"
 
@@ -36,29 +35,10 @@ class Due(NamedTuple):
     how: str = MAKE
 
 
-def choice_faults(only: tuple[str, ...], reinstall: Reinstall, installers: Installers) -> list[str]:
-    """What of ONLY and REINSTALL names no installer, or one that this run does not look at."""
-    found = []
-    looked_at = chosen(installers, only)
-    for key, names in (("ONLY", only), ("REINSTALL", reinstall if isinstance(reinstall, tuple) else ())):
-        for name in names:
-            each = installers.named(name)
-            if each is None:
-                found.append(str(Fault(key, name, f"no installer's name; there is {installers.names}")))
-            elif each not in looked_at:
-                found.append(str(Fault(key, name, f"not among only={','.join(only)}")))
-    return found
-
-
 def chosen(installers: Installers, only: tuple[str, ...]) -> list[Installer]:
     """The installers that a run is about, in their order; all where `only` names none."""
     named = [installers.named(name) for name in only]
     return [each for each in installers.all if not only or each in named]
-
-
-def smoke_note(container: str) -> str:
-    """The milestone that says a smoke test has passed since the daemon was started."""
-    return f"smoke.{container}"
 
 
 def _containers(engine: EngineState | None) -> Mapping[str, Container]:
@@ -83,10 +63,10 @@ def images(installers: Installers, engine: EngineState | None, only: tuple[str, 
     return list(dict.fromkeys(image for image in found if image is not None))
 
 
-def _changed(each: Installer, container: Container | None, noted: str | None) -> str | None:
-    """Why what is there was not made by this installer; None: it was."""
+def _changed(each: Installer, container: Container | None, passed: str | None) -> str | None:
+    """Why what is there was not made by this installer, or no smoke test has passed; None: it was."""
     if each.smoke_test:
-        made_from, absent = noted, "Docker was started"
+        made_from, absent = passed, "Docker was started"
     elif container is None:
         made_from, absent = None, "it is not there"
     else:
@@ -127,7 +107,9 @@ def pending(
         image = _image(each, container)
         outcome = (pulled or {}).get(image) if image is not None else None
         was = container.image_id if container is not None else outcome and outcome.before
-        if why := _changed(each, container, (notes or {}).get(smoke_note(each.container))):
+        # A milestone: the text of a smoke test that has passed since the daemon was started.
+        passed = (notes or {}).get(f"smoke.{each.container}")
+        if why := _changed(each, container, passed):
             found.append(Due(each, why))
         elif outcome is not None and outcome.trouble is None and outcome.after not in (None, was):
             found.append(Due(each, "a newer image", ANEW))
@@ -148,11 +130,6 @@ def unowned(installers: Installers, engine: EngineState | None) -> dict[str, Con
         for name, container in sorted(_containers(engine).items())
         if container.spec and name not in names
     }
-
-
-def summary(engine: EngineState) -> str:
-    """What runs, in a line."""
-    return f"Docker {engine.version} runs " + (", ".join(engine.running) or "no containers")
 
 
 def _pull(wanted: list[Image], user: str, profile: str, tries: int) -> dict[Image, Pulled]:
@@ -272,7 +249,7 @@ def installed(
     if state.is_executing and work:
         engine = ask(DockerEngine, **where)
     if engine is not None and engine.containers is not None:
-        host.log(summary(engine))
+        host.log(f"Docker {engine.version} runs {', '.join(engine.running) or 'no containers'}")
     if not work:
         host.noop(f"{len(chosen(installers, only))} containers are as their installers say")
     if troubles := [f"{image.name}: {each.trouble}" for image, each in pulled.items() if each.failed]:

@@ -13,20 +13,15 @@ from operations.util import ahead
 from operations.util.commands import Commands, explain, live
 
 
-def is_good(engine: EngineState | None) -> bool:
-    """Whether the engine answered, told its version and listed its containers: it was used."""
-    return (
-        engine is not None and engine.answers and engine.version is not None and engine.containers is not None
-    )
-
-
-def why_not(engine: EngineState | None) -> str:
-    """Why an engine is not good, in words."""
+def why_not(engine: EngineState | None) -> str | None:
+    """Why an engine cannot be used, in words; None: it can."""
     if engine is None:
         return "the answer cannot be read"
     if engine.silence is not None:
         return engine.silence
-    return "it answers a ping, and cannot list its containers"
+    if engine.version is None or engine.containers is None:
+        return "it answers a ping, and cannot list its containers"
+    return None
 
 
 @operation()
@@ -53,11 +48,9 @@ def ready(user: str, profile: str, label: str, required: int = 5) -> Commands:
     engine, notes = ahead.get(
         (DockerEngine, {"user": user, "profile": profile}), (Milestones, {"label": label})
     )
-    if engine is not None and is_good(engine) and VERIFIED in (notes or {}):
+    why = why_not(engine)
+    if engine is not None and why is None and VERIFIED in (notes or {}):
         host.noop(f"Docker {engine.version} answers on {engine.socket}")
         return
-    if is_good(engine):
-        explain(f"Wait until Docker is ready: {required} good answers in a row")
-    else:
-        explain(f"Wait until Docker is ready: {why_not(engine)}")
+    explain(f"Wait until Docker is ready: {why or f'{required} good answers in a row'}")
     yield live("gate", label)

@@ -25,25 +25,19 @@ CLAMPED_EXIT_TIMEOUT = 60
 
 @dataclass(frozen=True)
 class Convergence:
-    """What has to happen to a daemon, and in words why. Nothing to do: no reasons."""
+    """What has to happen to a daemon, and in words why. Nothing to do: no reasons.
+
+    `reload`: it is unloaded first, which stops the VM; `load`: it is loaded, or spawned.
+    """
 
     reasons: tuple[str, ...] = ()
     write_plist: bool = False
-    unload: bool = False
+    reload: bool = False
     load: bool = False
-
-    @property
-    def needed(self) -> bool:
-        return bool(self.reasons)
-
-    @property
-    def restarts(self) -> bool:
-        """Whether a running VM is stopped and started."""
-        return self.unload and self.load
 
 
 def loaded_differences(job: JobState, plist: dict[str, Any]) -> list[str]:
-    """How what launchd has loaded differs from `plist`, as far as `launchctl print` tells it."""
+    """How what launchd has loaded differs from `plist`, as far as `launchctl print` says."""
     found = []
     if job.path != plist_path(plist["Label"]):
         found.append(f"loaded from {job.path}")
@@ -72,14 +66,14 @@ def converge(job: JobState, plist: dict[str, Any], *, restart: str = "") -> Conv
     file = job.plist_file
     differs = job.plist != plist
     write_plist = differs or file is None or not file.is_roots_alone
-    unload = load = False
+    reload = load = False
     if not job.loaded:
         load = True
         reasons.append("not loaded")
     else:
         stale = loaded_differences(job, plist)
         if stale or restart or (job.pid is not None and not job.running):
-            unload = load = True
+            reload = True
             if stale and differs and job.plist is not None:
                 reasons += changes(job.plist, plist) or stale
             elif stale:
@@ -100,22 +94,17 @@ def converge(job: JobState, plist: dict[str, Any], *, restart: str = "") -> Conv
     if file is not None and write_plist:
         if not file.is_roots_alone:
             reasons.append(f"plist is a {file.kind.lower()} of {file.uid}:{file.gid}, mode {file.mode}")
-        elif not unload:
+        elif not reload:
             reasons.append("plist differs from what is loaded" if job.loaded else "plist differs")
-    elif write_plist and not unload and job.loaded:
+    elif write_plist and not reload and job.loaded:
         reasons.append("plist missing")
-    return Convergence(tuple(reasons), write_plist, unload, load)
+    return Convergence(tuple(reasons), write_plist, reload, load)
 
 
-def describe(job: JobState, label: str, decision: Convergence, what: str = "Colima") -> str | None:
-    """What the operation would change and why, for a person who reads `--dry`; None: nothing.
-
-    `what` is what the daemon starts, as people call it.
-    """
-    if not decision.needed:
-        return None
+def describe(job: JobState, label: str, decision: Convergence, what: str) -> str:
+    """What has to happen to a daemon and why, in words; `what` is what it starts, as people call it."""
     why = ", ".join(decision.reasons)
-    if decision.restarts:
+    if decision.reload:
         return f"Restart {what}: {why}"
     if decision.load and not job.loaded:
         return f"Start {what} at boot and now: LaunchDaemon {label} ({why})"
@@ -132,7 +121,7 @@ def _show_diff(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> No
 
 
 def is_absent(job: JobState) -> bool:
-    """Whether launchd knows nothing of the job, and no boot tells it."""
+    """Whether launchd knows nothing of the job, and no boot loads it."""
     return not job.loaded and not job.disabled and job.plist_file is None
 
 
@@ -180,19 +169,17 @@ def daemon(
         yield from refuse(unreadable(target))
         return
     decision = converge(job, plist, restart=restart)
-    if not decision.needed:
+    if not decision.reasons:
         process = f"runs (pid {job.pid})" if job.pid is not None else f"has run {job.runs} times"
         host.noop(f"{target} is loaded from its plist and {process}")
         return
-    # Before anything is done: it may be refused, by a character that no property list can hold.
-    xml = to_xml(plist)
-    explain(str(describe(job, target, decision, what)))
+    explain(describe(job, target, decision, what))
     if decision.write_plist and state.config.DIFF:
         _show_diff(plist_path(target), job.plist, plist)
-    options = [*(["--pulse"] if target != label else []), *(["--reload"] if decision.unload else [])]
+    options = [*(["--pulse"] if target != label else []), *(["--reload"] if decision.reload else [])]
     for milestone in milestones:
         options += ["--note", milestone]
-    yield live("load", label, *options, stdin=xml if decision.write_plist else "")
+    yield live("load", label, *options, stdin=to_xml(plist) if decision.write_plist else "")
 
 
 @operation()
@@ -224,11 +211,6 @@ def absent(label: str, target: str, what: str = "Colima") -> Commands:
     yield live("unload", label, *(["--pulse"] if target != label else []))
 
 
-def is_stopped(job: JobState) -> bool:
-    """Whether the job does not run, and no boot starts it."""
-    return not job.loaded and (job.disabled or job.plist_file is None)
-
-
 @operation()
 def stopped(label: str) -> Commands:
     """
@@ -248,7 +230,7 @@ def stopped(label: str) -> Commands:
     if job is None:
         yield from refuse(unreadable(label))
         return
-    if is_stopped(job):
+    if not job.loaded and (job.disabled or job.plist_file is None):
         host.noop("Colima is stopped already" if job.plist_file else f"{label} is not there")
         return
     if job.loaded:

@@ -8,7 +8,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import operation
 
 from facts.docker import Prunable
-from facts.launchd import Milestones
+from facts.launchd import PRUNE_DUE, Milestones
 from operations.util import ahead, terminal
 from operations.util.commands import Commands, ask, explain, live, refuse
 from settings import Fault, Settings
@@ -16,9 +16,6 @@ from settings import Fault, Settings
 NONE = "none"
 SAFE = "safe"
 AGGRESSIVE = "aggressive"
-
-# Noted when a deploy starts the daemon and wants a prune; forgotten when that prune is over.
-DUE = "prune"
 
 
 def mode_in_force(settings: Settings) -> str:
@@ -52,7 +49,7 @@ def pruned(
     networks: tuple[str, ...] = (),
 ) -> Commands:
     """
-    Keep Docker free of what piles up, once a start that a deploy makes and notes with the milestone DUE.
+    Keep Docker free of what piles up, once a start that a deploy makes and notes as PRUNE_DUE.
 
     + user: who runs Colima
     + profile: the profile's short name
@@ -79,7 +76,7 @@ def pruned(
     if notes is None:
         yield from refuse(f"what was noted of {label}'s last start cannot be read")
         return
-    if DUE not in notes:
+    if PRUNE_DUE not in notes:
         host.noop("no deploy has started Docker since it was last pruned")
         return
     if state.is_executing:
@@ -100,7 +97,7 @@ def pruned(
         # -y answers for the deploy, and force_yes where nobody can be asked; neither for one who is there.
         question = f"[{host.name}] Prune Docker of that?"
         if mode == AGGRESSIVE and terminal.is_there() and not terminal.ask(question, default=False):
-            host.log("Docker is not pruned, as you say", logger.warning)
+            explain("Leave Docker unpruned, as answered")
             yield live("prune", label, NONE)
             return
     explain(f"Prune Docker: {mode}, due since the last start")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from pyinfra import host, state
 from pyinfra.api import operation
-from pyinfra.context import ctx_host
 
 from facts.backup import Contents, ProfileContents
 from facts.colima import ColimaProfile
@@ -18,14 +17,14 @@ from operations.util import terminal
 from operations.util.ahead import together
 from operations.util.commands import Commands, ask, explain, live, refuse
 from operations.util.internals import hosts_of_run
-from settings import Fault, Settings
+from settings import Settings
 
 # The modes of a backup, as the setting has them; a prompt becomes one of the others.
 MOVE, PROMPT, DELETE = "move", "prompt", "false"
 
 
 def stamp() -> str:
-    """What tells this run's backup from others: YYYYmmdd-HHMMSS."""
+    """The end of the name of this run's backup: YYYYmmdd-HHMMSS."""
     return time.strftime("%Y%m%d-%H%M%S")
 
 
@@ -41,7 +40,7 @@ class Place:
 
     @classmethod
     def of(cls, settings: Settings, home: str, stamp: str, other_dir: str | None = None) -> Place:
-        """The place of the profile that the settings name; `stamp` tells its backup from others."""
+        """The place of the profile that the settings name; `stamp` ends its backup's name."""
         user, profile = settings.homebrew_user, settings.colima_profile
         unit = f"{settings.backup_dir(home)}/{profile}-{stamp}"
         return cls(user, profile, settings.label, unit, other_dir)
@@ -53,23 +52,6 @@ class Place:
     @property
     def backup_dir(self) -> str:
         return self.unit.rpartition("/")[0]
-
-
-def faults(settings: Settings, hosts: int, *, has_terminal: bool) -> list[str]:
-    """Why what takes a profile away cannot be confirmed: no terminal, and nothing that stands in for it."""
-    key = "FULL_RESET" if settings.full_reset else "DELETE_VM"
-    if not (settings.full_reset or settings.delete_vm) or has_terminal:
-        return []
-    if hosts > 1:
-        why = (
-            f"{hosts} hosts at once are confirmed by typing, host by host: run this on a terminal, or for "
-            "one of them (--limit HOST)"
-        )
-    elif not settings.force_yes:
-        why = "there is no terminal to confirm it on; to do it nevertheless, add --data force_yes=true"
-    else:
-        return []
-    return [str(Fault(key, True, why))]
 
 
 def gib(kib: int) -> str:
@@ -145,7 +127,7 @@ def confirmation(place: Place, word: str, no_confirm: bool, force_yes: bool, ane
     if no_confirm and not several:
         return None
     what = f"{'reset' if anew else 'remove'} {place.name}"
-    typed = terminal.typed(f"[{ctx_host.get().name}] Type {word} to {what} on this host:")
+    typed = terminal.typed(f"[{host.name}] Type {word} to {what} on this host:")
     return None if typed == word else f"{word} was not typed"
 
 
@@ -226,7 +208,7 @@ def set_aside(place: Place, mode: str = MOVE) -> Commands:
         reset.set_aside(name="Set the profile aside", place=Place("alice", "default", "..", "/Users/.."))
     """
     if mode == PROMPT and state.is_executing:
-        question = f"[{ctx_host.get().name}] Move {place.name} to {place.unit}? (No deletes it)"
+        question = f"[{host.name}] Move {place.name} to {place.unit}? (No deletes it)"
         mode = MOVE if terminal.ask(question, default=True) else DELETE
     if mode == DELETE:
         explain(f"Delete {place.name}, without a backup")
@@ -237,7 +219,7 @@ def set_aside(place: Place, mode: str = MOVE) -> Commands:
     yield live("set-aside", place.label, "delete" if mode == DELETE else "move", place.unit, *other)
     if mode != DELETE:
         name = place.unit.rpartition("/")[2]
-        host.log(f"To put it back: pyinfra {ctx_host.get().name} deploys/restore.py --data restore={name}")
+        host.log(f"To put it back: pyinfra {host.name} deploys/restore.py --data restore={name}")
 
 
 @operation()

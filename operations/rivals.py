@@ -1,5 +1,5 @@
 """
-Manage the other launchd jobs that start the same Colima profile: there can be one owner only.
+Manage the other launchd jobs that start the same Colima profile: it can have one owner.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from facts.rivals import Definition, Definitions
 from operations.util import ahead, terminal
 from operations.util.commands import Commands, explain, live, refuse
 from operations.util.internals import is_read
+from operations.util.plist import pulse_label
 
 
 def named(job: Definition) -> str:
@@ -61,7 +62,7 @@ def removed(user: str, profile: str, label: str, clean: str, backup: str) -> Com
     if definitions is None:
         yield from refuse("the launchd jobs that mention Colima cannot be read")
         return
-    ours = {("system", label), ("system", f"{label}.pulse")}
+    ours = {("system", label), ("system", pulse_label(label))}
     others = [job for job in definitions if (job.domain, job.label) not in ours]
     removes = []
     for job in others:

@@ -241,6 +241,8 @@ class Bench:
         mac, checkout = self.deployed
         answers = mac.records / "recorded"
         answers.mkdir(exist_ok=True)
+        # Whatever was measured before, from here on nothing is left to do.
+        self.pyinfra(checkout, "inventory.py", *DEPLOY)
         sent = len(mac.ssh_commands())
         self.pyinfra(checkout, "inventory.py", *DEPLOY)
         for command in set(mac.ssh_commands()[sent:]):
@@ -342,15 +344,17 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="colima-pulse-bench.", dir="/var/tmp"))
     load = os.getloadavg()[0]
     bench = Bench(directory, given.runs, given.boot_seconds)
-    try:
-        rows = [row for section in SECTIONS if section in given.only for row in getattr(bench, section)()]
-    finally:
-        bench.close()
-        shutil.rmtree(directory, ignore_errors=True)
     print(
         f"{os.cpu_count()} CPUs, {load:.1f} processes in line when it began; medians of {given.runs} runs\n"
     )
-    print(table(rows))
+    rows: list[Row] = []
+    try:
+        for section in SECTIONS:
+            rows += getattr(bench, section)() if section in given.only else []
+    finally:
+        bench.close()
+        shutil.rmtree(directory, ignore_errors=True)
+        print(table(rows))
     return 0
 
 

@@ -7,17 +7,14 @@ import pkgutil
 import runpy
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyinfra.api import Config
-from pyinfra.api.host import HostData
-from pyinfra.context import ctx_config, ctx_inventory
+from pyinfra.context import ctx_config
 
 import operations
-from deploys import installation
-from operations.util import summary
+from deploys import installation, summary
 from tests.deploys.test_faults import PROFILE, UNIT, settings
 from tests.deploys.test_installation import WHOLE
 from tests.deploys.test_preflight import host_with, loading
@@ -49,14 +46,9 @@ def called(
             if hasattr(value, "_inner"):
                 monkeypatch.setattr(module, name, lambda **arguments: found.append(arguments))
     monkeypatch.setattr(summary, "at_end", lambda: None)
-    monkeypatch.setattr(summary, "prepared", lambda name: None)
+    monkeypatch.setattr(summary, "prepared", lambda: None)
     host = host_with(**facts)
-    host.data = HostData(host, data)
-    with (
-        loading(host, reads=True),
-        ctx_config.use(Config()),
-        ctx_inventory.use(SimpleNamespace(get_override_data=lambda: data)),
-    ):
+    with loading(host, data, reads=True), ctx_config.use(Config()):
         runpy.run_path(str(ROOT / file))
     return found
 

@@ -1,7 +1,6 @@
-"""What operations ask first, asked before the first of them: on a converged Mac that is all there is to do.
+"""What operations ask first, asked in one command before the first of them: a converged Mac needs no more.
 
-An answer counts for a few seconds, and while this run has changed nothing on its host: no operation decides
-from what an earlier one has made untrue.
+An answer counts for a few seconds, and while this run has changed nothing on its host.
 """
 
 from __future__ import annotations
@@ -80,10 +79,10 @@ def together(*questions: Question, **arguments: Any) -> list[Any]:
 
 
 def look(*questions: Question) -> None:
-    """Ask what operations will ask, in one command.
+    """Ask in one command what operations will ask.
 
-    For the end of a deploy file, and for runs in which nobody has to agree first. What cannot be read fails
-    nobody here: the operation that needs it asks again.
+    For runs in which nobody is asked between this and the operations. What cannot be read fails no host here:
+    the operation that needs it asks again.
     """
     at = time.monotonic()
     answers = zip(questions, together(*questions), strict=True)

@@ -23,7 +23,7 @@ BOX = re.compile("[\u2500-\u257f\u2580-\u259f]")
 
 DOCKER_RUN = re.compile(r"(?<![\w./$-])docker(?:[ \t]+container)?[ \t]+run(?=[ \t\n]|$)")
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-# An image, or a platform, as it is written out; what a shell would expand cannot be told before it does.
+# An image, or a platform, as it is written out; what a shell would expand is not known before.
 WRITTEN_OUT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
 
 # The options of `docker run` that take no value (docker run --help); every other one takes one.

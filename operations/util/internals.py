@@ -237,8 +237,16 @@ def end_after_all(finish: Callable[[], int]) -> None:
         raise SystemExit(finish())
 
 
+def say_refusals() -> None:
+    """Say why hosts were refused, for a deploy file that only looks: with `-y` it ends before an operation
+    would say so."""
+    for each in progress():
+        for fault in () if is_read() else refusal(each.host):
+            fail(each.host, fault)
+
+
 @dataclass(frozen=True)
-class Outcome:
+class Progress:
     """How far a host has come: `connected` says that it was reached at all, `failed` what pyinfra thinks, and
     `operations` what came of each, by name."""
 
@@ -248,7 +256,7 @@ class Outcome:
     operations: list[tuple[str, OperationMeta]]
 
 
-def outcomes() -> list[Outcome]:
+def progress() -> list[Progress]:
     """How far each host of this run has come."""
     found = []
     for host in state.inventory:
@@ -259,7 +267,7 @@ def outcomes() -> list[Outcome]:
                 for name in state.op_meta[op_hash].names
             ]
             reached = host in state.activated_hosts
-            found.append(Outcome(host, reached, host in state.failed_hosts, operations))
+            found.append(Progress(host, reached, host in state.failed_hosts, operations))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The LaunchDaemon's property list: what it says, and how two of them differ."""
+"""The property lists of the two LaunchDaemons, and how two of them differ."""
 
 from __future__ import annotations
 
@@ -19,13 +19,9 @@ OPEN_FILES = 10240
 LAUNCHD_THROTTLE = 10
 
 
-def gib(value: float) -> str:
-    """A number of GiB as Colima takes it: 4, or 2.5 (fractions since Colima 0.8.1)."""
-    return f"{value:g}"
-
-
 def colima_start(settings: Settings, prefix: str) -> list[str]:
-    """The whole `colima start` line. `--cpu` is the spelling that every version takes."""
+    """The whole `colima start` line. `--cpu` is the spelling that every version takes; fractions of a GiB of
+    memory are taken since Colima 0.8.1."""
     return [
         f"{prefix}/bin/colima",
         "start",
@@ -33,7 +29,7 @@ def colima_start(settings: Settings, prefix: str) -> list[str]:
         f"--runtime={settings.colima_runtime}",
         f"--vm-type={settings.colima_vm_type}",
         f"--cpu={settings.colima_cpus}",
-        f"--memory={gib(settings.colima_memory)}",
+        f"--memory={settings.colima_memory:g}",
         f"--disk={settings.colima_disk}",
         *settings.colima_extra_args,
         "--foreground",
@@ -71,7 +67,7 @@ def daemon_plist(settings: Settings, home: str, prefix: str) -> dict[str, Any]:
         "ExitTimeOut": EXIT_TIMEOUT,
         "ProcessType": "Interactive",
         "SoftResourceLimits": {"NumberOfFiles": OPEN_FILES},
-        # The home may not be there yet (FileVault, external volumes); files/launch waits for it.
+        # The home may not be there yet (FileVault, external volumes); files/daemons/launch waits for it.
         "WorkingDirectory": "/",
         "StandardOutPath": settings.log_path,
         "StandardErrorPath": settings.log_path,
@@ -102,7 +98,7 @@ def pulse_plist(settings: Settings) -> dict[str, Any]:
         "ProgramArguments": [PULSE, settings.label],
         "RunAtLoad": True,
         "StartInterval": settings.pulse_interval,
-        # launchd starts no job more often than every 10 s unless it is told.
+        # launchd starts no job more often than every 10 s unless the plist says so.
         "ThrottleInterval": min(settings.pulse_interval, LAUNCHD_THROTTLE),
         # What it runs is bounded, and none of it needs more than a TERM.
         "ExitTimeOut": 10,

@@ -44,7 +44,7 @@ def _open() -> FileIO:
 
 
 def is_there() -> bool:
-    """Whether this process has a controlling terminal: standard input tells nothing of it."""
+    """Whether this process has a controlling terminal: standard input says nothing of it."""
     try:
         _open().close()
     except OSError:

@@ -14,11 +14,12 @@ from facts.mac import MacState, NoUser, UserState
 from operations.util import terminal
 from settings import Settings
 from tests.facts.test_mac import mini
+from tests.operations.test_containers import DB, HELLO, WEB, installers
 
 MINI = mini(disksleep="0")
 BREW = MINI.homebrew
 INTEL = replace(MINI, arch="x86_64", homebrew=replace(BREW, prefix="/usr/local", brew="/usr/local/bin/brew"))
-ALICE = UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh")
+ALICE = UserState(502, "/Users/alice", True, "/bin/zsh")
 NEW = ProfileState("/Users/alice", "colima", state_dir=False, other_dir=None, data_disk=False)
 PROFILE = replace(
     NEW,
@@ -166,14 +167,12 @@ def test_state_directories(profile: ProfileState, data: dict[str, Any], says: st
 
 UNIT = Unit(
     name="default-1",
-    path="/Users/alice/colima-pulse-backups/default-1",
     complete=True,
     profile="default",
     made="2026-11-22T10:15:30Z",
     kib=1024,
     vm_type="qemu",
     disk=20,
-    parts=("disk", "store.json"),
 )
 
 
@@ -240,3 +239,33 @@ def test_a_prune_that_nobody_can_confirm(
     monkeypatch.setattr(terminal, "is_there", lambda: is_there)
     found = faults.prune_faults(settings(prune_mode="aggressive", **data), profile)
     assert len(found) == refused
+
+
+@pytest.mark.parametrize(
+    ("data", "hosts", "has_terminal", "says"),
+    [
+        ({}, 5, False, ""),
+        ({"full_reset": True}, 5, True, ""),
+        ({"full_reset": True, "no_confirm": True}, 1, False, "force_yes=true"),
+        ({"full_reset": True, "force_yes": True}, 1, False, ""),
+        ({"full_reset": True, "force_yes": True}, 2, False, "--limit"),
+        ({"delete_vm": True}, 1, False, "DELETE_VM"),
+    ],
+)
+def test_who_can_confirm(data: dict[str, Any], hosts: int, has_terminal: bool, says: str) -> None:
+    said(faults.confirmation_faults(settings(**data), hosts, has_terminal=has_terminal), says)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"only": "web,10-db", "reinstall": "db"}, []),
+        ({"only": "wbe"}, ["ONLY: 'wbe'; no installer's name; there is web, db (containers/10-db), hello"]),
+        ({"reinstall": "x,web,y"}, ["REINSTALL: 'x'", "REINSTALL: 'y'"]),
+        ({"only": "web", "reinstall": "db"}, ["REINSTALL: 'db'; not among only=web"]),
+    ],
+)
+def test_choice_faults(data: dict[str, Any], says: list[str]) -> None:
+    found = faults.choice_faults(settings(**data), installers(WEB, DB, HELLO))
+    assert len(found) == len(says)
+    assert all(fault.startswith(start) for fault, start in zip(found, says, strict=True))

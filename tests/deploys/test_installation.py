@@ -88,7 +88,7 @@ def test_nothing_is_left_to_do() -> None:
 
 def observed(**changed: Any) -> Installation | str:
     facts = {
-        User: UserState(502, 20, "staff", "/Users/alice", True, "/bin/zsh"),
+        User: UserState(502, "/Users/alice", True, "/bin/zsh"),
         Homebrew: HOMEBREW,
         LaunchdJob: lambda label, **_: TICKED if label == PULSE else RUNNING,
         Traces: TRACES,
@@ -115,8 +115,8 @@ def test_observed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"User": NoUser()}, "this Mac knows no user alice"),
-        ({"User": None}, "or does not tell"),
+        ({"User": NoUser()}, "this Mac has no user alice"),
+        ({"User": None}, "cannot be read"),
         ({"LaunchdJob": None}, "launchd's answer"),
         ({"Homebrew": None}, "cannot be read"),
         ({"Traces": None}, "cannot be read"),

@@ -56,6 +56,7 @@ def run_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
                 activated_hosts=set(hosts),
                 ops={host: {} for host in hosts},
                 is_host_in_limit=lambda _: True,
+                should_check_for_changes=lambda: False,
             )
         )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyinfra.api import DeployError
-from pyinfra.context import ctx_host, ctx_state
+from pyinfra.api.host import HostData
+from pyinfra.context import ctx_host, ctx_inventory, ctx_state
 
 from deploys import preflight
-from deploys.preflight import Target, check, settings_of
+from deploys.preflight import Target, check, settings_of_host
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, LogState
 from facts.mac import Mac, NoUser, User
@@ -34,22 +36,31 @@ def host_with(**facts: Any) -> Any:
 
 
 @contextmanager
-def loading(host: Any, **state: Any) -> Iterator[None]:
-    """pyinfra's context while a deploy is loaded."""
+def loading(
+    host: Any, data: dict[str, Any], asked: dict[str, Any] | None = None, **state: Any
+) -> Iterator[None]:
+    """pyinfra's context while a deploy is loaded: the host's data, of which --data has `asked`, or all."""
+    host.data = HostData(host, data)
+    inventory = SimpleNamespace(get_override_data=lambda: data if asked is None else asked)
     try:
-        with ctx_host.use(host), ctx_state.use(fake_state(executing=False, **state)):
+        with (
+            ctx_host.use(host),
+            ctx_state.use(fake_state(executing=False, **state)),
+            ctx_inventory.use(inventory),
+        ):
             yield
     finally:
         ctx_host.reset()
         ctx_state.reset()
+        ctx_inventory.reset()
 
 
 def on(
     host: Any, data: dict[str, Any], installers: Installers = NO_INSTALLERS, **state: Any
 ) -> Target | None:
     """Check a host; all data is from --data."""
-    with loading(host, **state):
-        return check(host, data, data, installers)
+    with loading(host, data, **state):
+        return check(installers)
 
 
 def refused(data: dict[str, Any], installers: Installers = NO_INSTALLERS, **facts: Any) -> str:
@@ -131,8 +142,8 @@ def test_a_prune_that_nobody_can_be_asked_about(monkeypatch: pytest.MonkeyPatch)
 
 def test_danger_in_an_inventory_is_passed_over() -> None:
     host = host_with()
-    with loading(host):
-        target = check(host, DATA | {"full_reset": True}, DATA, NO_INSTALLERS)
+    with loading(host, DATA | {"full_reset": True}, DATA):
+        target = check(NO_INSTALLERS)
     assert target is not None
     assert not target.settings.full_reset
     assert "full_reset" in host.said
@@ -140,10 +151,11 @@ def test_danger_in_an_inventory_is_passed_over() -> None:
 
 def test_the_settings_of_a_deploy_file_that_makes_nothing_anew() -> None:
     host, asked, wrong = host_with(), {"lines": 7}, {"lines": "many", "follow": "x"}
-    with loading(host):
-        found = settings_of(host, DATA | asked | {"delete_vm": True}, asked)
-        with pytest.raises(DeployError, match=r"(?s)mini: nothing was touched.*LINES.*FOLLOW"):
-            settings_of(host, DATA | wrong, wrong)
+    with loading(host, DATA | asked | {"delete_vm": True}, asked):
+        found = settings_of_host()
+    refuses = pytest.raises(DeployError, match=r"(?s)mini: nothing was touched.*LINES.*FOLLOW")
+    with loading(host, DATA | wrong), refuses:
+        settings_of_host()
     assert found is not None
     assert (found.lines, found.delete_vm) == (7, False)
     assert "delete_vm in an inventory is ignored" in host.said

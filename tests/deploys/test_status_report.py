@@ -36,9 +36,9 @@ def installers(text: str) -> Installers:
 
 
 WEB = installers("docker run -d --name web --restart always nginx")
-RUNS = Container("running", 0, "", "always", WEB.all[0].digest)
-ENGINE = EngineState("/s", True, None, "29.1.3", {"web": RUNS})
-SILENT = EngineState("/s", True, "curl: (52) Empty reply from server")
+RUNS = Container("running", 0, "always", WEB.all[0].digest)
+ENGINE = EngineState("/s", None, "29.1.3", {"web": RUNS})
+SILENT = EngineState("/s", "curl: (52) Empty reply from server")
 PLIST = FileState("Regular File", 0, 0, "644", "<plist/>")
 JOB = JobState(loaded=True, disabled=False, state="running", pid=312, runs=3, last_exit="1", plist_file=PLIST)
 UNLOADED = JobState(loaded=False, disabled=False, plist_file=PLIST)

@@ -1,4 +1,4 @@
-"""The life of one Mac, told in the commands of README.md and containers/README.md, in the order they are run.
+"""The life of one Mac, in the commands of README.md, containers/README.md and CONTRIBUTING.md, in order.
 
 To add a command that the documents show, add a `Step` where it belongs in `LIFE`; to leave one out, say in
 `ELSEWHERE` why. tests/test_shown.py fails for a command that is in neither, and for one that no document
@@ -18,7 +18,7 @@ from tests.mac.machine import Mac
 from tests.shown import Shown, commands
 from tests.terminal import CLONE, ENTER, Seen, Terminal
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "containers" / "README.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "containers" / "README.md", ROOT / "CONTRIBUTING.md")
 HOST = "@ssh/macmini.lan"
 BACKUPS = "/Users/alice/colima-pulse-backups"
 HOMEBREW_PATH = "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"

@@ -1,4 +1,4 @@
-"""What README.md and containers/README.md show is run, as it is written, on one Mac: `life.py` tells how."""
+"""What the documents show is run, as it is written, on one Mac: `life.py` tells how."""
 
 from __future__ import annotations
 

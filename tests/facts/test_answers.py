@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyinfra.api import FactBase, FactProcessError
 
-from facts.backup import Backups, Contents, Part, ProfileContents, Unfinished, Unit
+from facts.backup import Backups, Contents, Part, ProfileContents, Unit
 from facts.colima import Log, LogState, Program, ProgramState
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Garbage, Prunable, Pulled, PulledImage
@@ -23,13 +23,9 @@ part=instance 12 /Users/al ice/.colima/_lima/colima
 part=disk 20 /Users/al ice/.colima/_lima/_disks/colima
 other=foo
 other_dir=7 /Users/al ice/.config/colima
-other_dir_profile=5 default
 free=100
 same_volume=yes
-writable=yes
-unfinished=moving
-mode=move
-unit=/a b/c=d"""
+writable=yes"""
 
 UNITS = """\
 home=/Users/a
@@ -37,8 +33,6 @@ home=/Users/a
 path=/b/a=b
 profile=web
 made=2026-11-22T10:15Z
-part=profile
-part=disk
 kib=9
 vm_type=qemu
 disk=10
@@ -84,11 +78,9 @@ SUDO_SAID = "sudo: unable to resolve host mini"
                 others=("foo",),
                 other_dir="/Users/al ice/.config/colima",
                 other_dir_kib=7,
-                other_dir_profiles=(("default", 5),),
                 free_kib=100,
                 same_volume=True,
                 writable=True,
-                unfinished=Unfinished("moving", "move", "/a b/c=d"),
             ),
         ),
         (ProfileContents, "home=", None),
@@ -96,8 +88,8 @@ SUDO_SAID = "sudo: unable to resolve host mini"
             Backups,
             UNITS,
             [
-                Unit("a=b", "/b/a=b", True, "web", "2026-11-22T10:15Z", 9, "qemu", 10, ("profile", "disk")),
-                Unit("x.part", "/b/x.part", False, None, None, 0, None, None, ()),
+                Unit("a=b", True, "web", "2026-11-22T10:15Z", 9, "qemu", 10),
+                Unit("x.part", False, None, None, 0, None, None),
             ],
         ),
         (Backups, "home=", None),

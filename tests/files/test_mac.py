@@ -126,7 +126,7 @@ def test_a_user(mac: Mac) -> None:
     record(mac, str(directory))
     for present in (False, True):
         done = mac.run("facts/user", "alice")
-        assert User().process(lines(done)) == UserState(501, 20, "staff", str(directory), present, "/bin/zsh")
+        assert User().process(lines(done)) == UserState(501, str(directory), present, "/bin/zsh")
         directory.mkdir(exist_ok=True)
     assert done.stderr == ""
 

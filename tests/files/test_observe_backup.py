@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facts.backup import Backups, Contents, ProfileContents, Unfinished, Unit
+from facts.backup import Backups, Contents, ProfileContents, Unit
 from facts.colima import ColimaProfile
 from tests.files.conftest import Mac, lines
 from tests.files.resets import TWO, Home
@@ -33,9 +33,7 @@ def test_a_home(mac: Mac) -> None:
     }
     assert next(part.kib for part in found.parts if part.what == "disk") > 0
     assert (found.others, found.other_dir) == (("foo",), str(home.other))
-    assert [name for name, _ in found.other_dir_profiles] == ["default"]
     assert (found.free_kib, found.same_volume, found.writable) == (10 << 20, True, True)
-    assert found.unfinished is None
     assert sorted(mac.home.rglob("*")) == before
 
 
@@ -44,7 +42,7 @@ def test_another_profile_on_another_volume(mac: Mac) -> None:
     home.unit.parent.mkdir(parents=True)
     found = contents(mac, home, mac.home / "nowhere")
     assert found.others == ("default",)
-    assert (found.other_dir, found.other_dir_profiles, found.same_volume) == (None, (), False)
+    assert (found.other_dir, found.same_volume) == (None, False)
 
 
 def test_a_link_to_the_state_directory_is_no_second_one(mac: Mac) -> None:
@@ -74,15 +72,13 @@ def test_the_units_of_a_directory_and_what_is_unfinished(mac: Mac) -> None:
     part = home.unit.with_name("b.part")
     part.mkdir()
     unit, unfinished = backups(mac, home)
-    assert (unit.name, unit.path, unit.complete, unit.profile) == ("a unit", str(home.unit), True, "default")
+    assert (unit.name, unit.complete, unit.profile) == ("a unit", True, "default")
     assert (unit.vm_type, unit.disk, unit.made) == ("qemu", 10, "2026-11-22T10:15:30Z")
-    assert unit.parts == ("profile", "instance", "disk", "store.json", "other", "daemon.plist")
     assert unit.kib > 0
     assert (unfinished.name, unfinished.complete, unfinished.made) == ("b.part", False, None)
 
     home.journal.write_text(f"stage=moving\nmode=move\nunit={part}\nother=\nparts=disk\nend\n")
     mac.brewed("limactl", ":")
-    assert contents(mac, home).unfinished == Unfinished("moving", "move", str(part))
     state = ColimaProfile().process(lines(mac.run("facts/profile", "alice", "default")))
     assert state is not None
     assert state.unfinished == "moving"

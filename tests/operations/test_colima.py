@@ -50,7 +50,7 @@ def test_started(
     got, host = commands(started, {ColimaProfile: profile, Milestones: notes}, **ARGUMENTS)
     assert [words(each) for each in got] == ([["follow-start", LABEL]] if says else [])
     assert host.logged == ([says] if says else [])
-    assert host.noops == ([] if says else ["colima runs on qemu"])
+    assert host.noops == ([] if says else ["profile default runs on qemu"])
 
 
 def test_a_mac_that_says_nothing(commands: RunOperation) -> None:

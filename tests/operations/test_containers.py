@@ -9,13 +9,13 @@ import pytest
 
 from facts.docker import Container, DockerEngine, EngineState, Pulled, PulledImage
 from facts.launchd import Milestones
-from operations.containers import choice_faults, images, installed, pending, unowned
+from operations.containers import images, installed, pending, unowned
 from operations.util.installer import Image, Installer, Installers, parse
 from tests.conftest import RunOperation
 from tests.fakes import FakeHost, words
 
 LABEL = "homebrew.mrcee.colima-pulse"
-SILENT = EngineState("/s", True, "curl: (52) Empty reply from server")
+SILENT = EngineState("/s", "curl: (52) Empty reply from server")
 
 
 def installer(text: str, file: str = "web") -> Installer:
@@ -34,7 +34,7 @@ HELLO = installer("docker run --rm --name hello hello-world\n", "hello")
 def container(
     spec: str | None = WEB.digest, state: str = "running", code: int = 0, **changes: Any
 ) -> Container:
-    return replace(Container(state, code, "2026-11-21T23:45:45Z", "always", spec), **changes)
+    return replace(Container(state, code, "always", spec), **changes)
 
 
 def detached(state: str = "running", code: int = 0, **changes: Any) -> Container:
@@ -42,7 +42,7 @@ def detached(state: str = "running", code: int = 0, **changes: Any) -> Container
 
 
 def holding(**containers: Container) -> EngineState:
-    return EngineState("/s", True, None, "28.4.0", containers)
+    return EngineState("/s", None, "28.4.0", containers)
 
 
 def installers(*each: Installer, **secrets: str) -> Installers:
@@ -125,21 +125,6 @@ def test_what_one_run_is_asked_for(
         installers(DETACHED, DB), holding(web=web, db=container(DB.digest)), {}, (), reinstall, pulled
     )
     assert next(((each.why, each.how) for each in found if each.installer == DETACHED), None) == expected
-
-
-@pytest.mark.parametrize(
-    ("only", "reinstall", "says"),
-    [
-        (("web", "10-db"), ("db",), []),
-        (("wbe",), False, ["ONLY: 'wbe'; no installer's name; there is web, db (containers/10-db), hello"]),
-        ((), ("x", "web", "y"), ["REINSTALL: 'x'", "REINSTALL: 'y'"]),
-        (("web",), ("db",), ["REINSTALL: 'db'; not among only=web"]),
-    ],
-)
-def test_choice_faults(only: tuple[str, ...], reinstall: Any, says: list[str]) -> None:
-    found = choice_faults(only, reinstall, installers(WEB, DB, HELLO))
-    assert len(found) == len(says)
-    assert all(fault.startswith(start) for fault, start in zip(found, says, strict=True))
 
 
 def test_images() -> None:

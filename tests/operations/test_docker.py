@@ -14,7 +14,7 @@ from tests.fakes import words
 
 LABEL = "homebrew.mrcee.colima-pulse"
 SOCKET = "/Users/alice/.colima/default/docker.sock"
-GOOD = EngineState(SOCKET, True, None, "28.4.0", {})
+GOOD = EngineState(SOCKET, None, "28.4.0", {})
 UNSEEN = "7 good answers in a row"
 
 
@@ -25,11 +25,11 @@ UNSEEN = "7 good answers in a row"
         (GOOD, {}, UNSEEN),
         (GOOD, None, UNSEEN),
         (None, {VERIFIED: "5"}, "the answer cannot be read"),
-        (EngineState(SOCKET, False, "there is no socket"), {}, "there is no socket"),
-        (EngineState(SOCKET, True, "the API answers 503"), {VERIFIED: "5"}, "the API answers 503"),
+        (EngineState(SOCKET, "there is no socket"), {}, "there is no socket"),
+        (EngineState(SOCKET, "the API answers 503"), {VERIFIED: "5"}, "the API answers 503"),
         # It was not used.
         (
-            EngineState(SOCKET, True, None, "28.4.0", None),
+            EngineState(SOCKET, None, "28.4.0", None),
             {VERIFIED: "5"},
             "it answers a ping, and cannot list its containers",
         ),

@@ -8,8 +8,8 @@ import pytest
 from pyinfra.api import OperationError
 
 from facts.docker import Garbage, Prunable
-from facts.launchd import Milestones
-from operations.prune import DUE, mode_in_force, pruned
+from facts.launchd import PRUNE_DUE, Milestones
+from operations.prune import mode_in_force, pruned
 from operations.util import terminal
 from settings import Settings
 from tests.conftest import RunOperation
@@ -35,7 +35,7 @@ def test_mode_in_force(wanted: bool, mode: str, full_reset: bool, in_force: str)
 
 
 def run(commands: RunOperation, mode: str, *, notes: Any = None, found: Any = FOUND, **arguments: Any) -> Any:
-    facts = {Milestones: {DUE: ""} if notes is None else notes, Prunable: found}
+    facts = {Milestones: {PRUNE_DUE: ""} if notes is None else notes, Prunable: found}
     where: dict[str, Any] = {"user": "alice", "profile": "default", "label": LABEL}
     got, host = commands(pruned, facts, mode=mode, **where, **arguments)
     return [words(each) for each in got], host

@@ -12,10 +12,10 @@ from facts.backup import Contents, Part, ProfileContents
 from facts.colima import ColimaProfile
 from facts.docker import DockerEngine, EngineState
 from operations import reset
-from operations.reset import DELETE, MOVE, PROMPT, Place, faults, plan, room
+from operations.reset import DELETE, MOVE, PROMPT, Place, plan, room
 from operations.util import terminal
 from tests.conftest import RunOperation
-from tests.deploys.test_faults import PROFILE, settings
+from tests.deploys.test_faults import PROFILE
 from tests.fakes import words
 from tests.operations.test_containers import container
 
@@ -32,32 +32,13 @@ CONTENTS = Contents(
     others=("foo",),
     other_dir=None,
     other_dir_kib=0,
-    other_dir_profiles=(),
     free_kib=1024,
     same_volume=True,
     writable=True,
-    unfinished=None,
 )
 TWO = replace(CONTENTS, other_dir=OTHER, other_dir_kib=2048)
 FULL = replace(CONTENTS, same_volume=False)
-ENGINE = EngineState("/s", True, None, "28.4.0", {"web": container(), "old": container(state="exited")})
-
-
-@pytest.mark.parametrize(
-    ("data", "hosts", "has_terminal", "says"),
-    [
-        ({}, 5, False, None),
-        ({"full_reset": True}, 5, True, None),
-        ({"full_reset": True, "no_confirm": True}, 1, False, "force_yes=true"),
-        ({"full_reset": True, "force_yes": True}, 1, False, None),
-        ({"full_reset": True, "force_yes": True}, 2, False, "--limit"),
-        ({"delete_vm": True}, 1, False, "DELETE_VM"),
-    ],
-)
-def test_who_can_confirm(data: dict[str, Any], hosts: int, has_terminal: bool, says: str | None) -> None:
-    found = faults(settings(**data), hosts, has_terminal=has_terminal)
-    assert len(found) == (says is not None)
-    assert says is None or says in found[0]
+ENGINE = EngineState("/s", None, "28.4.0", {"web": container(), "old": container(state="exited")})
 
 
 def test_the_plan_in_words() -> None:

@@ -289,7 +289,7 @@ def test_how_far_each_host_has_come() -> None:
     with pytest.raises(PyinfraError):
         run(state, runs, of("exit 1"), asks)
     with ctx_state.use(state):
-        first, second = internals.outcomes()
+        first, second = internals.progress()
     assert (first.host, first.connected, first.failed) == (local, True, True)
     assert [(name, meta.is_complete()) for name, meta in first.operations] == [
         ("runs", True),

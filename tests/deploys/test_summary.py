@@ -12,10 +12,11 @@ from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.operation import OperationMeta
 from pyinfra.api.state import StateOperationHostData, StateOperationMeta
 from pyinfra.connectors.util import CommandOutput
-from pyinfra.context import ctx_state
+from pyinfra.context import ctx_host, ctx_state
 
-from operations.util import commands, internals, summary
-from operations.util.summary import Outcome
+from deploys import summary
+from deploys.summary import Outcome
+from operations.util import commands, internals
 
 NAMES = ("Install colima", "Keep Colima loaded", "Wait until Docker is ready")
 LONG = "Restart Colima: memory 2 -> 4 GiB"
@@ -88,6 +89,15 @@ def test_who_was_refused_or_not_there(run: Run) -> None:
     assert run.said(run.mini) == f"failed: {internals.LOST}"
 
 
+def test_refused_after_something_had_changed(run: Run) -> None:
+    internals.note_refusal(run.mini, ("launchd's answer cannot be read",))
+    run.executed(run.mini, "failed")
+    assert run.said(run.mini) == "refused: launchd's answer cannot be read"
+    run.executed(run.mini, "changed", "failed")
+    internals.note_failure(run.mini, "launchd's answer cannot be read")
+    assert run.said(run.mini) == "failed: launchd's answer cannot be read"
+
+
 def test_a_run_that_was_stopped(run: Run) -> None:
     commands._explained["mini", True] = [LONG]
     run.executed(run.mini, "changed")
@@ -103,7 +113,8 @@ def test_what_would_change(run: Run) -> None:
     # Not known before the deploy file has come to its end, and not with -y.
     assert run.said(run.mini) == "nothing was touched"
     for host in (run.mini, run.studio):
-        summary.prepared(host.name)
+        with ctx_host.use(host):
+            summary.prepared()
     assert run.said(run.mini) == f"would change: {LONG}"
     assert run.said(run.studio) == "unchanged"
     run.state.check_for_changes = False

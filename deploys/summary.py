@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
-from pyinfra import logger, state
+from pyinfra import host, logger, state
 
 from operations.util import internals, terminal
 from operations.util.commands import explained
@@ -33,7 +33,7 @@ class Outcome:
         return f"{self.what}: {'; '.join(self.why)}" if self.why else self.what
 
 
-def _executed(found: internals.Outcome) -> Outcome:
+def _executed(found: internals.Progress) -> Outcome:
     name = found.host.name
     complete = [(operation, meta) for operation, meta in found.operations if meta.is_complete()]
     # With --no-wait pyinfra forgets to fail the host.
@@ -48,7 +48,7 @@ def _executed(found: internals.Outcome) -> Outcome:
     return Outcome(name, CHANGED, done) if changed else Outcome(name, UNCHANGED)
 
 
-def _forecast(found: internals.Outcome) -> Outcome:
+def _forecast(found: internals.Progress) -> Outcome:
     name = found.host.name
     if found.failed:
         return Outcome(name, FAILED, (internals.failure(found.host) or "see above",))
@@ -59,21 +59,22 @@ def _forecast(found: internals.Outcome) -> Outcome:
     return Outcome(name, UNCHANGED)
 
 
-def outcome(found: internals.Outcome) -> Outcome:
+def outcome(found: internals.Progress) -> Outcome:
     """What this run has come to on a host so far."""
     name = found.host.name
     if not found.connected:
         return Outcome(name, UNREACHABLE)
     if internals.failure(found.host) == internals.LOST:
         return Outcome(name, FAILED, (internals.LOST,))
-    if why := internals.refusal(found.host):
+    # What refuses while pyinfra prepares may come after operations that change something.
+    if (why := internals.refusal(found.host)) and not internals.has_changed(found.host):
         return Outcome(name, REFUSED, why)
     return _executed(found) if state.is_executing else _forecast(found)
 
 
 def outcomes() -> list[Outcome]:
     """What this run has come to on each of its hosts."""
-    return [outcome(each) for each in internals.outcomes()]
+    return [outcome(each) for each in internals.progress()]
 
 
 def _log() -> None:
@@ -106,9 +107,9 @@ def at_end(show: Callable[[], None] = _log) -> None:
         atexit.register(show)
 
 
-def prepared(name: str) -> None:
-    """Note that the deploy file has come to its end for the host `name`: all its operations are known."""
-    _prepared.add(name)
+def prepared() -> None:
+    """Note that a deploy file has come to its end for this host: all its operations are known."""
+    _prepared.add(host.name)
 
 
 def show_drift() -> None:
