@@ -25,7 +25,6 @@ from operations import (
     toolkit,
 )
 from operations.util import installer
-from operations.util.internals import is_read
 from operations.util.plist import daemon_plist, pulse_label, pulse_plist
 
 config.REQUIRE_PYINFRA_VERSION = ">=3.10,<4"
@@ -151,7 +150,5 @@ target = preflight.check(installers)
 if target:
     for warning in [*faults.warnings(target.settings, target.mac), *installers.warnings]:
         host.log(warning, logger.warning)
-    if not is_read():
-        preflight.look_ahead(target)
     lifecycle(target, installers)
 summary.prepared()

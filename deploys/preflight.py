@@ -189,9 +189,12 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
     faults += user_faults(settings, mac, user)
     if not isinstance(user, UserState):
         return faults
-    profile, log = together(
-        (ColimaProfile, {"user": who, "profile": settings.colima_profile}), place_of_log(settings)
-    )
+    questions = [(ColimaProfile, {"user": who, "profile": settings.colima_profile}), place_of_log(settings)]
+    if is_read():
+        profile, log = together(*questions)
+    else:
+        # Nobody is asked between this and the operations.
+        profile, log, *_ = ahead.look(*questions, *asked_first(settings))
     faults += log_faults(settings, log)
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
     if profile is not None:
@@ -204,21 +207,19 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
     return faults if faults or profile is None else Target(settings, mac, user, profile)
 
 
-def look_ahead(target: Target) -> None:
-    """Ask what the operations will ask first, where nothing comes between: with `-y`."""
-    settings = target.settings
+def asked_first(settings: Settings) -> list[Question]:
+    """What the operations ask first, besides the profile."""
     user, profile, label = settings.homebrew_user, settings.colima_profile, settings.label
-    ahead.look(
+    return [
         (Toolkit, {"label": label}),
         (Homebrew, {}),
         (LaunchdJob, {"label": label}),
         (LaunchdJob, {"label": pulse_label(label)}),
         (Milestones, {"label": label}),
-        (ColimaProfile, {"user": user, "profile": profile}),
         (DockerEngine, {"user": user, "profile": profile}),
         (Definitions, {"user": user}),
         (Strays, {"user": user, "profile": profile, "label": label}),
-    )
+    ]
 
 
 def start_faults(settings: Settings) -> list[str]:

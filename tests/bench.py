@@ -129,10 +129,12 @@ class Outage:
 
     def _watch(self) -> None:
         last = time.monotonic()
-        while not self._end.wait(0.02):
+        # What is away when it ends is away until it answers.
+        while not self._end.wait(0.02) or not self._answers():
             if self._answers():
                 self.seconds = max(self.seconds, time.monotonic() - last)
                 last = time.monotonic()
+        self.seconds = max(self.seconds, time.monotonic() - last)
 
     def __enter__(self) -> Outage:
         self._thread.start()

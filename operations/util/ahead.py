@@ -78,18 +78,17 @@ def together(*questions: Question, **arguments: Any) -> list[Any]:
     return ask(joined(*questions), **arguments) or [None for _ in questions]
 
 
-def look(*questions: Question) -> None:
-    """Ask in one command what operations will ask.
+def look(*questions: Question) -> list[Any]:
+    """Ask in one command what operations will ask, and return the values, as together() does.
 
     For runs in which nobody is asked between this and the operations. What cannot be read fails no host here:
     the operation that needs it asks again.
     """
     at = time.monotonic()
-    answers = zip(questions, together(*questions), strict=True)
-    _answers[ctx_host.get().name] = (
-        at,
-        [(question, value) for question, value in answers if value is not None],
-    )
+    values = together(*questions)
+    known = [each for each in zip(questions, values, strict=True) if each[1] is not None]
+    _answers[ctx_host.get().name] = at, known
+    return values
 
 
 def get(*questions: Question) -> list[Any]:

@@ -32,7 +32,9 @@ NO_INSTALLERS = Installers((), (), ())
 
 def host_with(**facts: Any) -> Any:
     good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogState(0)}
-    return FakeHost(good | {FACTS[name]: value for name, value in facts.items()})
+    # What is asked for the operations says nothing of what is checked.
+    others = {fact: None for fact, _ in preflight.asked_first(parsed())}
+    return FakeHost(others | good | {FACTS[name]: value for name, value in facts.items()})
 
 
 @contextmanager

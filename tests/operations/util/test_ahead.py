@@ -12,9 +12,11 @@ from pyinfra.api import FactBase, FactProcessError
 from pyinfra.connectors.util import make_unix_command
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
+from facts.colima import ColimaProfile
 from facts.docker import DockerEngine
 from facts.launchd import LaunchdJob, Milestones
 from operations.util import ahead
+from settings import Settings
 from tests.fakes import Clock, FakeHost, Series
 
 JOB = (LaunchdJob, {"label": "l"})
@@ -130,14 +132,12 @@ def test_an_answer_that_is_not_whole(output: str) -> None:
         ahead.joined(*TWO)().process(output.split())
 
 
-def test_all_that_a_deploy_asks_ahead_is_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_a_deploy_asks_ahead_is_one_command() -> None:
     from deploys import preflight
 
-    asked: list[Any] = []
-    monkeypatch.setattr(ahead, "look", lambda *questions: asked.extend(questions))
-    settings = SimpleNamespace(homebrew_user="alice", colima_profile="default", label="l")
-    target: Any = SimpleNamespace(settings=settings)
-    preflight.look_ahead(target)
+    settings, _ = Settings.parse({"homebrew_user": "alice"})
+    profile = (ColimaProfile, {"user": "alice", "profile": "default"})
+    asked = [profile, preflight.place_of_log(settings), *preflight.asked_first(settings)]
     command: Any = ahead.joined(*asked)().command()
     sent = make_unix_command(command, _sudo=True, _shell_executable="/bin/sh").get_raw_value()
     assert len(sent) < 0.8 * LONGEST
