@@ -217,7 +217,7 @@ def asked_first(settings: Settings) -> list[Question]:
         (LaunchdJob, {"label": pulse_label(label)}),
         (Milestones, {"label": label}),
         (DockerEngine, {"user": user, "profile": profile}),
-        (Definitions, {"user": user}),
+        (Definitions, {"user": user, "label": label}),
         (Strays, {"user": user, "profile": profile, "label": label}),
     ]
 

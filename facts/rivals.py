@@ -55,6 +55,7 @@ class Definitions(FactBase["list[Definition] | None"]):
     and what is loaded without a file; None when unreadable.
 
     + user: whose agents to look at
+    + label: our own LaunchDaemon, which is left out, as is its pulse
 
     .. code:: python
 
@@ -62,8 +63,8 @@ class Definitions(FactBase["list[Definition] | None"]):
                     user="alice", path="/Users/alice/Library/LaunchAgents/homebrew.mxcl.colima.plist")]
     """
 
-    def command(self, user: str) -> StringCommand:
-        return script("facts/rivals", user)
+    def command(self, user: str, label: str = "") -> StringCommand:
+        return script("facts/rivals", user, label)
 
     def process(self, output: list[str]) -> list[Definition]:
         if not output or output[-1] != "end":

@@ -58,7 +58,7 @@ def removed(user: str, profile: str, label: str, clean: str, backup: str) -> Com
             label="homebrew.mrcee.colima-pulse", clean="true", backup="/Users/alice/colima-pulse-backups",
         )
     """
-    (definitions,) = ahead.get((Definitions, {"user": user}))
+    (definitions,) = ahead.get((Definitions, {"user": user, "label": label}))
     if definitions is None:
         yield from refuse("the launchd jobs that mention Colima cannot be read")
         return

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from facts.rivals import Definition, Definitions
-from tests.files.conftest import Mac, lines
+from tests.files.conftest import LABEL, Mac, lines
 from tests.starts import STARTS
 
 PLACES = ["/Library/LaunchDaemons", "/Library/LaunchAgents", "/Users/al ice/Library/LaunchAgents"]
@@ -67,6 +67,15 @@ def test_a_mac_without_rivals(mac: Mac) -> None:
     define(mac.root / "Library/LaunchDaemons", "other", plist("other", "/bin/date"))
     (mac.root / "Library/LaunchDaemons/colima.txt").write_text("colima")
     assert observe(mac) == []
+
+
+def test_our_own_are_not_read_and_another_of_their_name_is(mac: Mac, directories: list[Path]) -> None:
+    daemons, agents, _ = directories
+    for directory, name in ((daemons, LABEL), (daemons, f"{LABEL}.pulse"), (daemons, "x"), (agents, LABEL)):
+        define(directory, name, plist(name, COLIMA, "start"))
+    done = mac.run("facts/rivals", "alice", LABEL)
+    found = Definitions().process([re.sub(rf" {mac.root}/", " /", line) for line in lines(done)])
+    assert [(each.domain, each.label) for each in found] == [("system", "x"), ("gui/501", LABEL)]
 
 
 def test_each_place_and_form(mac: Mac, directories: list[Path]) -> None:
