@@ -139,6 +139,7 @@ def test_su_is_rendered_and_a_restart_still_stops_colima_first(mac: Mac, checkou
     def of_alice() -> int:
         return sum("--foreground" in each.command and each.uid != 0 for each in ours(mac))
 
+    assert checkout.ssh("-y").status == 0
     su, restart = ("--data", "launch_via=su"), ("--data", "restart=true")
     for form, asked in ((su, ()), (su, restart), ((), ())):
         before = len(vm_events(mac))
