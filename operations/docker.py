@@ -34,7 +34,7 @@ def ready(user: str, profile: str, label: str, required: int = 5) -> Commands:
     + label: the LaunchDaemon, under which it is noted that Docker was ready
     + required: how many good answers in a row
 
-    Changes nothing: where Docker does not become ready, it fails.
+    Restarts nothing: where Docker does not become ready, it fails.
 
     **Example:**
 
