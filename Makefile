@@ -1,8 +1,16 @@
-# The commands of this repository; the README explains them. PYTHON may name another interpreter (3.10 or newer).
-PYTHON ?= python3
+# The commands of this repository; the README explains them.
 HOST ?= @local
 VENV := .venv
 BIN := $(VENV)/bin
+
+# uv, or the newest Python that is found; PYTHON=/path/to/python3 takes that one.
+PYTHON ?=
+ifeq ($(PYTHON),)
+UV := $(shell command -v uv 2>/dev/null)
+PYTHON := $(shell for name in python3.14 python3.13 python3.12 python3.11 python3.10; do \
+    for python in $$name /opt/homebrew/bin/$$name /usr/local/bin/$$name; do \
+    if $$python -c '' 2>/dev/null; then echo $$python; exit; fi; done; done)
+endif
 
 MINUTES ?= 30
 
@@ -23,12 +31,25 @@ help:
 	@echo 'make pictures  draw the terminal pictures of the README, from a run on a stand-in Mac (Linux, root)'
 	@echo 'make lint      run ruff, mypy and shellcheck, and read the awk programs as a Mac does'
 
+# What a deploy needs; and what tests and lint need besides.
 $(VENV)/ready: pyproject.toml
 	@echo 'Making the virtual environment in $(VENV)'
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-	    || { echo '$(PYTHON) is older than 3.10: make PYTHON=/path/to/newer $(MAKECMDGOALS)'; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo 'On Debian or Ubuntu: apt-get install python3-venv'; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+ifneq ($(UV),)
+	@$(UV) sync --quiet --inexact
+else
+	@test -n '$(PYTHON)' || { echo 'There is no Python 3.10 to 3.14: brew install uv' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo 'On Debian or Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check .
+endif
+	@touch $@
+
+$(VENV)/dev: $(VENV)/ready
+ifneq ($(UV),)
+	@$(UV) sync --quiet --inexact --group dev
+else
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/pip install --quiet --group dev
+endif
 	@touch $@
 
 demo: $(VENV)/ready
@@ -36,7 +57,6 @@ demo: $(VENV)/ready
 	@$(BIN)/python -m tests.mac.demo
 
 deploy: $(VENV)/ready
-	@test -f .env || { echo "HOMEBREW_USER=$$(id -un)" >.env; echo "Wrote .env: HOMEBREW_USER=$$(id -un)"; }
 	$(BIN)/pyinfra $(HOST) deploy.py
 
 # For cron and CI: prints nothing when nothing would change. --dry has pyinfra end before it changes anything; -y answers
@@ -46,28 +66,28 @@ drift: $(VENV)/ready
 	    $(BIN)/pyinfra $(HOST) deploys/drift.py --dry -y 2>"$$log"; status=$$?; \
 	    [ $$status -ne 1 ] || cat "$$log" >&2; exit $$status
 
-test: $(VENV)/ready
+test: $(VENV)/dev
 	@sh tests/mac/prepare || true
 	$(PYTEST) $(PYTEST_ARGS)
 
 # What `make test` leaves out.
-test-weekly: $(VENV)/ready
+test-weekly: $(VENV)/dev
 	@sh tests/mac/prepare || true
 	$(PYTEST) -m weekly $(PYTEST_ARGS)
 
-soak: $(VENV)/ready
+soak: $(VENV)/dev
 	@sh tests/mac/prepare
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-bench: $(VENV)/ready
+bench: $(VENV)/dev
 	@sh tests/mac/prepare
 	@$(BIN)/python -m tests.bench
 
-pictures: $(VENV)/ready
+pictures: $(VENV)/dev
 	@sh tests/mac/prepare
 	@$(BIN)/python -m tests.pictures
 
-lint: $(VENV)/ready
+lint: $(VENV)/dev
 	@if [ "$$(uname -s)" = Linux ]; then sh tests/mac/prepare || true; fi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,7 +99,7 @@ lint: $(VENV)/ready
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/python -m pytest -q tests/files/test_lint.py -k awk
 
-format: $(VENV)/ready
+format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

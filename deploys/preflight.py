@@ -126,7 +126,24 @@ def given() -> tuple[Settings, list[Fault]]:
     data, ignored = without_danger(host.data.dict(), inventory.get_override_data())
     for warning in ignored:
         host.log(warning, logger.warning)
+    if not data.get("homebrew_user") and (owner := homebrew_owner()):
+        data["homebrew_user"] = owner
     return Settings.parse(data)
+
+
+def homebrew_owner() -> str | None:
+    """Whose this Mac's Homebrew is, and says so: who runs Colima where no setting names a user.
+
+    None where that has no single answer: no Homebrew in the prefix of this hardware, one of root's, or an
+    owner that cannot be read.
+    """
+    found = ask(Homebrew, _sudo=False)
+    if found is None or not found.brew or found.owner in (None, "root"):
+        return None
+    if not found.brew.startswith(f"{found.prefix}/"):
+        return None
+    ctx_host.get().log(f"HOMEBREW_USER is not set: {found.owner}, who owns {found.brew}")
+    return found.owner
 
 
 def settings_of_host() -> Settings | None:
@@ -182,9 +199,6 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
     if mac.kernel != "Darwin":
         return faults
     if not who:
-        brew, owner = mac.homebrew.brew, mac.homebrew.owner
-        if owner and any(fault.value is None for fault in wrong):
-            faults.append(f"{brew} belongs to {owner}: HOMEBREW_USER={owner}")
         return faults
     faults += user_faults(settings, mac, user)
     if not isinstance(user, UserState):

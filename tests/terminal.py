@@ -140,6 +140,7 @@ class Terminal:
         for name in ("bin", "lib", "pyvenv.cfg"):
             (venv / name).symlink_to(BIN.parent / name)
         (venv / "ready").touch()
+        (venv / "dev").touch()
         return seen
 
     def configure(self, settings: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from deploys import preflight
 from deploys.preflight import Target, check, settings_of_host
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, LogState
-from facts.mac import Mac, NoUser, User
+from facts.mac import Homebrew, HomebrewState, Mac, NoUser, User
 from operations.util import internals, terminal
 from operations.util.installer import Installers, parse
 from tests.conftest import RunOperation
@@ -25,7 +25,14 @@ from tests.deploys.test_faults import ALICE, BREW, MINI, PROFILE, UNIT
 from tests.deploys.test_faults import settings as parsed
 from tests.fakes import FakeHost, fake_state, words
 
-FACTS: dict[str, Any] = {"mac": Mac, "user": User, "profile": ColimaProfile, "log": Log, "backups": Backups}
+FACTS: dict[str, Any] = {
+    "mac": Mac,
+    "user": User,
+    "profile": ColimaProfile,
+    "log": Log,
+    "backups": Backups,
+    "homebrew": Homebrew,
+}
 DATA: dict[str, Any] = {"homebrew_user": "alice"}
 NO_INSTALLERS = Installers((), (), ())
 
@@ -175,7 +182,24 @@ def test_what_a_restore_checks() -> None:
     assert "default-1" in refused(DATA | {"restore": "default-2", "backup_dir_base": "b"}, **facts)
 
 
-NOBODYS = replace(MINI, homebrew=replace(BREW, owner=None))
+@pytest.mark.parametrize("data", [{}, {"homebrew_user": ""}])
+def test_without_a_user_it_is_who_owns_homebrew(data: dict[str, Any]) -> None:
+    host = host_with(homebrew=BREW)
+    target = on(host, data)
+    assert target is not None
+    assert target.settings.homebrew_user == "alice"
+    assert host.said == "HOMEBREW_USER is not set: alice, who owns /opt/homebrew/bin/brew"
+
+
+INTEL = replace(BREW, brew="/usr/local/bin/brew")
+
+
+@pytest.mark.parametrize(
+    "brew", [None, replace(BREW, owner=None), replace(BREW, owner="root"), replace(BREW, brew=None), INTEL]
+)
+def test_where_that_has_no_single_answer_a_name_is_wanted(brew: HomebrewState | None) -> None:
+    assert "HOMEBREW_USER: not set; name the user who owns Homebrew" in refused({}, homebrew=brew)
+
 
 
 @pytest.mark.parametrize(
@@ -183,9 +207,7 @@ NOBODYS = replace(MINI, homebrew=replace(BREW, owner=None))
     [
         ({"colima_cpus": "0"}, {"mac": replace(MINI, kernel="Linux")}, ["Linux", "COLIMA_CPUS"], "Lima"),
         (DATA | {"colima_cpus": "0"}, {"mac": None}, ["what this Mac is", "COLIMA_CPUS"], "Lima"),
-        ({"homebrew_user": ""}, {}, ["HOMEBREW_USER: not set", "HOMEBREW_USER=alice"], "Lima"),
-        ({"homebrew_user": "root"}, {}, ["'root'"], "HOMEBREW_USER=alice"),
-        ({}, {"mac": NOBODYS}, ["HOMEBREW_USER: not set"], "HOMEBREW_USER="),
+        ({"homebrew_user": "root"}, {}, ["'root'"], "profile"),
         # What Lima says does not count without a user, and a name that is refused never reaches a command.
         (DATA, {"user": NoUser(), "profile": None}, ["'alice'"], "Lima"),
         ({"homebrew_user": "$(id)"}, {"user": lambda user: pytest.fail("asked")}, ["$(id)"], "Lima"),
