@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -12,6 +13,13 @@ from pyinfra.context import ctx_host, ctx_state
 
 from operations.util import commands as said
 from tests.fakes import FakeHost, fake_state
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For tests/acceptance and tests/contracts, which take any Mac."""
+    parser.addoption("--host", help="@local or @ssh/NAME; without it they boot a stand-in Mac")
+    parser.addoption("--yes-really", action="store_true", help="change that Mac")
+    parser.addoption("--keep", type=Path, metavar="DIR", help="keep what the Mac said, there")
 
 
 class RunOperation(Protocol):

@@ -201,7 +201,6 @@ def test_where_that_has_no_single_answer_a_name_is_wanted(brew: HomebrewState | 
     assert "HOMEBREW_USER: not set; name the user who owns Homebrew" in refused({}, homebrew=brew)
 
 
-
 @pytest.mark.parametrize(
     ("data", "facts", "says", "not_says"),
     [
