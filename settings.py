@@ -298,6 +298,8 @@ class Settings:
 # The options that may stand in `.env`, and those of one run's command line: danger is asked for there alone.
 ENV: dict[str, Field[Any]] = {f.name.upper(): f for f in fields(Settings) if not f.metadata["ask"]}
 COMMAND_LINE_ONLY = [f.name.upper() for f in fields(Settings) if f.metadata["ask"]]
+# The shell script wrote its .env.example by it.
+WITHOUT_MEANING = "WRITE_ENV_EXAMPLE"
 
 
 def parse_env(text: str) -> tuple[dict[str, str], list[str]]:
@@ -317,19 +319,25 @@ def parse_env(text: str) -> tuple[dict[str, str], list[str]]:
             warnings.append(f"line {line} is not KEY=VALUE and is ignored")
         if binding.key is None or binding.value is None:
             continue
-        key = binding.key.upper()
+        key, value = binding.key.upper(), binding.value
+        # python-dotenv takes a comment for the value where nothing stands before it.
+        if re.match(r"[^=]*=[^\S\r\n]*#", binding.original.string):
+            value = ""
+        if key == WITHOUT_MEANING:
+            continue
         if key in COMMAND_LINE_ONLY or key.startswith("RESET_"):
-            warnings.append(
-                f"{key} (line {line}) is ignored: say it for one run, "
-                f"with --data {key.lower()}={binding.value or 'true'}"
-            )
+            # The shell script's RESET_* have other names here.
+            option = f"{key.lower()}={value or 'true'}"
+            if key not in COMMAND_LINE_ONLY:
+                option = "backup=.., confirm_token=.. or no_confirm=true"
+            warnings.append(f"{key} (line {line}) is ignored: say it for one run, with --data {option}")
             continue
         if key not in ENV:
             near = difflib.get_close_matches(key, ENV, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             warnings.append(f"{key} (line {line}) is not a setting and is ignored{hint}")
             continue
-        values[key.lower()] = binding.value
+        values[key.lower()] = value
         lines.setdefault(key, []).append(line)
     for key, seen in lines.items():
         if len(seen) > 1:

@@ -203,13 +203,52 @@ def test_env(text: str, values: dict[str, str]) -> None:
         ("COLIMA_CPUS\n", {}, ["line 1"]),
         ('LABEL="a\nCOLIMA_CPUS=4\n', {"colima_cpus": "4"}, ["line 1"]),
         *((f"# x\n{key}=true\n", {}, [key, "line 2", f"--data {key.lower()}=true"])
-          for key in [*COMMAND_LINE_ONLY, "RESET_HOME"]),
+          for key in COMMAND_LINE_ONLY),
+        ("RESET_BACKUP_MODE=false\n", {}, ["RESET_BACKUP_MODE (line 1)", "--data backup=..,"]),
     ],
 )  # fmt: skip
 def test_env_warnings(text: str, values: dict[str, str], says: list[str]) -> None:
     found, (warning,) = parse_env(text)
     assert found == values
     assert all(each in warning for each in says)
+
+
+# What the shell script took, in each of its forms.
+OF_THE_SCRIPT = """\
+# =====================
+# Our Mac in the cupboard
+# =====================
+HOMEBREW_USER=alice
+  export   COLIMA_PROFILE = work
+export LABEL="com.example.docker"   # in quotes
+LOG_PATH='/var/log/docker #1.log'
+BACKUP_DIR_BASE=./backups	# behind a tab
+COLIMA_CPUS= 4 # cores
+COLIMA_MEMORY=     # as it is
+COLIMA_DISK=#20
+\tPRUNE_MODE=safe
+#PRUNE_MODE=images
+WAIT_QEMU_MAX=
+WRITE_ENV_EXAMPLE=false
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_env_of_the_shell_script_is_taken_as_it_is(end: str) -> None:
+    values, warnings = parse_env(OF_THE_SCRIPT.replace("\n", end))
+    assert warnings == []
+    assert values == {
+        "homebrew_user": "alice",
+        "colima_profile": "work",
+        "label": "com.example.docker",
+        "log_path": "/var/log/docker #1.log",
+        "backup_dir_base": "./backups",
+        "colima_cpus": "4",
+        "colima_memory": "",
+        "colima_disk": "",
+        "prune_mode": "safe",
+        "wait_qemu_max": "",
+    }
 
 
 def test_danger_is_taken_from_the_command_line_alone() -> None:
