@@ -148,7 +148,9 @@ summary.at_end()
 installers = installer.read(Path("containers"))
 target = preflight.check(installers)
 if target:
-    for warning in [*faults.warnings(target.settings, target.mac), *installers.warnings]:
+    mentioned = faults.warnings(target.settings, target.mac)
+    mentioned += faults.backup_warnings(target.settings, target.user.home)
+    for warning in [*mentioned, *installers.warnings]:
         host.log(warning, logger.warning)
     lifecycle(target, installers)
 summary.prepared()

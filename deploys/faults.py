@@ -262,6 +262,17 @@ def _variables(flags: Sequence[str]) -> list[str]:
     return [name for name in names if re.fullmatch(r"\w+", name)]
 
 
+def backup_warnings(settings: Settings, home: str) -> list[str]:
+    """Where the backups are, if `./` looks as if they were beside the deploy, as the shell script's were."""
+    base = settings.backup_dir_base
+    if not base.startswith("./"):
+        return []
+    return [
+        f"BACKUP_DIR_BASE={base} is {settings.backup_dir(home)} on this Mac, whoever deploys and from where: "
+        "a relative path begins at the home"
+    ]
+
+
 def warnings(settings: Settings, mac: MacState) -> list[str]:
     """What does not stop a deploy, and will be noticed on the day the power fails."""
     found = []

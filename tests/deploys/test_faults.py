@@ -100,6 +100,14 @@ def test_users(user: UserState | NoUser | None, data: dict[str, Any], says: str)
     said(faults.user_faults(settings(**data), MINI, user), says)
 
 
+@pytest.mark.parametrize(
+    ("base", "says"),
+    [("./backups/", "./backups is /Users/alice/backups on this Mac"), ("backups", ""), ("/a/./b", "")],
+)
+def test_backups_that_are_said_to_be_beside_the_deploy(base: str, says: str) -> None:
+    said(faults.backup_warnings(settings(backup_dir_base=base), "/Users/alice"), says)
+
+
 def test_a_log_in_a_place_of_somebody_elses() -> None:
     assert faults.log_faults(settings(), None) == faults.log_faults(settings(), LogState(0)) == []
     found = faults.log_faults(settings(), LogState(0, "/a is bob's"))
