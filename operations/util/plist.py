@@ -54,7 +54,7 @@ def daemon_plist(settings: Settings, home: str, prefix: str) -> dict[str, Any]:
     """The LaunchDaemon of Colima, as launchd.plist(5) has it.
 
     `launch_via="su"` is the original's form: su forks, forwards no signal and dies of TERM, so launchd
-    supervises su and not Colima; a stop then has to stop Colima first.
+    supervises su and not Colima, which has to be stopped besides.
     """
     user = settings.homebrew_user
     variables = environment(user, home, prefix)
@@ -121,11 +121,17 @@ _FLAGS = {
 }
 
 
+def _by_su(plist: dict[str, Any]) -> bool:
+    """Whether launchd starts su: the shell script's form, and that of `launch_via="su"`."""
+    words = plist.get("ProgramArguments")
+    return isinstance(words, list) and words[:2] == ["/usr/bin/su", "-"] and len(words) == 5
+
+
 def _start_flags(plist: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
     # The plist on disk may be anybody's.
     words = plist.get("ProgramArguments")
     arguments = [str(each) for each in words] if isinstance(words, list) else []
-    if arguments[:2] == ["/usr/bin/su", "-"] and len(arguments) == 5:
+    if _by_su(plist):
         with suppress(ValueError):
             arguments = shlex.split(arguments[4])
     known = {}
@@ -141,13 +147,17 @@ def _start_flags(plist: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs between two plists, in words: "memory 2 -> 4 GiB", "ExitTimeOut 5 -> 300"."""
-    words = []
     old_flags, old_rest = _start_flags(old)
     new_flags, new_rest = _start_flags(new)
+    taken_over = _by_su(old) and not _by_su(new)
+    words = ["launchd supervises su, and is to supervise Colima"] if taken_over else []
     for flag, (what, unit) in _FLAGS.items():
         was, will = old_flags.get(flag), new_flags.get(flag)
-        if was != will:
+        # The shell script left them to the profile.
+        if was != will and not (taken_over and was is None):
             words.append(f"{what} {was or 'unset'} -> {will}{unit}")
+    if taken_over:
+        return words
     if old_rest != new_rest and ("UserName" in old) == ("UserName" in new):
         words.append("options of colima start")
     for key in sorted((old.keys() | new.keys()) - {"ProgramArguments"}):

@@ -41,6 +41,7 @@ BY_USER = COMMON | {
     "ProgramArguments": ["/Library/ColimaPulse/bin/launch", *START],
     "EnvironmentVariables": ENVIRONMENT,
 }
+TAKEN_OVER = "launchd supervises su, and is to supervise Colima"
 
 
 def plist(home: str = HOME, **options: Any) -> dict[str, Any]:
@@ -119,7 +120,20 @@ def test_changes(options: dict[str, Any], words: list[str], via: str) -> None:
         (dict(reversed(BY_USER.items())), []),
         # Values of the environment are not shown.
         (BY_USER | {"EnvironmentVariables": {"TOKEN": "hunter2"}}, ["EnvironmentVariables"]),
-        (plist(launch_via="su"), ["EnvironmentVariables", "UserName unset -> alice"]),
+        # Who supervises is what matters of it, and how large the VM is.
+        (plist(launch_via="su", colima_cpus=1), [TAKEN_OVER, "CPUs 1 -> 2"]),
+        (
+            {
+                "ProgramArguments": [
+                    "/usr/bin/su",
+                    "-",
+                    "alice",
+                    "-c",
+                    f"exec {START[0]} start --profile default",
+                ]
+            },
+            [TAKEN_OVER],
+        ),
     ],
 )
 def test_changed_keys(old: dict[str, Any], words: list[str]) -> None:
