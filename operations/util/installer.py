@@ -38,7 +38,7 @@ ALIASES = {"-d": "--detach", "-e": "--env", "--net": "--network"}
 KNOWN_VARIABLES = frozenset("HOME USER LOGNAME PATH PWD SHELL TMPDIR IFS DOCKER_HOST COLIMA_HOME".split())
 
 # The first lines that choose another shell than sh: files/bin/install-container.
-SHEBANG = re.compile(r"#!/bin/(?:zsh|bash)(?:[ \t].*)?\n")
+SHEBANG = re.compile(r"#!(?:/bin/|/usr/bin/env )(?:zsh|bash)(?:[ \t].*)?\n")
 
 
 class Image(NamedTuple):

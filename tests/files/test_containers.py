@@ -176,15 +176,19 @@ def test_the_first_failing_line_ends_it_in_the_shell_of_the_first_line(mac: Mac)
     mac.tool("/bin/bash", f'PATH={mac.prefix}/bin:$PATH; exec bash "$@"')
     for first, line in (
         ("#!/bin/zsh", "false"),
+        ("#!/usr/bin/env zsh", "(exit 127)"),
         ("#!/bin/bash", "(exit 9)"),
         ("#!/bin/zsh-beta", "absent-command"),
         ("# zsh", "if then"),
+        ("# zsh", "(exit 125)"),
     ):
         done = install(mac, f"{mac.path(first)}\n{line}\necho went on\n")
         assert (done.returncode, "went on" in done.stdout) == (1, False), line
         assert done.stdout.endswith("diagnostics\n")
         assert done.stderr.startswith("web could not be installed, tried once; what Docker said is above.")
-    assert [call[:3] for call in mac.calls("zsh")] == [["-f", "-e", "-c"]]
+        told_how = mac.path("if it is written for zsh, make '#!/bin/zsh' its first line\n") in done.stdout
+        assert told_how is (line in ("absent-command", "if then"))
+    assert [call[:3] for call in mac.calls("zsh")] == [["-f", "-e", "-c"]] * 2
     assert [call[:2] for call in mac.calls("bash")] == [["-e", "-c"]]
 
 

@@ -133,6 +133,7 @@ def test_networks(options: str, networks: tuple[str, ...]) -> None:
     [
         ("#!/bin/zsh\n", "#!/bin/zsh\nexport TOKEN=1\n"),
         ("#!/bin/bash -u\n", "#!/bin/bash -u\nexport TOKEN=1\n"),
+        ("#!/usr/bin/env zsh\n", "#!/usr/bin/env zsh\nexport TOKEN=1\n"),
         ("#!/bin/sh\n", "export TOKEN=1\n#!/bin/sh\n"),
     ],
 )
