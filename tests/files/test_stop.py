@@ -49,6 +49,20 @@ def test_stopped_in_order_and_over_reboots(
     assert launchd.notes() == {"verified": "5"}
 
 
+@pytest.mark.parametrize("is_colima", [True, False])
+def test_launchd_lets_go_first_of_what_is_not_colima(
+    mac: Mac, launchd: Launchd, vm: list[subprocess.Popen[bytes]], is_colima: bool
+) -> None:
+    """su(1) leaves Colima behind, and would be started again when Colima has stopped."""
+    daemon = mac.start(f"/opt/homebrew/bin/colima start --foreground --env x={mac.root} --cpu")
+    launchd.job(RUNS.replace("312", str(daemon.pid)) if is_colima else RUNS)
+    calls = mac.root / "calls/launchctl"
+    mac.brewed("colima", f'cp \'{calls}\' "$HOME/before"; kill $(cat "$HOME/pids")')
+    assert mac.run("bin/stop", LABEL).returncode == 0
+    assert ("bootout" in (mac.home / "before").read_text()) is not is_colima
+    assert all(is_gone(each.pid) for each in (*vm, daemon))
+
+
 def test_a_stop_that_fails_promises_nothing(mac: Mac, launchd: Launchd) -> None:
     for verb in ("disable", "bootout"):
         launchd.codes(verb, 150)
