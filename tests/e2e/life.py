@@ -18,7 +18,8 @@ from tests.mac.machine import Mac
 from tests.shown import Shown, commands
 from tests.terminal import CLONE, ENTER, Seen, Terminal
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "containers" / "README.md", ROOT / "CONTRIBUTING.md")
+FROM_THE_SCRIPT = ROOT / "docs" / "from-the-shell-script.md"
+DOCUMENTS = (ROOT / "README.md", ROOT / "containers" / "README.md", ROOT / "CONTRIBUTING.md", FROM_THE_SCRIPT)
 HOST = "@ssh/macmini.lan"
 BACKUPS = "/Users/alice/colima-pulse-backups"
 HOMEBREW_PATH = "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -253,6 +254,8 @@ ELSEWHERE = {
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (
         "needs the network; `make test` did it, and the clone's .venv leads to what came of it"
     ),
+    "mv colima-pulse colima-pulse.old": "test_from_the_script.py runs it",
+    "cp -R ../colima-pulse.old/.env ../colima-pulse.old/containers .": "test_from_the_script.py runs it",
     "sudo visudo -f /etc/sudoers.d/deploy": "opens an editor",
     "sudo fdesetup authrestart": "asks for a FileVault password, which no stand-in has",
 }
