@@ -10,11 +10,13 @@ from pathlib import Path
 # What a line in a block begins with when it is a command and no output.
 PROGRAMS = frozenset(
     ". .venv/bin/pyinfra brew cd chmod colima cp crontab docker git launchctl limactl make mkdir mv pip "
-    "python python3 pyinfra rm sh ssh sudo tail".split()
+    "python python3 pyinfra rm sh ssh sudo tail uv".split()
 )
 # And a span in the text, where the rest of them are rather spoken of.
-IN_TEXT = frozenset("chmod cp docker git make python pyinfra sudo".split())
-SPOKEN_OF = frozenset(("docker info", "docker ps", "docker run", "docker pull"))
+IN_TEXT = frozenset("brew chmod cp docker git make python pyinfra sudo uv".split())
+SPOKEN_OF = frozenset(
+    ("brew services", "brew upgrade", "docker info", "docker ps", "docker run", "docker pull")
+)
 SHELLS = ("sh", "bash", "shell", "zsh")
 PLAIN = ("", "console", "shell-session", "text", "txt")
 
@@ -100,6 +102,23 @@ def _of_text(first: int, lines: list[str]) -> Iterator[tuple[int, str]]:
             and not {"..", "..."} & set(words)
         ):
             yield first + text.count("\n", 0, match.start()), command
+
+
+def _text(document: Path) -> str:
+    """A document without its blocks."""
+    parts = _blocks_apart(document.read_text())
+    return "\n".join("\n".join(lines) for language, _, lines in parts if language is None)
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link can name in a Markdown document, as GitHub does: its headings."""
+    headings = re.findall(r"(?m)^#{1,6} +(.+?) *$", _text(document))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(document: Path) -> list[str]:
+    """What a Markdown document links to, and shows, but for the web."""
+    return re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", _text(document))
 
 
 def commands(document: Path) -> list[Shown]:

@@ -28,8 +28,8 @@ COLUMNS = 100
 ROWS = 50
 # The virtual environment that runs this stands in for the one that a user makes.
 BIN = Path(sys.executable).parent
-# No spinner: the tests and the pictures want lines.
-TERMINAL = {"TERM": "xterm-256color", "PYINFRA_PROGRESS": "off"}
+# No spinner: the tests and the pictures want lines. And uv takes that environment as it is.
+TERMINAL = {"TERM": "xterm-256color", "PYINFRA_PROGRESS": "off", "UV_NO_SYNC": "1"}
 ENTER = {r"Press enter to execute\.\.\.": "\n"}
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -87,6 +87,13 @@ def on_a_terminal(
     return Seen(128 + ended_by if child.exitstatus is None else child.exitstatus, said)
 
 
+def publish(origin: Path, environment: Mapping[str, str]) -> None:
+    """Make a repository of this one as it lies there, what is not committed included."""
+    git = ["git", f"--git-dir={origin}", f"--work-tree={ROOT}"]
+    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "As it is"]):
+        subprocess.run([*git, *arguments], cwd=ROOT, env=dict(environment), check=True)
+
+
 class Terminal:
     """A shell of someone whose home is the directory `home`, which this makes.
 
@@ -104,13 +111,7 @@ class Terminal:
         (home / ".gitconfig").write_text(
             f'[url "{origin}"]\n\tinsteadOf = {REMOTE}\n[user]\n\tname = nobody\n\temail = nobody@localhost\n'
         )
-        self._publish(origin)
-
-    def _publish(self, origin: Path) -> None:
-        """Make a repository of this one as it lies there, what is not committed included."""
-        git = ["git", f"--git-dir={origin}", f"--work-tree={ROOT}"]
-        for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "As it is"]):
-            subprocess.run([*git, *arguments], cwd=ROOT, env=self.environment, check=True)
+        publish(origin, self.environment)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -274,11 +274,12 @@ def test_read_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each[:5] for each in said] == [".env:"]
 
 
-def test_env_example_and_readme() -> None:
+def test_env_example_and_table() -> None:
     """What the repository says of its options."""
     text = (ROOT / ".env.example").read_text()
     example = dict(re.findall(r"(?m)^#?([A-Z_]+)=(.*)$", text))
-    table = re.findall(r"(?m)^\| `([A-Z_]+)` \| *(?:`([^`]*)`)?[^|]*\|", (ROOT / "README.md").read_text())
+    page = (ROOT / "docs/settings.md").read_text()
+    table = re.findall(r"(?m)^\| `([A-Z_]+)` \| *(?:`([^`]*)`)?[^|]*\|", page)
     assert set(example) == set(ENV)
     assert [key for key, _ in table] == list(ENV)
     for said in (example, dict(table)):
@@ -286,8 +287,8 @@ def test_env_example_and_readme() -> None:
             **{key.lower(): value for key, value in said.items() if value and key != "HOMEBREW_USER"}
         )
         assert vars(found) == DEFAULTS | {"homebrew_user": "alice"}
-    # Copied as it is, it sets nothing but what has to be filled in.
-    assert parse_env(text) == ({"homebrew_user": ""}, [])
+    # Copied as it is, it sets nothing.
+    assert parse_env(text) == ({}, [])
 
 
 def data_of(checkout: Path, inventory: str, *arguments: str) -> tuple[dict[str, Any], str]:

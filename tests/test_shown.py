@@ -9,6 +9,8 @@ import pytest
 
 from settings import Settings
 from tests.e2e.life import DOCUMENTS, ELSEWHERE, LIFE, shown
+from tests.pictures import PICTURES
+from tests.shown import anchors, links
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,9 +47,24 @@ def test_data_names_settings(document: Path) -> None:
     assert set(named) <= {*vars(Settings()), "key"}
 
 
-def test_files_and_pictures_are_there() -> None:
-    """What the documents link to, of this repository."""
-    for document in DOCUMENTS:
-        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text())
-        links += re.findall(r"<img[^>]* src=\"(?!https?:)([^\"]+)", document.read_text())
-        assert [link for link in links if not (document.parent / link).exists()] == []
+def leads_somewhere(document: Path, link: str) -> bool:
+    path, hash_sign, anchor = link.partition("#")
+    target = document.parent / path if path else document
+    return target.exists() and (not hash_sign or anchor in anchors(target))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.parent.name + "/" + path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    assert [link for link in links(document) if not leads_somewhere(document, link)] == []
+
+
+def test_nothing_is_out_of_reach() -> None:
+    """README leads to each document, and each picture is on one."""
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
+    assert set(DOCUMENTS) - linked == {ROOT / "README.md"}
+    shows = {(document.parent / link).resolve() for document in DOCUMENTS for link in links(document)}
+    assert {picture.path for picture in PICTURES} <= shows
+
+
+def test_readme_is_short() -> None:
+    assert (ROOT / "README.md").stat().st_size <= 10 * 1024

@@ -29,11 +29,11 @@ SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 LOST = "the SSH connection was lost; run this again"
 NO_PASSWORD = (
     "sudo wants a password, and there is no terminal to ask for it. Run this on a terminal, or allow the "
-    "user you connect as sudo without one (NOPASSWD): README.md, sudo"
+    "user you connect as sudo without one (NOPASSWD): docs/troubleshooting.md, sudo"
 )
 PASSWORD = (
     "sudo is given a password, which pyinfra puts on the command line of every command: any user of the "
-    "Mac can read it in `ps`. README.md, sudo, has two ways without one"
+    "Mac can read it in `ps`. docs/troubleshooting.md, sudo, has two ways without one"
 )
 
 # Seconds, the number of probes, and milliseconds for what was sent. The first is macOS's name for the second.

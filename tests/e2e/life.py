@@ -1,4 +1,4 @@
-"""The life of one Mac, in the commands of README.md, containers/README.md and CONTRIBUTING.md, in order.
+"""The life of one Mac, in the commands of the documents, in order.
 
 To add a command that the documents show, add a `Step` where it belongs in `LIFE`; to leave one out, say in
 `ELSEWHERE` why. tests/test_shown.py fails for a command that is in neither, and for one that no document
@@ -18,8 +18,10 @@ from tests.mac.machine import Mac
 from tests.shown import Shown, commands
 from tests.terminal import CLONE, ENTER, Seen, Terminal
 
-FROM_THE_SCRIPT = ROOT / "docs" / "from-the-shell-script.md"
-DOCUMENTS = (ROOT / "README.md", ROOT / "containers" / "README.md", ROOT / "CONTRIBUTING.md", FROM_THE_SCRIPT)
+DOCUMENTS = (
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "containers/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 HOST = "@ssh/macmini.lan"
 BACKUPS = "/Users/alice/colima-pulse-backups"
 HOMEBREW_PATH = "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -65,6 +67,11 @@ def by_alice(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
     return life.terminal.run_on_mac(command, answers, user="alice", path=HOMEBREW_PATH)
 
 
+def with_homebrew(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
+    """On the Mac, by its administrator, who has nothing but what macOS and Homebrew bring."""
+    return life.terminal.run_on_mac(command, answers, path=HOMEBREW_PATH)
+
+
 def into_a_file(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
     """It is an installer's text: the next deploy runs it."""
     life.write(f"containers/{command.split('--name ')[1].split()[0]}", f"{command}\n")
@@ -80,8 +87,13 @@ def by_git(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
 # What else happens in between
 
 
+def wait_less(life: Life) -> None:
+    """Nothing is set but shorter waits than a user may need."""
+    life.terminal.configure({key: value for key, value in QUICK.items() if key.startswith("WAIT_")})
+
+
 def fill_in(life: Life) -> None:
-    """Set HOMEBREW_USER, as the README says; and wait less than a user may have to."""
+    """Name the Homebrew user, too."""
     text = (life.terminal.directory / ".env").read_text()
     for key, value in QUICK.items():
         text, count = re.subn(rf"(?m)^#?{key}=.*$", f"{key}={value}", text)
@@ -159,20 +171,25 @@ class Step:
 
 
 LIFE = (
-    Step("git clone https://github.com/MrCee/colima-pulse && cd colima-pulse", typed=by_git),
+    Step("git clone https://github.com/MrCee/colima-pulse && cd colima-pulse", typed=by_git, after=wait_less),
     Step("make demo", says=("Docker 20.10", "The second deploy changed nothing.")),
-    Step("cp .env.example .env", after=fill_in),
+    Step("brew install uv", says=("Pouring uv",), typed=by_alice),
     Step(
         "docker run --name web --detach --restart unless-stopped --publish 8080:80 nginx", typed=into_a_file
     ),
     Step("chmod 600 containers/.env", before=write_secret),
     Step("sudo pmset -a sleep 0 disksleep 0 autorestart 1", typed=on_the_mac),
-    Step("pyinfra macmini.lan deploy.py --dry --diff", says=("Start Colima at boot and now",)),
+    Step("pyinfra HOST deploy.py --dry --diff", says=("Start Colima at boot and now",)),
     Step("sudo -v", typed=on_the_mac),
-    Step("make deploy", says=("Docker 20.10", "runs web"), typed=on_the_mac),
-    Step("pyinfra @local deploy.py", says=("No changes",), never=UNCHANGED, typed=on_the_mac),
-    Step("pyinfra macmini.lan deploy.py", says=("No changes",), never=UNCHANGED),
-    Step("pyinfra HOST deploy.py --dry", says=("Keep Colima loaded in launchd",), never=("1 (",)),
+    Step(
+        "uv run pyinfra @local deploy.py",
+        says=("HOMEBREW_USER is not set: alice, who owns /opt/homebrew/bin/brew", "Pouring qemu", "runs web"),
+        typed=with_homebrew,
+    ),
+    Step("uv run pyinfra HOST deploy.py", says=("No changes",), never=UNCHANGED),
+    Step("brew pin colima lima qemu", typed=by_alice),
+    Step("cp .env.example .env", after=fill_in),
+    Step("make deploy", says=("No changes",), never=(*UNCHANGED, "is not set"), typed=on_the_mac),
     Step(
         "docker run --name bot --detach --restart always --env TOKEN example/bot",
         typed=into_a_file,
@@ -187,7 +204,6 @@ LIFE = (
     Step("pyinfra HOST deploy.py -y --data only=web", never=UNCHANGED),
     Step("pyinfra HOST deploy.py -y --data pull=true", says=("nginx: up to date",), never=UNCHANGED),
     Step("pyinfra HOST deploy.py -y --data reinstall=web", says=("Install web",)),
-    Step("make deploy HOST=@ssh/macmini.lan", says=("runs web",), never=UNCHANGED),
     Step("pyinfra HOST fact facts.mac.Mac --json", says=('"arm64"',)),
     Step(f"pyinfra HOST fact facts.launchd.LaunchdJob label={LABEL} --json", says=('"running"',)),
     Step("pyinfra HOST fact facts.colima.ColimaProfile user=alice --json", says=('"Running"',)),
@@ -210,7 +226,6 @@ LIFE = (
     Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
     Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",)),
     Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",), after=keep_memory),
-    Step("pyinfra HOST deploy.py --dry --diff", says=("Keep Colima loaded in launchd",), never=("1 (",)),
     Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
     Step("pyinfra HOST deploys/drift.py", never=("change",)),
     Step("make drift HOST=@ssh/macmini.lan", never=("change",)),
@@ -251,13 +266,15 @@ ELSEWHERE = {
     "make soak": "tests/e2e/test_soak.py runs each of its faults, weekly",
     "make bench": "measures for ten minutes",
     "make pictures": "draws into the checkout",
-    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && . .venv/bin/activate": (
-        "needs the network; `make test` did it, and the clone's .venv leads to what came of it"
+    "python3 -m venv .venv && .venv/bin/pip install . && . .venv/bin/activate": (
+        "tests/test_quickstart.py runs it"
     ),
     "mv colima-pulse colima-pulse.old": "test_from_the_script.py runs it",
     "cp -R ../colima-pulse.old/.env ../colima-pulse.old/containers .": "test_from_the_script.py runs it",
     "sudo visudo -f /etc/sudoers.d/deploy": "opens an editor",
     "sudo fdesetup authrestart": "asks for a FileVault password, which no stand-in has",
+    "sudo softwareupdate --schedule off": "the stand-in has no updates",
+    "sudo brew services start colima --sudo-service-user USER": "is Homebrew's own way",
 }
 
 

@@ -1,4 +1,4 @@
-"""What the documents show is run, as it is written, on one Mac: `life.py` tells how."""
+"""What the documents show is run, as it is written, on one Mac with Homebrew: `life.py` tells how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.terminal import Terminal
 
 @pytest.fixture(scope="module")
 def life(make_mac: Callable[..., Mac], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    mac = make_mac()
+    mac = make_mac(installed=())
     by_hand = mac.directory.parent / "by-hand"
     home = tmp_path_factory.mktemp("readme") / "home"
     yield Life(mac, Terminal(home, mac, {"COLIMA_PULSE_MACS": str(by_hand)}))

@@ -271,6 +271,7 @@ def _homebrew(config: dict[str, Any]) -> None:
     if source.is_dir():
         _lay(source, STANDIN / "homebrew")
         compileall.compile_dir(STANDIN / "homebrew", quiet=2)
+        _link(str(STANDIN / "homebrew/bin/uv"), config["uv"])
         _write(str(STANDIN / "guest"), GUEST, 0o755)
         # qemu, who runs as the user, starts the machine it imitates with this.
         _write("/etc/sudoers.d/standin", f"ALL ALL = (root) NOPASSWD: {STANDIN}/guest\n", 0o440)

@@ -186,6 +186,7 @@ class Mac:
             "installed": list(installed),
             "sudo_password": bool(sudo_password),
             "python": str(Path(getattr(sys, "_base_executable", sys.executable)).resolve()),
+            "uv": str(Path(sys.prefix).resolve() / "bin/uv"),
             "binds": _outermost([CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)]),
         }
         # One of these names takes its place: an Alice whose login shell runs nothing, say.

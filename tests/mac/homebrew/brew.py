@@ -1,4 +1,4 @@
-"""brew: Homebrew's command, for a handful of formulae: install, and list --versions.
+"""brew: Homebrew's command, for a handful of formulae: install, pin, and list --versions.
 
 Fault (a file in /private/var/db/standin/faults): brew-fails (counted: a download that fails).
 """
@@ -16,8 +16,9 @@ PROGRAMS = {  # a formula: the programs that say whether it is there
     "lima": ["lima", "limactl"],
     "docker": ["docker"],
     "qemu": ["qemu-img", "qemu-system-aarch64", "qemu-system-x86_64"],
+    "uv": ["uv"],
 }
-VERSIONS = {"colima": "0.10.3", "lima": "2.2.0", "docker": "29.1.3", "qemu": "10.1.2"}
+VERSIONS = {"colima": "0.10.3", "lima": "2.2.0", "docker": "29.1.3", "qemu": "10.1.2", "uv": "0.9.11"}
 DEPENDENCIES = {"colima": ["lima"]}
 ROOT = """Error: Running Homebrew as root is extremely dangerous and no longer supported.
 As Homebrew does not drop privileges on installation you would be giving all
@@ -75,7 +76,8 @@ def pour(prefix: Path, name: str) -> None:
     (keg / "bin").mkdir(parents=True, exist_ok=True)
     others = {program for other in DEPENDENCIES.get(name, []) for program in PROGRAMS[other]}
     for program in set(PROGRAMS[name]) - others:
-        shutil.copy(Path(STANDIN, "homebrew/bin", program), keg / "bin" / program)
+        # uv is a link to this machine's own.
+        shutil.copy(Path(STANDIN, "homebrew/bin", program), keg / "bin" / program, follow_symlinks=False)
         link = prefix / "bin" / program
         link.unlink(missing_ok=True)
         link.symlink_to(f"../Cellar/{name}/{version}/bin/{program}")
@@ -83,6 +85,22 @@ def pour(prefix: Path, name: str) -> None:
     opt.unlink(missing_ok=True)
     opt.symlink_to(f"../Cellar/{name}/{version}")
     print(f"🍺  {keg}: 5 files, 20MB")
+
+
+def pin(prefix: Path, names: list[str]) -> int:
+    """Keep formulae from being upgraded (Homebrew cmd/pin.rb)."""
+    pins = prefix / "var/homebrew/pinned"
+    pins.mkdir(parents=True, exist_ok=True)
+    status = 0
+    for name in names:
+        if name not in installed(prefix):
+            print(f"Error: {name} not installed", file=sys.stderr)
+            status = 1
+        elif os.path.lexists(pins / name):
+            print(f"Warning: {name} already pinned", file=sys.stderr)
+        else:
+            (pins / name).symlink_to(f"../../../Cellar/{name}/{VERSIONS[name]}")
+    return status
 
 
 def list_versions(prefix: Path, words: list[str]) -> int:
@@ -110,6 +128,8 @@ def run(prefix: Path, words: list[str]) -> int:
         return list_versions(prefix, rest)
     if verb == "install":
         return install(prefix, [word for word in rest if not word.startswith("-")])
+    if verb == "pin":
+        return pin(prefix, rest)
     raise BrewError(f"Unknown command: brew {verb}")
 
 
