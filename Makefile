@@ -28,7 +28,7 @@ help:
 	@echo '               run the exhaustive, slow tests'
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
-	@echo 'make pictures  draw the terminal pictures of the README, from a run on a stand-in Mac (Linux, root)'
+	@echo 'make pictures  draw the terminal pictures of the documents, from a run on a stand-in Mac (Linux, root)'
 	@echo 'make lint      run ruff, mypy and shellcheck, and read the awk programs as a Mac does'
 
 # What a deploy needs; and what tests and lint need besides.

@@ -179,7 +179,7 @@ LIFE = (
     ),
     Step("chmod 600 containers/.env", before=write_secret),
     Step("sudo pmset -a sleep 0 disksleep 0 autorestart 1", typed=on_the_mac),
-    Step("pyinfra HOST deploy.py --dry --diff", says=("Start Colima at boot and now",)),
+    Step("pyinfra HOST deploy.py --dry", says=("Start Colima at boot and now",)),
     Step("sudo -v", typed=on_the_mac),
     Step(
         "uv run pyinfra @local deploy.py",
@@ -225,7 +225,12 @@ LIFE = (
     ),
     Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
     Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",)),
-    Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",), after=keep_memory),
+    Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",)),
+    Step(
+        "pyinfra HOST deploy.py --dry --diff",
+        says=("memory 4 -> 2 GiB", "<string>--memory=2</string>"),
+        after=keep_memory,
+    ),
     Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
     Step("pyinfra HOST deploys/drift.py", never=("change",)),
     Step("make drift HOST=@ssh/macmini.lan", never=("change",)),

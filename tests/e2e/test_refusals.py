@@ -10,8 +10,8 @@ import pytest
 from tests.checkout import PYINFRA, QUICK, Checkout, copy_repository
 from tests.e2e.conftest import MakeCheckout, MakeMac
 from tests.e2e.looking import at_terminal, colima, is_loaded, ours, ping
-from tests.mac.machine import Mac, User
-from tests.terminal import ENTER
+from tests.mac.machine import LOGIN_PATH, Mac, User
+from tests.terminal import ENTER, Terminal
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_danger_in_env_is_ignored_with_a_warning(mac: Mac, make_checkout: MakeCh
     assert "RESET_ALL (line" in run.output
     assert "did you mean COLIMA_CPUS?" in run.output
     assert "Confirm the full reset" not in run.would_change
-    # pyinfra's own; the README warns of it. --dry alone tells the truth.
+    # pyinfra's own; docs/troubleshooting.md has it. --dry alone tells the truth.
     assert run.would_change
     assert checkout.ssh("--dry", "-y", "--json").would_change == []
 
@@ -103,8 +103,16 @@ def test_a_profile_of_vz_and_the_way_out(mac: Mac, make_checkout: MakeCheckout) 
     assert "COLIMA_DISK: 10; the disk of profile default has 20 GiB and can only grow" in said
 
 
+def test_no_python_that_will_do(mac: Mac, tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "home", mac)
+    terminal.clone()
+    seen = terminal.run_on_mac("rm -r .venv && make deploy", path=LOGIN_PATH)
+    assert seen.status == 2
+    assert "There is no Python 3.10 to 3.14: brew install uv" in seen.text
+
+
 def test_not_a_mac_and_no_name(tmp_path: Path) -> None:
-    """pyinfra passes a bare name over that does not resolve; @ssh/ is an error. The README says so."""
+    """pyinfra passes over a bare name that does not resolve (docs/troubleshooting.md); @ssh/ is an error."""
     checkout = tmp_path / "colima-pulse"
     copy_repository(checkout)
     (checkout / ".env").write_text("".join(f"{key}={value}\n" for key, value in QUICK.items()))

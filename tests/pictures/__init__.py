@@ -1,4 +1,4 @@
-"""The terminal pictures of the README: what is on them, and how a terminal's output becomes an SVG."""
+"""The terminal pictures of the documents: what is on them, and how a terminal's output becomes an SVG."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Picture:
 PICTURES = (
     Picture(
         "deploy",
-        "pyinfra macmini.lan deploy.py -y",
+        "pyinfra @ssh/macmini.lan deploy.py -y",
         without=(
             (r"(?<=Hello from Docker!\n)(\[\S+\].*\n)+", "of hello-world's greeting"),
             (r"^--> Results:\n( {4}.*\n)+", "of results, an operation a line"),
@@ -59,9 +59,13 @@ PICTURES = (
         columns=118,
     ),
     Picture(
-        "status", "pyinfra macmini.lan deploys/status.py", power_cut=True, until="1 of 1 ran", columns=110
+        "status",
+        "pyinfra @ssh/macmini.lan deploys/status.py",
+        power_cut=True,
+        until="1 of 1 ran",
+        columns=118,
     ),
-    Picture("resize", "pyinfra macmini.lan deploy.py --dry --diff", {"COLIMA_MEMORY": "4"}),
+    Picture("resize", "pyinfra @ssh/macmini.lan deploy.py --dry --diff", {"COLIMA_MEMORY": "4"}),
 )
 
 # One window that can be read on a light page and on a dark one.

@@ -27,7 +27,7 @@ def main() -> int:
         terminal = Terminal(directory / "home", mac)
         terminal.clone()
         shutil.copy(terminal.directory / "containers/example-web", terminal.directory / "containers/web")
-        settings = {"HOMEBREW_USER": "alice", "PULSE_INTERVAL": "5"}
+        settings = {"PULSE_INTERVAL": "5"}
         for picture in PICTURES:
             settings |= picture.settings
             terminal.configure(settings)
