@@ -276,6 +276,7 @@ ELSEWHERE = {
     ),
     "mv colima-pulse colima-pulse.old": "test_from_the_script.py runs it",
     "cp -R ../colima-pulse.old/.env ../colima-pulse.old/containers .": "test_from_the_script.py runs it",
+    "uv run pyinfra HOST deploy.py --dry": "test_from_the_script.py runs it",
     "sudo visudo -f /etc/sudoers.d/deploy": "opens an editor",
     "sudo fdesetup authrestart": "asks for a FileVault password, which no stand-in has",
     "sudo softwareupdate --schedule off": "the stand-in has no updates",

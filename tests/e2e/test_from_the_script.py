@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.e2e.life import FROM_THE_SCRIPT
+from tests.checkout import ROOT
 from tests.e2e.looking import (
     LABEL,
     PLIST,
@@ -28,6 +28,7 @@ from tests.mac.machine import ALICE, Mac
 from tests.shown import commands
 from tests.terminal import CLONE, Terminal
 
+PAGE = ROOT / "docs" / "from-the-shell-script.md"
 LOG = "/private/var/log/colima.log"
 BACKUP = "/Users/alice/backups/moved-default-20260101-120000.dotcolima"
 HEADER = "colima start raw output (Mon Feb  2 10:00:00 AEDT 2026)"
@@ -148,7 +149,7 @@ def typed(terminal: Terminal, command: str, *says: str) -> str:
 
 def test_the_scripts_daemon_is_taken_over(mac: Mac, terminal: Terminal) -> None:
     before, db = vm_events(mac), container(mac, "db", "Id")
-    move, clone, copy, dry, deploy = (fill(each.command) for each in commands(FROM_THE_SCRIPT))
+    move, clone, copy, dry, deploy = (fill(each.command) for each in commands(PAGE))
     typed(terminal, move)
     assert clone == CLONE
     terminal.clone()
