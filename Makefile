@@ -17,7 +17,10 @@ MINUTES ?= 30
 # The slowest tests are named, so that it is noticed what a change costs.
 PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --durations=20
 
-.PHONY: help demo deploy drift test test-weekly soak bench pictures lint format clean
+# For the tests that take any Mac: the one that HOST names, if it does, else a stand-in.
+MAC = $(if $(filter-out file,$(origin HOST)),--host=$(HOST)) $(YES) $(if $(KEEP),--keep=$(KEEP))
+
+.PHONY: help demo deploy drift test test-weekly contracts soak bench pictures lint format clean
 
 help:
 	@echo 'make demo      boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
@@ -26,10 +29,12 @@ help:
 	@echo 'make test      run the tests'
 	@echo 'make test-weekly'
 	@echo '               run the exhaustive, slow tests'
+	@echo 'make contracts see that macOS is as expected, on a stand-in Mac or HOST=@local YES=--yes-really;'
+	@echo '               KEEP=DIR keeps what the Mac said'
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
 	@echo 'make pictures  draw the terminal pictures of the documents, from a run on a stand-in Mac (Linux, root)'
-	@echo 'make lint      run ruff, mypy and shellcheck, and read the awk programs as a Mac does'
+	@echo 'make lint      run ruff, mypy, shellcheck and zizmor, and read the awk programs as a Mac does'
 
 # What a deploy needs; and what tests and lint need besides.
 $(VENV)/ready: pyproject.toml
@@ -75,6 +80,10 @@ test-weekly: $(VENV)/dev
 	@sh tests/mac/prepare || true
 	$(PYTEST) -m weekly $(PYTEST_ARGS)
 
+contracts: $(VENV)/dev
+	@if [ "$$(uname -s)" = Linux ]; then sh tests/mac/prepare || true; fi
+	$(BIN)/python -m pytest -v tests/contracts $(MAC) $(PYTEST_ARGS)
+
 soak: $(VENV)/dev
 	@sh tests/mac/prepare
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
@@ -97,6 +106,8 @@ lint: $(VENV)/dev
 	@sent=$$(mktemp -d) && trap 'rm -r "$$sent"' EXIT && $(BIN)/python -m files "$$sent" && \
 	    $(BIN)/shellcheck -s sh --extended-analysis=false -e SC2034,SC2119,SC2120,SC2329 "$$sent"/*
 	$(BIN)/shellcheck .ci/run
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/python -m pytest -q tests/files/test_lint.py -k awk
 
 format: $(VENV)/dev

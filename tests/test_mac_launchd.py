@@ -16,7 +16,6 @@ from tests.mac.machine import Mac, missing
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no stand-in Mac: {'; '.join(missing())}")
 
 IDLE = "while :; do sleep 0.05; done"
-STUBBORN = f"trap '' TERM; {IDLE}"
 
 
 @pytest.fixture(scope="module")
@@ -177,24 +176,6 @@ def test_what_cannot_be_started(mac: Mac) -> None:
     # It is started when its program appears.
     mac.run(["/bin/sh", "-c", f"mkdir -p /usr/local/bin; ln -s /bin/pwd {program}"])
     until(lambda: shown(mac, "t.missing")["last exit code"] == "0")
-
-
-def test_bootout_returns_before_the_job_is_gone(mac: Mac) -> None:
-    path = bootstrap(mac, "t.drain", STUBBORN, RunAtLoad=True, ExitTimeOut=2)
-    pid = shown(mac, "t.drain")["pid"]
-    time.sleep(0.2)
-    begun = time.monotonic()
-    assert launchctl(mac, "bootout", "system/t.drain").returncode == 0
-    assert time.monotonic() - begun < 1
-    job = shown(mac, "t.drain")
-    assert (job["state"], job["pid"]) == ("SIGTERMed", pid)
-    early = launchctl(mac, "bootstrap", "system", path)
-    assert (early.returncode, early.stderr) == (5, "Bootstrap failed: 5: Input/output error\n")
-    until(lambda: not shown(mac, "t.drain"))
-    assert 1.8 < time.monotonic() - begun < 4
-    assert launchctl(mac, "bootstrap", "system", path).returncode == 0
-    assert shown(mac, "t.drain")["runs"] == "1"
-    mac.path(path).unlink()
 
 
 def test_bootstrap_may_answer_5_long_after_print_answers_113(mac: Mac) -> None:
