@@ -172,7 +172,7 @@ class Step:
 
 LIFE = (
     Step("git clone https://github.com/MrCee/colima-pulse && cd colima-pulse", typed=by_git, after=wait_less),
-    Step("make demo", says=("Docker 20.10", "The second deploy changed nothing.")),
+    Step("make demo", says=("is ready: ", "The second deploy changed nothing.")),
     Step("brew install uv", says=("Pouring uv",), typed=by_alice),
     Step(
         "docker run --name web --detach --restart unless-stopped --publish 8080:80 nginx", typed=into_a_file

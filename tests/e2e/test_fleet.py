@@ -84,7 +84,7 @@ def test_one_of_many_fails_and_one_is_refused(fleet: Fleet) -> None:
     assert not bobs.path("/Library/ColimaPulse").exists()
     assert f"[{bobs.name}] nothing was touched." in run.stderr
     assert f"[{bobs.name}]   - COLIMA_CPUS: 64; this Mac has 8 CPUs" in run.stderr
-    assert f"[{good.name}] Docker 20.10" in run.stderr
+    assert re.search(rf"\[{good.name}\] Docker \d\S+ is ready", run.stderr)
     said = summary(run)
     assert list(said) == [good.name, bad.name, bobs.name]
     assert said[good.name].startswith("changed: Install Colima Pulse")
@@ -226,8 +226,9 @@ def test_states(fleet: Fleet) -> None:
     states = {host: row.split()[1] for host, row in rows(run).items()}
     assert list(states.values()) == ["healthy", "unreachable", "down", "absent"]
     assert len(good.ssh_commands()) - asked <= 10
-    for word in (f"pid {job_pid(good)}", "2 CPUs, 2 GiB", "20.10", "1 of 1"):
+    for word in (f"pid {job_pid(good)}", "2 CPUs, 2 GiB", "1 of 1"):
         assert word in rows(run)[good.name]
+    assert re.search(r" \d+\.\d+\.\d\S*, \d+ s ", rows(run)[good.name])
     assert "in the guest docker is inactive" in run.stdout
     assert f"next: pyinfra .. deploys/recover.py --limit {bad.name}\n" in run.stdout
     bad.heal("docker-stays-dead")
