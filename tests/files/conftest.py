@@ -1,4 +1,4 @@
-"""Run the scripts of files/ for real, on any Linux: a Mac's paths become paths in a directory of the test.
+"""Run the scripts of files/ for real, on Linux and on a Mac: its paths become paths in the test's directory.
 
 `/usr/bin/X`, `/bin/X` and their sbin become ROOT/tools/X, which holds links to the few tools that are the
 same everywhere, and stand-ins that the test writes; what it does not write is not there. PATH leads nowhere.
@@ -11,11 +11,13 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ import pytest
 
 import files
 
+# A Mac's is the one true awk, which refuses what mawk and gawk take; elsewhere it has a name of its own.
+AWK = "awk" if sys.platform == "darwin" else "original-awk"
 # The same on a Mac, as far as the scripts use them; test_lint.py looks after the options.
 SAME = "cat chmod cmp date env head iconv kill ln mkdir mktemp mv perl readlink rm sed sleep tail tr".split()
 PLACES = re.compile(
@@ -34,9 +38,21 @@ SHELLS = {"dash": ("dash", "ash"), "bash": ("bash",)}
 # A stand-in: notes its arguments and, of Homebrew's, its environment, then does what the test says.
 STAND_IN = r"""#!/bin/sh
 {{ printf '%s\037' "$@"; printf '\036'; }} >>{calls}
-export -p >{calls}.env
+{note}
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 {body}
+"""
+
+# Shell for a stand-in of stat(1), which has other options on each system: fields [-L] NAME... PATH
+FIELDS = r"""fields() {
+    perl -e '
+        my $follow = $ARGV[0] eq "-L" && shift;
+        my $path = pop;
+        my %at = (dev => 0, ino => 1, mode => 2, nlink => 3, size => 7);
+        my @of = $follow ? stat $path : lstat $path or exit 1;
+        $of[2] = sprintf "%o", $of[2] & 07777;
+        print join(":", @of[@at{@ARGV}]), "\n"' -- "$@"
+}
 """
 
 # ps(1) of macOS: the test's table and the real processes that name its directory; this test's user is 501.
@@ -57,15 +73,10 @@ while (<$table>) {{
     my ($pid, $uid, $command) = split / /, $_, 3;
     push @rows, {{ pid => $pid, uid => $uid, ppid => 1, command => $command }};
 }}
-for my $pid (map {{ m{{/(\d+)\z}} }} glob "/proc/[0-9]*") {{
-    next if $pid == $$ or !open my $file, "<", "/proc/$pid/cmdline";
-    my $command = do {{ local $/; <$file> }} // "";
-    next if index($command, $root) < 0;
-    $command =~ s/\0+\z//;
-    $command =~ tr/\0/ /;
-    open my $stat, "<", "/proc/$pid/stat" or next;
-    my $ppid = (split / /, <$stat> =~ s/.*\) //sr)[1];
-    my $uid = (stat $stat)[4];
+open my $real, "-|", qw({ps} -axww -o pid= -o ppid= -o uid= -o command=) or die;
+while (<$real>) {{
+    my ($pid, $ppid, $uid, $command) = /\A *(\d+) +(\d+) +(\d+) (.*)\n\z/ or next;
+    next if $pid == $$ or index($command, $root) < 0;
     push @rows, {{ pid => $pid, uid => $uid == $> ? 501 : $uid, ppid => $ppid, command => $command }};
 }}
 for my $row (@rows) {{
@@ -82,6 +93,25 @@ LIMIT = """BEGIN { if ("$ARGV[0]" =~ /[.]/) { require Time::HiRes; Time::HiRes->
 
 
 LABEL = "com.example.colima"
+
+
+@cache
+def which(name: str) -> str | None:
+    """A command of this machine: the system's own, where PATH begins with another's."""
+    return shutil.which(name, path=f"/usr/bin:/bin:/usr/sbin:/sbin:{os.environ['PATH']}")
+
+
+@cache
+def perl() -> str:
+    """perl itself: a Mac's /usr/bin/perl looks for it, and sets variables of its own."""
+    done = subprocess.run([which("perl") or "perl", "-e", "print $^X"], stdout=subprocess.PIPE, check=True)
+    return os.fsdecode(done.stdout)
+
+
+def ps(*options: str) -> list[str]:
+    """What ps(1) of this machine says, line by line."""
+    done = subprocess.run([which("ps") or "ps", *options], stdout=subprocess.PIPE)
+    return done.stdout.decode(errors="replace").split("\n")[:-1]
 
 
 @cache
@@ -115,13 +145,12 @@ class Mac:
             (root / directory).mkdir(parents=True)
         for name in SAME:
             self.link(name)
-        # A Mac's is the one true awk, which refuses what mawk and gawk take.
-        self.link("awk", "original-awk")
+        self.link("awk", AWK)
         (root / "tools/sh").symlink_to(shell)
         self.table()
-        ps = root / "tools/ps"
-        ps.write_text(PS.format(perl=shutil.which("perl"), root=root))
-        ps.chmod(0o755)
+        stand_in = root / "tools/ps"
+        stand_in.write_text(PS.format(perl=perl(), ps=which("ps"), root=root))
+        stand_in.chmod(0o755)
         self.become("alice")
         self.tool("/usr/sbin/sysctl", '[ "$2" = hw.optional.arm64 ] && echo 1')
         self.tool(
@@ -131,12 +160,14 @@ class Mac:
             *) echo '<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)' >&2; exit 56 ;;
             esac""",
         )
-        # sudo may give its command a session of its own, and keeps more of the environment than one thinks.
+        # What ends sudo need not end its command, and it keeps more of the environment than one thinks.
         self.tool(
             "/usr/bin/sudo",
             """while [ "${1#-}" != "$1" ]; do [ "$1" = -u ] && shift; shift; done
-            export SUDO_USER=admin LANG=de_DE.UTF-8 DOCKER_HOST=tcp://sudo HOME=/var/root
-            exec setsid -w "$@" """,
+            exec perl -e '
+                @ENV{qw(SUDO_USER LANG DOCKER_HOST HOME)} = qw(admin de_DE.UTF-8 tcp://sudo /var/root);
+                if (!fork) { setpgrp; exec { $ARGV[0] } @ARGV; exit 127 }
+                wait; exit($? & 127 ? 128 + ($? & 127) : $? >> 8)' -- "$@" """,
         )
 
     def path(self, text: str) -> str:
@@ -184,7 +215,8 @@ class Mac:
         file = Path(self.path(path))
         file.unlink(missing_ok=True)
         calls = f"'{self.root}/calls/{file.name}'"
-        file.write_text(STAND_IN.format(calls=calls, body=body))
+        note = f"export -p >{calls}.env" if file.is_relative_to(self.prefix) else ""
+        file.write_text(STAND_IN.format(calls=calls, note=note, body=body))
         file.chmod(0o755)
 
     def stat(self, others: Mapping[Any, str] | None = None) -> None:
@@ -192,8 +224,9 @@ class Mac:
         cases = "".join(f"'{path}') what='{what}' ;; " for path, what in (others or {}).items())
         self.tool(
             "/usr/bin/stat",
-            f"""case "$1 $2 $3" in
-            '-L -f %z') exec stat -L -c %s "$4" ;;
+            f"""{FIELDS}
+            case "$1 $2 $3" in
+            '-L -f %z') fields -L size "$4" ;;
             '-f %HT:%u:%Su:%Lp '*)
                 what=Directory:0:root:755
                 case $3 in {cases} esac
@@ -207,7 +240,7 @@ class Mac:
         self.tool(f"/opt/homebrew/bin/{name}", body)
 
     def link(self, name: str, real: str = "") -> None:
-        found = shutil.which(real or name)
+        found = perl() if name == "perl" else which(real or name)
         assert found is not None, f"these tests need {real or name}: sh tests/mac/prepare"
         (self.root / "tools" / name).symlink_to(found)
 
@@ -223,7 +256,7 @@ class Mac:
         return [call.split("\037")[:-1] for call in log.read_text().split("\036")[:-1]]
 
     def env(self, name: str) -> dict[str, str]:
-        """The environment of the last call of a stand-in."""
+        """The environment of the last call of one of Homebrew's stand-ins."""
         words = shlex.split((self.root / "calls" / f"{name}.env").read_text())
         return dict(word.split("=", 1) for word in words if "=" in word)
 
@@ -236,12 +269,21 @@ class Mac:
         """Start a process that ps shows with this command line, and a number at its end."""
         process = subprocess.Popen(
             [self.path(command), "300"],
-            executable=shutil.which("sleep"),
+            executable=which("sleep"),
             start_new_session=True,
             preexec_fn=(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)) if ignores_term else None,
         )
         self.started.append(process)
         return process
+
+    def bind(self, path: Path) -> socket.socket:
+        """A socket at a path that may be longer than a socket's address; dead when it is closed."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        short = self.root / "s"
+        made = socket.socket(socket.AF_UNIX)
+        made.bind(str(short))
+        short.rename(path)
+        return made
 
     def text(self, name: str, edits: Mapping[str, str] | None = None) -> str:
         """The script as it is sent, moved here; `edits` shorten its waits."""
@@ -318,22 +360,16 @@ class Mac:
 
     def left(self) -> dict[int, str]:
         """The real processes whose command line names this directory."""
-        found = {}
-        for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # names, and fast
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if bytes(self.root) in command:
-                found[int(pid)] = command.replace(b"\0", b" ").decode(errors="replace")
-        return found
+        rows = (re.match(r" *(\d+) (.*)", line) for line in ps("-axww", "-o", "pid=", "-o", "command="))
+        return {int(row[1]): row[2] for row in rows if row and str(self.root) in row[2]}
 
     def clear(self) -> None:
         for process in self.started:
             process.kill()
             process.wait()
         for pid in self.left():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def hostagent(mac: Mac, name: str = "colima") -> str:
@@ -361,10 +397,7 @@ def until(condition: Callable[[], object], seconds: float = 10) -> None:
 
 def is_gone(pid: int) -> bool:
     """Whether a process has ended; a zombie has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    return all(state.startswith("Z") for state in ps("-o", "stat=", "-p", str(pid)))
 
 
 def lines(process: subprocess.CompletedProcess[str]) -> list[str]:
@@ -374,11 +407,11 @@ def lines(process: subprocess.CompletedProcess[str]) -> list[str]:
 
 @contextmanager
 def a_mac(shell: str) -> Iterator[Mac]:
-    found = next(filter(None, map(shutil.which, SHELLS[shell])), None)
+    found = next(filter(None, map(which, SHELLS[shell])), None)
     if found is None:
         pytest.skip(f"no {shell} here")
-    # Not pytest's own directory: a socket's path may have some hundred bytes.
-    with tempfile.TemporaryDirectory(prefix="mac-") as directory:
+    # In a short one: a socket's path may have some hundred bytes. On a Mac it is a link.
+    with tempfile.TemporaryDirectory(prefix="mac-", dir=Path("/tmp").resolve()) as directory:
         mac = Mac(Path(directory), found)
         try:
             yield mac

@@ -6,7 +6,7 @@ import plistlib
 import sys
 from pathlib import Path
 
-from tests.files.conftest import LABEL, Mac
+from tests.files.conftest import FIELDS, LABEL, Mac
 
 # A line of LABEL.jobs is an answer to `print`, the last one stays: STATE|PID|RUNS|LAST EXIT|PATH, or absent.
 # A verb takes the first line of VERB.codes for its exit status, and puts VERB.jobs in place when that is 0.
@@ -16,7 +16,7 @@ if [ "$verb" = bootstrap ]; then label=${{3##*/}} label=${{label%.plist}}; fi
 next() {{
     [ -s "$1" ] || return 1
     IFS= read -r line <"$1"
-    if [ "$2" = all ] || [ "$(wc -l <"$1")" -gt 1 ]; then sed -i 1d "$1"; fi
+    if [ "$2" = all ] || [ "$(wc -l <"$1")" -gt 1 ]; then perl -ni -e 'print if $. > 1' "$1"; fi
 }}
 case $verb in
 print)
@@ -51,7 +51,7 @@ esac
 """
 
 # plutil says what is wrong on stdout, and -lint is all that it is asked here.
-PLUTIL = f"""[ "$1" = -lint ] && exec {sys.executable} -ISc '
+PLUTIL = f"""[ "$1" = -lint ] && exec '{sys.executable}' -ISc '
 import plistlib, sys
 try: plistlib.load(open(sys.argv[1], "rb"))
 except Exception as error: sys.exit(print(f"{{sys.argv[1]}}: {{error}}") or 1)
@@ -83,14 +83,15 @@ class Launchd:
         self.hurry(factor)
         mac.tool(
             "/usr/bin/stat",
-            """for path; do :; done
+            FIELDS
+            + """for path; do :; done
             case $2 in
-            '%z') exec stat -L -c %s "$path" ;;
+            '%z') fields -L size "$path" ;;
             '%HT %l %Su') [ -e "$path" ] && echo "Regular File 1 alice" ;;
             '%HT %u %g' | '%HT %u %g %Lp')
                 [ -e "$path" ] || exit 1
                 printf '%s' "$([ -L "$path" ] && echo Symbolic Link || echo Regular File) 0 0"
-                case $2 in *Lp) printf ' %s' "$(stat -c %a "$path")" ;; esac
+                case $2 in *Lp) printf ' %s' "$(fields mode "$path")" ;; esac
                 echo ;;
             '%HT:%u:%Su:%Lp') echo Directory:0:root:755 ;;
             *) exit 64 ;;

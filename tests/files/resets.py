@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import stat
 import subprocess
 from collections.abc import Callable
@@ -23,7 +22,12 @@ PATH=/usr/bin:/bin:/usr/sbin:/sbin
 count=1
 while read -r each; do count=$((count + 1)); done <'{root}/names'
 echo "{name} $1" >>'{root}/names'
-die() {{ exec pkill -KILL -f '{root}'; }}
+die() {{
+    exec perl -e 'for (`ps -axww -o pid= -o command=`) {{
+            push @all, $1 if index($_, q({root})) >= 0 and /(\\d+)/ and $1 != $$;
+        }}
+        kill KILL => @all'
+}}
 case $CALL in "before $count") die ;; "during $count") {during}; die ;; esac
 {body}
 status=$?
@@ -48,7 +52,7 @@ for to; do :; done
 find "$1" -type s 2>/dev/null | grep -q . && { echo "cp: $1 is a socket (not copied)." >&2; exit 1; }
 command cp "-$(echo "$flags" | tr -d c-)" "$@" """
 HALF_A_COPY = """shift; for to; do :; done; command cp -R "$@"
-find "$to" -type f | sort | tail -n 1 | while read -r file; do truncate -s 1 "$file"; done
+find "$to" -type f | sort | tail -n 1 | while read -r file; do perl -e 'truncate $ARGV[0], 1' "$file"; done
 find "$to" -type f | sort | tail -n +2 | head -n 1 | while read -r file; do rm -f "$file"; done"""
 HALF_A_REMOVAL = (
     """for to; do :; done; find "$to" -type f | head -n 1 | while read -r file; do rm -f "$file"; done"""
@@ -248,12 +252,7 @@ class Home:
         os.utime(path, (1e9, 1e9))
 
     def _socket(self, path: Path) -> None:
-        # Bound by a short name: a socket's path may have some hundred bytes.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        short = self.mac.root / "s"
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(str(short))
-        short.rename(path)
+        self.mac.bind(path).close()
 
     # --- what there is
 
@@ -315,7 +314,8 @@ class Home:
         if self.is_quick:
             edits |= FINISHING if name == "finish-reset" else STOPPING
         done = self.mac.run(f"bin/{name}", LABEL, *arguments, env={"CALL": call}, edits=edits)
-        until(lambda: not self.mac.left())
+        if call:
+            until(lambda: not self.mac.left())
         self.journal_was = self.journal.exists()
         return done
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 
 import pytest
@@ -35,7 +34,7 @@ class Gate:
         mac.tool(
             "/usr/bin/curl",
             f"""cd '{self.directory}'; for each in *; do break; done
-            cat "$each"; [ "$(ls | wc -l)" = 1 ] || rm "$each" """,
+            cat "$each"; [ "$(ls | wc -l)" -eq 1 ] || rm "$each" """,
         )
         self.socket = mac.home / ".colima/default/docker.sock"
         self.socket.parent.mkdir(parents=True)
@@ -43,8 +42,7 @@ class Gate:
     def answers(self, *answers: str, there: bool = True) -> None:
         """Make the socket, where it is `there`, and have Docker answer."""
         if there:
-            with socket.socket(socket.AF_UNIX) as made:
-                made.bind(str(self.socket))
+            self.mac.bind(self.socket).close()
         for at, each in enumerate(answers):
             (self.directory / f"{at:03}").write_text(f"{each}\n")
 

@@ -43,13 +43,7 @@ def put(mac: Mac, name: str, content: object = "") -> Path:
 
 def listen(mac: Mac, name: str) -> socket.socket:
     """A socket in Colima's directory; dead when the listener is closed."""
-    path = mac.home / ".colima" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    # An address has room for some hundred bytes.
-    directory = os.open(path.parent, os.O_RDONLY)
-    listener.bind(f"/proc/self/fd/{directory}/{path.name}")
-    os.close(directory)
+    listener = mac.bind(mac.home / ".colima" / name)
     listener.listen()
     return listener
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
-import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import files
+from tests.files.conftest import AWK, which
 
 SCRIPTS = sorted(
     str(path.relative_to(files.HERE))
@@ -74,8 +75,13 @@ BASH = [
     r"(?<![\w$])\(\(",
 ]
 
-# A Mac's awk is the one true awk; elsewhere it has a name of its own.
-AWK = "/usr/bin/awk" if sys.platform == "darwin" else "original-awk"
+# What the tests run themselves they run on a Mac as well, but for the stand-in's own.
+ALL = Path(__file__).parents[1]
+ON_LINUX = re.compile(r"mac/|test_mac_|soak\.py|files/test_lint\.py")
+TESTS = [path for path in sorted(ALL.rglob("*.py")) if not ON_LINUX.match(str(path.relative_to(ALL)))]
+LINUX = r"(setsid|flock|timeout|truncate|pkill|sha256sum|realpath|tac|nproc|stdbuf)\s"
+BEGINS = r"\s*(?:.*\s-exec\s+|(?:exec|command|if|then|do|while|until|!|\{)\s+)*"
+
 BLANK, WORD = r"(?:\s|\\\n)+", r"""(?:'[^']*'|"[^"]*"|[^\s'"])+"""
 AWK_CALL = re.compile(rf"/usr/bin/awk(?:{BLANK}-[Fv] *{WORD})*{BLANK}'([^']*)'(?=[\s;|)]|$)")
 
@@ -152,13 +158,35 @@ def test_nothing_foreign_to_a_mac() -> None:
 
 
 def test_awk_programs_are_one_word_that_a_macs_awk_can_read() -> None:
-    assert shutil.which(AWK), f"this test needs {AWK}: sh tests/mac/prepare"
+    awk = which(AWK)
+    assert awk, f"this test needs {AWK}: sh tests/mac/prepare"
     for name in TEXTS:
         programs = AWK_CALL.findall(own(name))
         assert len(programs) == own(name).count("/usr/bin/awk"), f"{name}: write it single-quoted"
         for each in programs:
-            read = subprocess.run([AWK, each], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            read = subprocess.run([awk, each], stdin=subprocess.DEVNULL, capture_output=True, text=True)
             assert read.stderr == "", (name, each)
+
+
+def texts(node: ast.AST) -> Iterator[str]:
+    """The texts in Python code, but for what documents it; with "?" for what an f-string fills in."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "?" for part in child.values)
+        elif isinstance(child, ast.Constant) and not isinstance(node, ast.Expr):
+            yield str(child.value)
+        else:
+            yield from texts(child)
+
+
+def test_what_the_tests_run_is_there_on_a_mac() -> None:
+    for path in TESTS:
+        for text in texts(ast.parse(path.read_text())):
+            pieces = re.split(r"[|;&()\n]", text)
+            found = [each for each in pieces for form in (*FOREIGN, LINUX) if re.match(BEGINS + form, each)]
+            if path.name != "test_guest.py":  # where it is a guest's
+                found += re.findall(r"/proc\b.*", text)
+            assert found == [], path.name
 
 
 def called(text: str) -> set[str]:

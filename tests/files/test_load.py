@@ -202,7 +202,7 @@ def test_a_log_that_is_not_the_users_alone_is_kept_and_not_given_away(mac: Mac, 
     launchd.log.hardlink_to(secret)
     stand_in = mac.root / "tools/stat"
     stand_in.write_text(
-        stand_in.read_text().replace("Regular File 1 alice", "Regular File $(stat -c %h $path) alice")
+        stand_in.read_text().replace("Regular File 1 alice", 'Regular File $(fields nlink "$path") alice')
     )
     assert load(mac).returncode == 0
     assert (secret.read_text(), launchd.log.read_text()) == ("root's\n", "")

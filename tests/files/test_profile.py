@@ -9,7 +9,7 @@ import pytest
 
 from facts.colima import ColimaProfile, Log, LogState, ProfileState
 from facts.launchd import JobState, LaunchdJob
-from tests.files.conftest import Mac, lines
+from tests.files.conftest import FIELDS, Mac, lines
 from tests.files.test_lib import HOSTILE
 
 LABEL = "a b.label"
@@ -53,10 +53,11 @@ def launchctl(mac: Mac) -> Mac:
     # BSD's stat: %HT is the file's type in words, %Lp its mode.
     mac.tool(
         "/usr/bin/stat",
-        """[ "$1 $2 $#" = '-f %HT %u %g %Lp 3' ] || exit 1
+        FIELDS
+        + """[ "$1 $2 $#" = '-f %HT %u %g %Lp 3' ] || exit 1
         type='Regular File'
         if [ -L "$3" ]; then type='Symbolic Link'; elif [ -d "$3" ]; then type=Directory; fi
-        echo "$type 0 0 $(stat -c %a "$3")" """,
+        echo "$type 0 0 $(fields mode "$3")" """,
     )
     mac.tool(
         "/usr/bin/plutil",
@@ -128,7 +129,7 @@ def test_where_nothing_was_made_limactl_is_not_called_and_nothing_is_made(mac: M
 
 
 def inodes(mac: Mac) -> None:
-    mac.tool("/usr/bin/stat", '[ "$1 $2 $3 $#" = "-L -f %d:%i 4" ] && exec stat -L -c %d:%i "$4"')
+    mac.tool("/usr/bin/stat", FIELDS + '[ "$1 $2 $3 $#" = "-L -f %d:%i 4" ] && fields -L dev ino "$4"')
 
 
 def made(directory: Path, *instances: str) -> str:

@@ -183,7 +183,8 @@ def test_what_another_does_with_the_lock_is_left_alone_until_it_ends(pulse: Puls
     """What began counts from then on. The pulse holds the lock while it acts, and not while it waits."""
     at = f"'{pulse.world}/locked'"
     lock = f"'{pulse.directory}/lock'"
-    note = f"if flock -n {lock} true; then echo free; else cut -c 1-5 <{lock}; fi >>{at}"
+    note = f"""perl -e 'use Fcntl ":flock"; open my $lock, "<", shift;
+        print flock($lock, LOCK_EX | LOCK_NB) ? "free" : substr(<$lock>, 0, 5), "\\n"' {lock} >>{at}"""
     pulse.lima(body=note)
     pulse.put(kill=f"{note}; {pulse.respawns}")
     with pulse.locked():
@@ -230,7 +231,7 @@ def test_a_deploy_that_comes_while_a_start_is_awaited_is_left_alone(pulse: Pulse
     [
         "echo 113 >'{world}/print-status'",
         "echo 'printf 200' >'{world}/ping'",
-        "sed -i 's/pid = 312/pid = 313/' '{world}/print'",
+        "perl -pi -e 's/pid = 312/pid = 313/' '{world}/print'",
     ],
 )
 def test_before_a_step_it_looks_once_more(pulse: Pulse, meanwhile: str) -> None:

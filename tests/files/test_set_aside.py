@@ -192,7 +192,8 @@ def test_a_copy_that_is_not_what_it_should_be(mac: Mac) -> None:
     before = tree(mac.home)
     for damage in (
         'find "$to" -name datadisk -exec touch {} ";"',
-        'find "$to" -name lima.yaml -exec sed -i s/qemu/QEMU/ {} ";" -exec touch -d @1000000000 {} ";"',
+        'find "$to" -name lima.yaml -exec perl -pi -e s/qemu/QEMU/ {} ";" '
+        '-exec perl -e "utime 1e9, 1e9, @ARGV" {} ";"',
     ):
         mac.tool("/bin/cp", CP + f"; {damage}")
         assert "is not what it should be" in untouched(home, home.set_aside(), before)

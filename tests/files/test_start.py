@@ -40,7 +40,7 @@ class Start:
         mac.brewed(
             "limactl",
             f"""cd '{self.said}'; for each in *; do break; done; echo '{lima("Running", name="colima-web")}'
-            cat "$each"; [ "$(ls | wc -l)" = 1 ] || rm "$each" """,
+            cat "$each"; [ "$(ls | wc -l)" -eq 1 ] || rm "$each" """,
         )
         mac.brewed("colima", ":")
         self.says(lima("Running"))

@@ -19,7 +19,7 @@ from tests.files.launchd import Launchd
 @pytest.fixture(autouse=True)
 def tools(mac: Mac) -> None:
     Launchd(mac)
-    mac.link("shasum")
+    mac.tool("/usr/bin/shasum", 'exec shasum "$@"')
 
 
 def install(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.files.conftest import LABEL, Mac
+from tests.files.conftest import FIELDS, LABEL, Mac
 from tests.files.test_docker import VERSION, container, go
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -39,9 +38,7 @@ class World:
             directory.mkdir(parents=True, exist_ok=True)
         self.provisioned.write_text("")
         self.log.write_text(STARTED)
-        (mac.home / ".colima/default").mkdir(exist_ok=True)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(f"{mac.home}/.colima/default/docker.sock")
+        mac.bind(mac.home / ".colima/default/docker.sock").close()
         mac.configure(log=self.log, start_seconds=10, api_seconds=10)
         mac.become("root")
         mac.tool("/usr/sbin/chown", "")
@@ -63,17 +60,18 @@ class World:
         )
         mac.tool(
             "/usr/bin/stat",
-            f"""format=$2; shift 2
+            f"""{FIELDS}
+            format=$2; shift 2
             for path; do
                 case $format in
                 '%HT %z')
                     type='Regular File'
                     [ -d "$path" ] && type=Directory
                     [ -L "$path" ] && type='Symbolic Link'
-                    size=$(stat -c %s "$path") || exit 1
+                    size=$(fields size "$path") || exit 1
                     echo "$type $size" ;;
                 '%Su') cat {world}/console ;;
-                '%HT %l %Su') [ -f "$path" ] && echo "Regular File $(stat -c %h "$path") alice" ;;
+                '%HT %l %Su') [ -f "$path" ] && echo "Regular File $(fields nlink "$path") alice" ;;
                 '%HT:%u:%Su:%Lp')
                     case $path in '{mac.home}') echo Directory:501:alice:700 ;; *) cat {world}/mode ;; esac ;;
                 esac
@@ -169,7 +167,7 @@ class World:
     @property
     def respawns(self) -> str:
         """launchd starts the job again when it has ended: for launchctl to do."""
-        return f"sed -i 's/pid = 312/pid = 400/' '{self.world}/print'"
+        return f"perl -pi -e 's/pid = 312/pid = 400/' '{self.world}/print'"
 
     def disable(self, word: str = "disabled", macos: int = 13) -> None:
         text = (RECORDINGS / f"launchctl/print-disabled-macos{macos}.txt").read_text()
