@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,9 +58,14 @@ def commands() -> Iterator[RunOperation]:
 
 
 def _not_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Make a skip a failure where CI=true: there everything a test needs has to be present."""
+    """Make a skip a failure where CI=true: there everything a test needs has to be present.
+
+    But for the stand-in Mac, which needs Linux.
+    """
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        if sys.platform != "linux" and "stand-in Mac" in str(reason):
+            return
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not allow: {reason}"
 

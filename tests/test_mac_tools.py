@@ -22,7 +22,9 @@ DIRECTORIES = ("usr/bin", "usr/sbin")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the commands stand on Linux' own")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the stand-in Mac's commands stand on Linux' own"
+)
 
 PASSWD = """\
 root:x:0:0:System Administrator:/var/root:/bin/sh
