@@ -101,6 +101,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin --follow-imports silent --exclude tests/mac/ .
 	$(BIN)/shellcheck -s sh tests/mac/prepare
 	@# Each script with its libraries; what one of these sets and this script does not use is no fault.
 	@sent=$$(mktemp -d) && trap 'rm -r "$$sent"' EXIT && $(BIN)/python -m files "$$sent" && \

@@ -90,7 +90,9 @@ def _become_pyinfra(request: dict[str, Any], fds: list[int]) -> None:
 def _serve(asked: socket) -> None:
     """Fork for each request, and say with what each fork has ended, until nobody can ask any more."""
     running: dict[int, int] = {}
-    ended, waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    ended, waking = os.pipe()
+    os.set_blocking(ended, False)
+    os.set_blocking(waking, False)
     signal(SIGCHLD, lambda *_: None)
     set_wakeup_fd(waking, warn_on_full_buffer=False)
     waiting = poll()
