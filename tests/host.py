@@ -5,12 +5,22 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.checkout import Run
 
 SSH = "@ssh/"
+
+
+def wait_for(look: Callable[[], bool], seconds: float = 30, every: float = 0.1) -> None:
+    """Await a condition; fail the test when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(every)
 
 
 class Host:
@@ -33,7 +43,9 @@ class Host:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=seconds,
+            start_new_session=True,  # a question would be asked on /dev/tty
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
@@ -56,7 +68,13 @@ class Host:
             found = ["-F", str(config)] if config.exists() else []
             command = ["ssh", "-o", "BatchMode=yes", *found, self.name.removeprefix(SSH), shlex.join(command)]
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            start_new_session=True,
         )
         assert not check or done.returncode == 0, f"{script}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
