@@ -87,10 +87,10 @@ class Life:
 
     @property
     def seconds(self) -> float:
-        """How long anything may take here: half an hour, and the longest waits of a deploy."""
+        """How long anything may take here: as long as a deploy would wait for it, and two minutes."""
         settings, _ = Settings.parse({key.lower(): value for key, value in self.env.items()})
         waits = (settings.wait_provision_max, settings.wait_socket_max, settings.wait_docker_api_max)
-        return 1800 + settings.wait_qemu_max + sum(waits)
+        return 120 + settings.wait_qemu_max + sum(waits)
 
     def pyinfra(self, *words: str) -> Run:
         """A run of pyinfra that goes well; pytest shows it where the step fails."""

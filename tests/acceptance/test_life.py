@@ -72,7 +72,7 @@ def test_lima_runs_it_on_qemu(life: Life) -> None:
 def test_a_published_port_answers(life: Life) -> None:
     """See that a container's port answers on localhost and on the Mac's own address."""
     life.write_note("precious")
-    wait_for(lambda: life.note() == "precious", 60, 1)
+    wait_for(lambda: life.note() == "precious", life.seconds, 1)
     assert life.note(life.address()) == "precious"
 
 
