@@ -198,6 +198,11 @@ class Life:
         command = f'/usr/bin/find "$@" \\( {names} \\) -prune -print 2>/dev/null'
         return self.host.run(command, *places, check=False).stdout.splitlines()
 
+    def units(self) -> list[str]:
+        """The backups of the profile."""
+        listed = self.as_user("/bin/ls", self.backups).splitlines()
+        return [name for name in listed if re.fullmatch(rf"{PROFILE}-\d{{8}}-\d{{6}}", name)]
+
     def remove(self) -> None:
         """Take off the Mac whatever there is of acceptance, that of a run which was cut off included."""
         if f"/Library/ColimaPulse/reset/{self.user}/{PROFILE}" in self.traces():

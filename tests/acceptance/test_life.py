@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import plistlib
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,11 +53,9 @@ def test_first_deploy(life: Life) -> None:
 
 def test_launchd_owns_colima(life: Life) -> None:
     """See that launchd's process is Colima's, and the user's."""
-    pid = life.number("pid")
-    (colima,) = [each for each in life.processes() if each.pid == pid]
-    assert f"{life.prefix}/bin/colima start --profile={PROFILE} " in colima.command
-    assert colima.command.endswith(" --foreground")
-    assert (colima.uid, colima.ppid) == (life.uid, 1)
+    (colima,) = [each for each in life.ours() if each.command.endswith(" --foreground")]
+    assert colima.command.startswith(f"{life.prefix}/bin/colima start --profile={PROFILE} ")
+    assert (colima.pid, colima.uid, colima.ppid) == (life.number("pid"), life.uid, 1)
 
 
 def test_lima_runs_it_on_qemu(life: Life) -> None:
@@ -165,15 +162,16 @@ def test_full_reset(life: Life) -> None:
     assert "Hello from Docker!" in run.output
     wait_for(lambda: life.started() != "", life.seconds, 1)
     assert "note" not in life.docker("exec", "web", "ls", "/www")
-    assert re.search(rf"restore={PROFILE}-\d{{8}}-\d{{6}}", run.output)
+    (backup,) = life.units()
+    assert f"restore={backup}" in run.output
 
 
 def test_restore(life: Life) -> None:
     """Put the backup back: the container and its volume are as they were."""
-    listed = life.as_user("/bin/ls", life.backups).split()
-    (backup,) = [name for name in listed if re.fullmatch(rf"{PROFILE}-\d{{8}}-\d{{6}}", name)]
+    (backup,) = life.units()
     life.pyinfra("deploys/restore.py", "-y", "--data", f"restore={backup}")
     comes_back(life)
+    assert len(life.units()) == 2, "it stays, and what it replaced is another"
     changes_nothing(life)
 
 

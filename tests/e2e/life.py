@@ -211,7 +211,7 @@ LIFE = (
     Step(f"pyinfra HOST fact facts.pulse.Pulse label={LABEL} --json", says=('"state": "well"',)),
     Step("pyinfra HOST deploys/recover.py --dry", says=("docker is inactive",), before=stop_docker),
     Step("sudo /Library/ColimaPulse/bin/recover LABEL --dry", says=("docker is inactive",), typed=on_the_mac),
-    Step("pyinfra HOST deploys/recover.py", says=("What helped",), after=answers_again),
+    Step("pyinfra HOST deploys/recover.py", says=("helped: restart Docker",), after=answers_again),
     Step("sudo /Library/ColimaPulse/bin/gate LABEL", says=("is ready",), typed=on_the_mac),
     Step("sudo /Library/ColimaPulse/bin/diagnose LABEL", says=("docker version",), typed=on_the_mac),
     Step(
