@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.checkout import Run
+import pytest
+
+from tests.checkout import Run, copy_repository
+from tests.mac.machine import Mac, missing
 
 SSH = "@ssh/"
 
@@ -78,3 +84,33 @@ class Host:
         )
         assert not check or done.returncode == 0, f"{script}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
+
+
+@contextmanager
+def reach(name: str | None, directory: Path) -> Iterator[Host]:
+    """The Mac of this name; without one a stand-in over SSH that has Homebrew alone, and goes with the block.
+
+    `directory` gets the copy of the repository and, for a stand-in, is a home with an ssh_config(5).
+    """
+    checkout = directory / "colima-pulse"
+    copy_repository(checkout)
+    if name:
+        yield Host(name, checkout)
+        return
+    if lacking := missing():
+        pytest.skip("the stand-in Mac cannot boot here: " + "; ".join(lacking))
+    # On a real file system: the Docker Engines keep their layers there.
+    place = Path(tempfile.mkdtemp(prefix="colima-pulse-test.", dir="/var/tmp"))
+    mac = Mac("macmini", place / "macmini", installed=())
+    (directory / ".ssh").mkdir()
+    # One connection for all that ssh runs.
+    shared = f"  ControlMaster auto\n  ControlPath {directory}/shared\n  ControlPersist 60\n"
+    (directory / ".ssh" / "config").write_text(mac.ssh_config() + shared)
+    mac.boot()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HOME", str(directory))
+            yield Host(f"{SSH}{mac.name}", checkout)
+    finally:
+        mac.destroy()
+        shutil.rmtree(place, ignore_errors=True)

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.life import LABEL, PROFILE, Life, owners
-from tests.checkout import QUICK, copy_repository
-from tests.e2e.conftest import make_mac  # noqa: F401
-from tests.host import Host
-from tests.mac.machine import missing
+from tests.checkout import WAITS
+from tests.host import reach
 
 WARNING = """
 This is for a Mac that may be changed. On {host} it will
@@ -21,8 +19,8 @@ This is for a Mac that may be changed. On {host} it will
   - make, stop, kill, reset and remove a Colima profile of its own: {profile}, with the label
     {label}, port 48080 and a backup directory
 
-It leaves alone every other profile, and the power settings. It takes some ten minutes on a Mac
-that has a hypervisor, and hours on one that has none. The steps:
+It leaves alone every other profile, and the power settings. It takes a quarter of an hour on
+a Mac with a hypervisor, and an hour or two on one without. The steps:
 
 {steps}
 
@@ -51,25 +49,11 @@ def _warning(request: pytest.FixtureRequest, name: str) -> str:
 @pytest.fixture(scope="module")
 def life(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     """The Mac, with nothing touched yet."""
-    directory = tmp_path_factory.mktemp("life")
-    copy_repository(directory / "repository")
     name: str | None = request.config.getoption("--host")
-    if name:
-        if not request.config.getoption("--yes-really"):
-            pytest.exit(_warning(request, name), returncode=pytest.ExitCode.USAGE_ERROR)
-        yield Life(Host(name, directory / "repository"), owners())
-        return
-    if lacking := missing():
-        pytest.skip("the stand-in Mac cannot boot here: " + "; ".join(lacking))
-    mac = request.getfixturevalue("make_mac")(installed=())
-    (directory / ".ssh").mkdir()
-    # One connection for all that ssh runs.
-    shared = f"  ControlMaster auto\n  ControlPath {directory}/shared\n  ControlPersist 60\n"
-    (directory / ".ssh" / "config").write_text(mac.ssh_config("*.lan") + shared)
-    quick = {key: value for key, value in QUICK.items() if key != "HOMEBREW_USER"} | {"PULSE_INTERVAL": "2"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(directory))
-        yield Life(Host("@ssh/macmini.lan", directory / "repository"), quick)
+    if name and not request.config.getoption("--yes-really"):
+        pytest.exit(_warning(request, name), returncode=pytest.ExitCode.USAGE_ERROR)
+    with reach(name, tmp_path_factory.mktemp("acceptance")) as host:
+        yield Life(host, owners() if name else {**WAITS, "PULSE_INTERVAL": "2"})
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

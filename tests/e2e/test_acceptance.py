@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import QUICK
+from tests.checkout import WAITS
 from tests.mac.machine import Mac
 from tests.terminal import Terminal
 
@@ -18,8 +18,7 @@ def test_locally(make_mac: Callable[..., Mac], tmp_path: Path) -> None:
     mac = make_mac(arch="x86_64", installed=())
     terminal = Terminal(tmp_path / "home", mac)
     terminal.clone()
-    waits = {key: value for key, value in QUICK.items() if key.startswith("WAIT_")}
-    terminal.configure(waits | {"PULSE_INTERVAL": "2"})
+    terminal.configure({**WAITS, "PULSE_INTERVAL": "2"})
     seen = terminal.run_on_mac("make acceptance HOST=@local YES=--yes-really KEEP=kept", seconds=500)
     assert seen.status == 0, seen.text
     assert "test_nothing_is_left PASSED" in seen.text
