@@ -20,7 +20,7 @@ PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --durations=20
 # For the tests that take any Mac: the one that HOST names, if it does, else a stand-in.
 MAC = $(if $(filter-out file,$(origin HOST)),--host=$(HOST)) $(YES) $(if $(KEEP),--keep=$(KEEP))
 
-.PHONY: help demo deploy drift test test-weekly contracts soak bench pictures lint format clean
+.PHONY: help demo deploy drift test test-weekly acceptance contracts soak bench pictures lint format clean
 
 help:
 	@echo 'make demo      boot a stand-in Mac, deploy to it over SSH, twice (Linux, root)'
@@ -29,6 +29,9 @@ help:
 	@echo 'make test      run the tests'
 	@echo 'make test-weekly'
 	@echo '               run the exhaustive, slow tests'
+	@echo 'make acceptance'
+	@echo '               see that it all works, on a stand-in Mac or HOST=@ssh/macmini.lan YES=--yes-really;'
+	@echo '               KEEP=DIR keeps what the Mac said'
 	@echo 'make contracts see that macOS is as expected, on a stand-in Mac or HOST=@local YES=--yes-really;'
 	@echo '               KEEP=DIR keeps what the Mac said'
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
@@ -79,6 +82,10 @@ test: $(VENV)/dev
 test-weekly: $(VENV)/dev
 	@sh tests/mac/prepare || true
 	$(PYTEST) -m weekly $(PYTEST_ARGS)
+
+acceptance: $(VENV)/dev
+	@if [ "$$(uname -s)" = Linux ]; then sh tests/mac/prepare || true; fi
+	$(BIN)/python -m pytest -v --durations=0 tests/acceptance $(MAC) $(PYTEST_ARGS)
 
 contracts: $(VENV)/dev
 	@if [ "$$(uname -s)" = Linux ]; then sh tests/mac/prepare || true; fi

@@ -28,14 +28,14 @@ PARTS = (
 PYINFRA = [sys.executable, "-m", "pyinfra"]
 
 # Waits short enough for a test that is to see them end; the stand-in's VM is up in two seconds.
-QUICK = {
-    "HOMEBREW_USER": "alice",
+WAITS = {
     "WAIT_SOCKET_MAX": "20",
     "WAIT_DOCKER_API_MAX": "20",
     "WAIT_QEMU_MAX": "20",
     "WAIT_PROVISION_MAX": "60",
     "WAIT_STABLE_REQUIRED": "2",
 }
+QUICK = {"HOMEBREW_USER": "alice", **WAITS}
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.checkout import Run
+import pytest
+
+from tests.checkout import Run, copy_repository
+from tests.mac.machine import Mac, missing
 
 SSH = "@ssh/"
+
+
+def wait_for(look: Callable[[], bool], seconds: float = 30, every: float = 0.1) -> None:
+    """Await a condition; fail the test when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(every)
 
 
 class Host:
@@ -33,7 +49,9 @@ class Host:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=seconds,
+            start_new_session=True,  # a question would be asked on /dev/tty
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
@@ -56,7 +74,43 @@ class Host:
             found = ["-F", str(config)] if config.exists() else []
             command = ["ssh", "-o", "BatchMode=yes", *found, self.name.removeprefix(SSH), shlex.join(command)]
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            start_new_session=True,
         )
         assert not check or done.returncode == 0, f"{script}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
+
+
+@contextmanager
+def reach(name: str | None, directory: Path) -> Iterator[Host]:
+    """The Mac of this name; without one a stand-in over SSH that has Homebrew alone, and goes with the block.
+
+    `directory` gets the copy of the repository and, for a stand-in, is a home with an ssh_config(5).
+    """
+    checkout = directory / "colima-pulse"
+    copy_repository(checkout)
+    if name:
+        yield Host(name, checkout)
+        return
+    if lacking := missing():
+        pytest.skip("the stand-in Mac cannot boot here: " + "; ".join(lacking))
+    # On a real file system: the Docker Engines keep their layers there.
+    place = Path(tempfile.mkdtemp(prefix="colima-pulse-test.", dir="/var/tmp"))
+    mac = Mac("macmini", place / "macmini", installed=())
+    (directory / ".ssh").mkdir()
+    # One connection for all that ssh runs.
+    shared = f"  ControlMaster auto\n  ControlPath {directory}/shared\n  ControlPersist 60\n"
+    (directory / ".ssh" / "config").write_text(mac.ssh_config() + shared)
+    mac.boot()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HOME", str(directory))
+            yield Host(f"{SSH}{mac.name}", checkout)
+    finally:
+        mac.destroy()
+        shutil.rmtree(place, ignore_errors=True)

@@ -117,6 +117,7 @@ SAYS: list[tuple[str, str, int]] = [
     ("ps -o pid= -p 1", "    1\n", 0),
     ("ps -o pid,ppid -p 1", "  PID  PPID\n    1     0\n", 0),
     ("md5 -q /dev/null", "", 1),
+    ("ifconfig en9", "", 1),
 ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.checkout import QUICK, ROOT
+from tests.checkout import QUICK, ROOT, WAITS
 from tests.e2e.looking import LABEL, docker, is_loaded, ping, wait_for
 from tests.mac.machine import Mac
 from tests.shown import Shown, commands
@@ -89,7 +89,7 @@ def by_git(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
 
 def wait_less(life: Life) -> None:
     """Nothing is set but shorter waits than a user may need."""
-    life.terminal.configure({key: value for key, value in QUICK.items() if key.startswith("WAIT_")})
+    life.terminal.configure(WAITS)
 
 
 def fill_in(life: Life) -> None:
@@ -211,7 +211,7 @@ LIFE = (
     Step(f"pyinfra HOST fact facts.pulse.Pulse label={LABEL} --json", says=('"state": "well"',)),
     Step("pyinfra HOST deploys/recover.py --dry", says=("docker is inactive",), before=stop_docker),
     Step("sudo /Library/ColimaPulse/bin/recover LABEL --dry", says=("docker is inactive",), typed=on_the_mac),
-    Step("pyinfra HOST deploys/recover.py", says=("What helped",), after=answers_again),
+    Step("pyinfra HOST deploys/recover.py", says=("helped: restart Docker",), after=answers_again),
     Step("sudo /Library/ColimaPulse/bin/gate LABEL", says=("is ready",), typed=on_the_mac),
     Step("sudo /Library/ColimaPulse/bin/diagnose LABEL", says=("docker version",), typed=on_the_mac),
     Step(

@@ -27,8 +27,6 @@ from tests.e2e.looking import (
     ping,
     process,
     qemu,
-    socket_of,
-    stranger,
     vm_events,
     wait_for,
 )
@@ -164,24 +162,6 @@ def test_a_disk_that_another_instance_holds(mac: Mac, checkout: Checkout) -> Non
     assert foo(mac) == before
     colima(mac, "stop", "--profile=foo")
     mac.run(["launchctl", "kickstart", f"system/{LABEL}"])
-
-
-def test_a_deploy_heals_what_a_crash_has_left(mac: Mac, checkout: Checkout) -> None:
-    """Before the job is loaded; `--dry` says so, and touches nothing."""
-    boot_out(mac)
-    since, pid = log_size(mac), stranger(mac, "root")
-    write(mac, f"{VM}/qemu.pid", pid)
-    line = "use Socket; socket S, AF_UNIX, SOCK_STREAM, 0; bind S, pack_sockaddr_un(shift) or die"
-    mac.run(["/usr/bin/perl", "-e", line, socket_of(mac)], user="alice")
-    dry = checkout.ssh("--dry")
-    assert "Remove what a crash has left of the profile: " in dry.output
-    assert mac.path(f"{VM}/qemu.pid").exists()
-    run = checkout.ssh("-y")
-    assert run.status == 0, run.output
-    assert f"removed {VM}/qemu.pid: pid {pid} is another process" in run.output
-    assert f"removed {socket_of(mac)}: nothing listens behind it" in run.output
-    assert alive(mac, pid)
-    assert logged(mac, since) == [], "it was healed before"
 
 
 @pytest.mark.weekly

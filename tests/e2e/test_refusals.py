@@ -135,10 +135,10 @@ def test_not_a_mac_and_no_name(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def bobs(make_mac: MakeMac) -> Mac:
-    """A Mac whose sudo wants a password, and whose Homebrew user has a home with a space."""
+    """An Intel Mac whose sudo wants a password, and whose Homebrew user has a home with a space."""
     bob = User("bob", 503, home="/Users/Bob Smith")
-    mac: Mac = make_mac(users=[bob], sudo_password="s3cret-word")
-    mac.run(["/usr/sbin/chown", "-R", "bob", "/opt/homebrew"])
+    mac: Mac = make_mac(arch="x86_64", users=[bob], sudo_password="s3cret-word")
+    mac.run(["/usr/sbin/chown", "-R", "bob", "/usr/local"])
     return mac
 
 

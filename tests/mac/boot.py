@@ -30,6 +30,8 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 MNT_DETACH = 2
 SIOCSIFFLAGS, IFF_UP_LOOPBACK_RUNNING = 0x8914, 0x1 | 0x8 | 0x40
+SIOCSIFADDR = 0x8916
+ADDRESS = "192.168.1.20"  # ifconfig shows it as en0's
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -82,15 +84,18 @@ def _enter_disk(directory: Path, binds: list[list[str]]) -> None:
     os.chdir("/")
 
 
-def _loopback_up() -> None:
+def _network_up() -> None:
+    """The loopback interface, which has the Mac's address in its network as well."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         request = struct.pack("16sH14x", b"lo", IFF_UP_LOOPBACK_RUNNING)
         fcntl.ioctl(probe, SIOCSIFFLAGS, request)
+        address = struct.pack("16sHH4s16x", b"lo:1", socket.AF_INET, 0, socket.inet_aton(ADDRESS))
+        fcntl.ioctl(probe, SIOCSIFADDR, address)
 
 
 def _process_one(directory: Path, config: dict[str, Any], listener: socket.socket) -> None:
     """What becomes launchd."""
-    _loopback_up()
+    _network_up()
     name = config["name"].encode()
     _check(libc.sethostname(name, len(name)), "sethostname")
     _enter_disk(directory, config["binds"])
