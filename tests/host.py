@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.checkout import Run, copy_repository
 from tests.mac.machine import Mac, missing
 
@@ -43,16 +44,7 @@ class Host:
 
     def pyinfra(self, *arguments: str, seconds: float = 3600) -> Run:
         """`pyinfra HOST ARGUMENTS`, without a terminal."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pyinfra", self.name, *arguments],
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            start_new_session=True,  # a question would be asked on /dev/tty
-        )
+        done = warm.run([self.name, *arguments], self.directory, os.environ, seconds)
         return Run(done.returncode, done.stdout, done.stderr)
 
     def fact(self, name: str, **arguments: str) -> Any:

@@ -57,7 +57,19 @@ def _server() -> socket:
 def run(
     arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m pyinfra ARGUMENTS`; raises subprocess.TimeoutExpired."""
+    """`python -m pyinfra ARGUMENTS`, without a terminal; raises subprocess.TimeoutExpired."""
+    if sys.platform != "linux":  # not every system lets a process fork that has imported so much
+        return subprocess.run(
+            [sys.executable, "-m", "pyinfra", *arguments],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            start_new_session=True,  # a question would be asked on /dev/tty
+        )
     request = {"arguments": list(arguments), "cwd": str(cwd), "environment": dict(environment)}
     reading, writing = os.pipe()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, os.fdopen(reading) as answer:
