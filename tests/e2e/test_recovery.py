@@ -172,6 +172,7 @@ def comes_back(mac: Mac, ail: Callable[[], object]) -> str:
     return said(mac)[before:]
 
 
+@pytest.mark.weekly
 def test_a_vm_that_dies_after_a_restart_that_failed_is_healed_at_once(
     deployed: Deployed, pulsing: Mac
 ) -> None:
