@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -28,7 +29,6 @@ To go on: make acceptance HOST={host} YES=--yes-really
 """
 
 LEFT = """\
-Status, logs and a diagnosis are in {kept}
 The Mac is left as it is, to be looked at. What acceptance has made there goes with
     make acceptance HOST={host} YES=--yes-really PYTEST_ARGS='-k leftovers'
 """
@@ -68,6 +68,11 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
         item.session.stash[_ended] = item.name
         if isinstance(life := item.funcargs.get("life"), Life):
             kept: Path = item.config.getoption("--keep") or life.host.directory / "kept"
-            report.sections.append(("Status afterwards", life.keep(kept)))
-            report.sections.append(("What to do", LEFT.format(kept=kept, host=life.host.name)))
+            try:
+                said = life.keep(kept)
+            except (OSError, subprocess.SubprocessError) as error:
+                said = f"{error}"
+            report.sections.append((f"Status afterwards; logs and a diagnosis are in {kept}", said))
+            if item.config.getoption("--host"):
+                report.sections.append(("What to do", LEFT.format(host=life.host.name)))
     return report

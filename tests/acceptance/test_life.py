@@ -25,6 +25,10 @@ def changes_nothing(life: Life) -> None:
     assert life.pyinfra("deploy.py", "-y", "--json").changed == []
 
 
+def nothing_runs(life: Life) -> None:
+    wait_for(lambda: life.ours() == [], 10, 1)
+
+
 @contextmanager
 def one_start(life: Life) -> Iterator[None]:
     """See that Colima comes up once, and with it the container."""
@@ -101,7 +105,7 @@ def test_bootout_drains(life: Life) -> None:
     life.host.run('/bin/launchctl bootout "system/$1"', LABEL)
     wait_for(lambda: life.printed() is None, allowed, 0.5)
     print(f"within {time.monotonic() - start:.0f} s of {allowed} s")
-    wait_for(lambda: life.ours() == [], 10, 1)
+    nothing_runs(life)
     assert life.sockets() == []
     instance = life.instance()
     assert instance is not None
@@ -112,15 +116,8 @@ def test_a_deploy_heals_what_a_crash_leaves(life: Life) -> None:
     """Lay down what a crash leaves (a pid that is another's by now, a locked disk), and deploy."""
     line = "/bin/sleep 10000 </dev/null >/dev/null 2>&1 & echo $!"
     stranger = int(life.as_user("/bin/sh", "-c", line))
-    life.as_user(
-        "/bin/sh",
-        "-c",
-        'echo "$1" >"$2/ha.pid" && ln -sfn "$2" "$3"',
-        "sh",
-        str(stranger),
-        life.lima,
-        life.lock,
-    )
+    lay = 'echo "$1" >"$2/ha.pid" && ln -sfn "$2" "$3"'
+    life.as_user("/bin/sh", "-c", lay, "sh", str(stranger), life.lima, life.lock)
     run = life.pyinfra("deploy.py", "-y")
     assert f"removed {life.lima}/ha.pid: pid {stranger} is another process" in run.output
     assert f"removed {life.lock}: instance {INSTANCE} does not run" in run.output
@@ -181,7 +178,7 @@ def test_uninstall_leaves_the_vm(life: Life, request: pytest.FixtureRequest) -> 
         life.keep(kept)
     life.pyinfra("deploys/uninstall.py", "-y")
     assert (life.printed(), life.printed(PULSE)) == (None, None)
-    assert life.ours() == []
+    nothing_runs(life)
     left = life.traces()
     own = (f"{life.home}/.colima/", life.backups)
     assert [path for path in left if not path.startswith(own)] == []
@@ -196,4 +193,4 @@ def test_nothing_is_left(life: Life) -> None:
     """Remove the VM and the backups as well: nothing of acceptance is left."""
     life.remove()
     assert life.traces() == []
-    assert life.ours() == []
+    nothing_runs(life)
