@@ -267,6 +267,10 @@ LIFE = (
 ELSEWHERE = {
     "make test": "this is it",
     "make test-weekly": "runs for long",
+    "make acceptance": "tests/acceptance is that",
+    "make acceptance HOST=@ssh/macmini.lan YES=--yes-really": "tests/e2e/test_acceptance.py, with @local",
+    "make contracts": "tests/contracts is that",
+    "make contracts HOST=@ssh/macmini.lan YES=--yes-really KEEP=kept": "tests/test_workflows.py, with @local",
     "make lint": ".ci/run runs it",
     "make soak": "tests/e2e/test_soak.py runs each of its faults, weekly",
     "make bench": "measures for ten minutes",
