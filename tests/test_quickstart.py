@@ -20,9 +20,9 @@ DEV_TOOLS = {"mypy", "pytest", "ruff", "shellcheck", "uv", "zizmor"}
 
 Type = Callable[[str], subprocess.CompletedProcess[str]]
 
-OURS = {
-    key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV" and not key.startswith("GIT_")
-}
+# Not of the make that runs this, nor of its environment.
+OTHERS = ("VIRTUAL_ENV", "PYTHON", "MAKE", "MFLAGS", "GIT_")
+OURS = {key: value for key, value in os.environ.items() if not key.startswith(OTHERS)}
 
 
 @pytest.fixture
