@@ -78,10 +78,10 @@ test: $(VENV)/dev
 	@sh tests/mac/prepare || true
 	$(PYTEST) $(PYTEST_ARGS)
 
-# What `make test` leaves out.
+# What `make test` leaves out. With fewer at once: some of it is to end in time.
 test-weekly: $(VENV)/dev
 	@sh tests/mac/prepare || true
-	$(PYTEST) -m weekly $(PYTEST_ARGS)
+	$(PYTEST) -n 2 -m weekly $(PYTEST_ARGS)
 
 acceptance: $(VENV)/dev
 	@if [ "$$(uname -s)" = Linux ]; then sh tests/mac/prepare || true; fi
