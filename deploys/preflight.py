@@ -142,7 +142,7 @@ def homebrew_owner() -> str | None:
         return None
     if not found.brew.startswith(f"{found.prefix}/"):
         return None
-    ctx_host.get().log(f"HOMEBREW_USER is not set: {found.owner}, who owns {found.brew}")
+    ctx_host.get().log(f"HOMEBREW_USER is not set: {found.owner}, who owns Homebrew")
     return found.owner
 
 

@@ -28,8 +28,8 @@ def name_of(fact: type) -> str:
 def user(host: Host) -> str:
     """Whose Homebrew is."""
     script = """
-        for brew in /opt/homebrew/bin/brew /usr/local/bin/brew; do
-            if [ -x "$brew" ]; then exec /usr/bin/stat -L -f %Su "$brew"; fi
+        for homebrew in /opt/homebrew /usr/local/Homebrew; do
+            if [ -d "$homebrew" ]; then exec /usr/bin/stat -f %Su "$homebrew"; fi
         done
         exit 1"""
     return host.run(script).stdout.strip()
@@ -80,7 +80,7 @@ BARE: dict[str, Callable[[Any], bool]] = {
     "launchd.LaunchdJob": lambda it: not it["loaded"] and not it["disabled"] and it["plist_file"] is None,
     "launchd.Milestones": lambda it: it == {},
     "logs.Logs": lambda it: [each["place"] for each in it] == ["absent"] * 4,
-    "mac.Homebrew": lambda it: it["brew"].startswith(it["prefix"]),
+    "mac.Homebrew": lambda it: it["brew"].startswith(it["prefix"]) and it["owner"],
     "mac.Mac": lambda it: (
         it["kernel"] == "Darwin"
         and it["arch"] in ("arm64", "x86_64")

@@ -188,7 +188,7 @@ def test_without_a_user_it_is_who_owns_homebrew(data: dict[str, Any]) -> None:
     target = on(host, data)
     assert target is not None
     assert target.settings.homebrew_user == "alice"
-    assert host.said == "HOMEBREW_USER is not set: alice, who owns /opt/homebrew/bin/brew"
+    assert host.said == "HOMEBREW_USER is not set: alice, who owns Homebrew"
 
 
 INTEL = replace(BREW, brew="/usr/local/bin/brew")

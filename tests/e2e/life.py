@@ -183,7 +183,7 @@ LIFE = (
     Step("sudo -v", typed=on_the_mac),
     Step(
         "uv run pyinfra @local deploy.py",
-        says=("HOMEBREW_USER is not set: alice, who owns /opt/homebrew/bin/brew", "Pouring qemu", "runs web"),
+        says=("HOMEBREW_USER is not set: alice, who owns Homebrew", "Pouring qemu", "runs web"),
         typed=with_homebrew,
     ),
     Step("uv run pyinfra HOST deploy.py", says=("No changes",), never=UNCHANGED),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
 from facts.mac import Mac as MacFact
 from facts.power import Power, PowerState
@@ -60,7 +62,7 @@ def test_a_mac(mac: Mac) -> None:
         "/usr/bin/stat",
         """case "$*" in
         '-f %Su /dev/console') echo root ;;
-        "-L -f %Su "*/bin/brew) echo 'al=ice' ;;
+        "-f %HT:%Su "*/opt/homebrew) echo 'Directory:al=ice' ;;
         *) exit 1 ;;
         esac""",
     )
@@ -112,13 +114,24 @@ def test_power(mac: Mac) -> None:
 
 
 def test_homebrew_of_an_intel_mac_on_apple_silicon_is_found(mac: Mac) -> None:
-    mac.tool("/usr/bin/stat", "echo bob")
+    mac.tool(
+        "/usr/bin/stat", """case $3 in */brew) echo al ;; */usr/local/Homebrew) echo Directory:bob ;; esac"""
+    )
     (mac.root / "usr/local/bin").mkdir(parents=True)
     mac.tool("/usr/local/bin/brew", ":")
     done = mac.run("facts/homebrew")
     found = HomebrewState("/opt/homebrew", "/usr/local/bin/brew", "bob", ())
     assert Homebrew().process(on_a_mac(mac, done)) == found
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("said", "owner"), [("Directory:alice", "alice"), ("Symbolic Link:root", None)])
+def test_homebrews_owner_is_who_owns_its_directory(mac: Mac, said: str, owner: str | None) -> None:
+    """Who may write there could put a file of anybody's in the place of brew; above it is root's."""
+    mac.tool("/usr/bin/stat", f"""case $3 in */brew) echo bob ;; */opt/homebrew) echo '{said}' ;; esac""")
+    mac.brewed("brew", ":")
+    found = Homebrew().process(on_a_mac(mac, mac.run("facts/homebrew")))
+    assert found == HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", owner, ())
 
 
 def test_a_user(mac: Mac) -> None:

@@ -279,6 +279,8 @@ def _homebrew(config: dict[str, Any]) -> None:
     for path in (prefix, *(prefix / name for name in directories)):
         if path != Path("/usr/local"):  # that stays root's on Intel
             _directory(str(path), owner, ADMIN, 0o775)
+    if prefix == Path("/usr/local"):
+        _directory("/usr/local/Homebrew", owner, ADMIN, 0o775)
     if not source.is_dir():
         return
     shutil.copyfile(source / "bin/brew", prefix / "bin/brew")
