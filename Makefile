@@ -115,7 +115,8 @@ lint: $(VENV)/dev
 	    $(BIN)/shellcheck -s sh --extended-analysis=false -e SC2034,SC2119,SC2120,SC2329 "$$sent"/*
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/python -m pytest -q tests/files/test_lint.py -k awk
 
 format: $(VENV)/dev
