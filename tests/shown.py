@@ -14,9 +14,7 @@ PROGRAMS = frozenset(
 )
 # And a span in the text, where the rest of them are rather spoken of.
 IN_TEXT = frozenset("brew chmod cp docker git make python pyinfra sudo uv".split())
-SPOKEN_OF = frozenset(
-    ("brew services", "brew upgrade", "docker info", "docker ps", "docker run", "docker pull")
-)
+SPOKEN_OF = frozenset(("brew services", "brew upgrade", "docker info", "docker run", "docker pull"))
 SHELLS = ("sh", "bash", "shell", "zsh")
 PLAIN = ("", "console", "shell-session", "text", "txt")
 

@@ -187,6 +187,7 @@ LIFE = (
         typed=with_homebrew,
     ),
     Step("uv run pyinfra HOST deploy.py", says=("No changes",), never=UNCHANGED),
+    Step("docker ps", says=("nginx",), typed=by_alice),
     Step("brew pin colima lima qemu", typed=by_alice),
     Step("cp .env.example .env", after=fill_in),
     Step("make deploy", says=("No changes",), never=(*UNCHANGED, "is not set"), typed=on_the_mac),
