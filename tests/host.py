@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from settings import read_env
 from tests import warm
-from tests.checkout import Run, copy_repository
+from tests.checkout import ROOT, Run, copy_repository
 from tests.mac.machine import Mac, missing
 
 SSH = "@ssh/"
@@ -76,6 +77,12 @@ class Host:
         )
         assert not check or done.returncode == 0, f"{script}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
+
+
+def owners() -> dict[str, str]:
+    """What this checkout's `.env` says of the Mac itself: who runs Colima, and how long to wait for it."""
+    found = read_env(ROOT / ".env").items()
+    return {key.upper(): value for key, value in found if key.startswith(("homebrew_user", "wait_"))}
 
 
 @contextmanager

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.life import LABEL, PROFILE, Life, owners
+from tests.acceptance.life import LABEL, PROFILE, Life
 from tests.checkout import WAITS
-from tests.host import reach
+from tests.host import owners, reach
 
 WARNING = """
 This is for a Mac that may be changed. On {host} it will
 
-  - install Homebrew's colima, docker and qemu, where they are missing; they stay
+  - install Homebrew's colima, docker and qemu, where they are missing, and what they depend on,
+    which Homebrew may upgrade; they stay
   - replace the commands in /Library/ColimaPulse by this checkout's, for every label there is
   - make, stop, kill, reset and remove a Colima profile of its own: {profile}, with the label
     {label}, port 48080 and a backup directory

@@ -51,7 +51,7 @@ def test_first_deploy(life: Life) -> None:
     run = life.pyinfra("deploy.py", "-y")
     assert "Hello from Docker!" in run.output
     assert life.docker("inspect", "--format", "{{.State.Status}}", "web") == "running"
-    assert life.docker("context", "ls", "--format", "{{if .Current}}{{.Name}}{{end}}").strip() != INSTANCE
+    assert life.as_user(f"{life.prefix}/bin/docker", "context", "show") != INSTANCE
     assert life.host.run(POWER).stdout == before
 
 
@@ -150,6 +150,7 @@ def test_the_pulse_brings_back_a_vm_that_was_killed(life: Life) -> None:
     with one_start(life):
         life.host.run('/bin/kill -9 "$1"', str(life.qemu().pid))
     comes_back(life)
+    assert len(life.networks()) == 1
     changes_nothing(life)
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT
 from tests.contracts.daemon import LABEL, Keep
-from tests.host import Host, reach
+from tests.host import Host, owners, reach
 
 # Nothing of what the Mac's owner has deployed is looked at, and a slow Mac's settings count.
 OURS = {"LABEL": LABEL, "COLIMA_PROFILE": "contract", "LOG_PATH": f"/var/log/{LABEL}.colima.log"}
@@ -17,9 +16,7 @@ OURS = {"LABEL": LABEL, "COLIMA_PROFILE": "contract", "LOG_PATH": f"/var/log/{LA
 
 @pytest.fixture(scope="package")
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    own = ROOT / ".env"
-    lines = [own.read_text()] if own.exists() else []
-    lines += [f"{key}={value}" for key, value in OURS.items()]
+    lines = [f"{key}={value}" for key, value in (owners() | OURS).items()]
     with reach(request.config.getoption("host"), tmp_path_factory.mktemp("contracts")) as host:
         (host.directory / ".env").write_text("\n".join(lines) + "\n")
         yield host

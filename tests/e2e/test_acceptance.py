@@ -18,7 +18,7 @@ def test_locally(make_mac: Callable[..., Mac], tmp_path: Path) -> None:
     mac = make_mac(arch="x86_64", installed=())
     terminal = Terminal(tmp_path / "home", mac)
     terminal.clone()
-    terminal.configure({**WAITS, "PULSE_INTERVAL": "2"})
+    terminal.configure(WAITS)
     seen = terminal.run_on_mac("make acceptance HOST=@local YES=--yes-really KEEP=kept", seconds=500)
     assert seen.status == 0, seen.text
     assert "test_nothing_is_left PASSED" in seen.text
