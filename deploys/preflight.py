@@ -196,9 +196,7 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
     if mac is None:
         return [*faults, "what this Mac is cannot be read"]
     faults += mac_faults(settings, mac)
-    if mac.kernel != "Darwin":
-        return faults
-    if not who:
+    if mac.kernel != "Darwin" or not who:
         return faults
     faults += user_faults(settings, mac, user)
     if not isinstance(user, UserState):

@@ -7,11 +7,11 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.checkout import PYINFRA, Checkout, Run
+from tests.host import wait_for as wait_for
 from tests.mac.machine import Mac, Process
 from tests.terminal import TERMINAL, Seen, on_a_terminal
 
@@ -28,14 +28,6 @@ class Deployed:
     checkout: Checkout
     run: Callable[..., Run]
     first: Run
-
-
-def wait_for(look: Callable[[], bool], seconds: float = 30) -> None:
-    """Await a condition; fail the test when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
 
 
 def socket_of(mac: Mac, profile: str = "default", user: str = "alice") -> str:
