@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyinfra import config, host, logger
 
-from deploys import faults, preflight, summary
+from deploys import preflight, summary
 from operations import (
     colima,
     containers,
@@ -148,9 +148,7 @@ summary.at_end()
 installers = installer.read(Path("containers"))
 target = preflight.check(installers)
 if target:
-    mentioned = faults.warnings(target.settings, target.mac)
-    mentioned += faults.backup_warnings(target.settings, target.user.home)
-    for warning in [*mentioned, *installers.warnings]:
+    for warning in [*target.warnings, *installers.warnings]:
         host.log(warning, logger.warning)
     lifecycle(target, installers)
 summary.prepared()

@@ -22,6 +22,7 @@ from deploys.faults import (
     state_faults,
     user_faults,
 )
+from deploys.warnings import warnings
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, ProfileState, Strays
 from facts.docker import DockerEngine
@@ -85,6 +86,11 @@ class Target:
     def backup_dir(self) -> str:
         """Where what is removed goes, as an absolute path."""
         return self.settings.backup_dir(self.user.home)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What does not stop this run, and is to be minded."""
+        return warnings(self.settings, self.mac, self.user.home)
 
 
 def _listed(faults: Sequence[str]) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from pyinfra.api import Host
 
 from deploys.diagnostics import mask, secrets_of
-from deploys.faults import GIB, log_faults, mac_faults, warnings
+from deploys.faults import GIB, log_faults, mac_faults
+from deploys.warnings import warnings
 from facts.colima import (
     QEMU,
     RUNNING,
@@ -314,7 +315,8 @@ def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
     """What of the Mac, the VM and Colima does not make a host unhealthy, today."""
     mac, log, program = seen.mac, seen.log, seen.program
     if mac is not None:
-        yield from map(Finding, warnings(settings, mac))
+        home = seen.profile.home if seen.profile is not None else None
+        yield from map(Finding, warnings(settings, mac, home))
         if mac.volume_free is not None and mac.volume_free < LOW_ON_HOST:
             left = f"{mac.volume_free / GIB:.1f} GiB of disk left"
             yield Finding(f"this Mac has {left}, and the VM's disk grows as it fills")

@@ -1,4 +1,4 @@
-"""What is refused before anything is touched, and what is only mentioned."""
+"""What is refused before anything is touched."""
 
 from __future__ import annotations
 
@@ -100,14 +100,6 @@ def test_users(user: UserState | NoUser | None, data: dict[str, Any], says: str)
     said(faults.user_faults(settings(**data), MINI, user), says)
 
 
-@pytest.mark.parametrize(
-    ("base", "says"),
-    [("./backups/", "./backups is /Users/alice/backups on this Mac"), ("backups", ""), ("/a/./b", "")],
-)
-def test_backups_that_are_said_to_be_beside_the_deploy(base: str, says: str) -> None:
-    said(faults.backup_warnings(settings(backup_dir_base=base), "/Users/alice"), says)
-
-
 def test_a_log_in_a_place_of_somebody_elses() -> None:
     assert faults.log_faults(settings(), None) == faults.log_faults(settings(), LogState(0)) == []
     found = faults.log_faults(settings(), LogState(0, "/a is bob's"))
@@ -199,35 +191,6 @@ UNIT = Unit(
 )
 def test_backups(backups: list[Unit] | None, says: str) -> None:
     said(faults.backup_faults(settings(restore="default-1"), backups), says)
-
-
-ASLEEP = replace(MINI, sleep_minutes=1, disk_sleep_minutes=10, auto_restart=False)
-POWER = """\
-this Mac sleeps after 1 min, its disks after 10 min, it stays off after a power failure: \
-sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"""
-
-
-@pytest.mark.parametrize(
-    ("mac", "data", "says"),
-    [
-        (MINI, {}, ""),
-        (replace(MINI, filevault=True), {}, "fdesetup authrestart"),
-        (replace(MINI, rosetta=True), {}, "Rosetta"),
-        (MINI, {"colima_memory": "1.5"}, "COLIMA_MEMORY is 1.5 GiB"),
-        (ASLEEP, {}, POWER),
-        (ASLEEP, {"power": "server"}, ""),
-        # Disks alone wake by themselves.
-        (replace(MINI, disk_sleep_minutes=10), {}, ""),
-        # What every user of the Mac can read.
-        (MINI, {"colima_extra_args": "--env=A=s3cret,B=x --env=C=s3cret=x"}, "sets A, B, C with --env"),
-        (MINI, {"colima_extra_args": """--env='"A=1,s3cret=2"'"""}, "sets A with --env"),
-        (MINI, {"colima_extra_args": "--dns=1.1.1.1 --env-file=a=b --env=A"}, ""),
-    ],
-)
-def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
-    found = faults.warnings(settings(**data), mac)
-    said(found, says)
-    assert "s3cret" not in "".join(found)
 
 
 @pytest.mark.parametrize(
