@@ -23,7 +23,6 @@ DOCUMENTS = (
     *sorted((ROOT / "docs").glob("*.md")),
 )
 HOST = "@ssh/macmini.lan"
-BACKUPS = "/Users/alice/colima-pulse-backups"
 HOMEBREW_PATH = "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 UNCHANGED = ("] Success",)  # what a run that changed nothing does not say
@@ -42,11 +41,6 @@ class Life:
         path = self.terminal.directory / name
         path.write_text(text)
         return path
-
-    @property
-    def backup(self) -> str:
-        """The newest backup of the profile."""
-        return max(path.name for path in self.mac.path(BACKUPS).iterdir() if path.name.startswith("default-"))
 
 
 # Where a command is typed
@@ -172,7 +166,6 @@ class Step:
 
 LIFE = (
     Step("git clone https://github.com/MrCee/colima-pulse && cd colima-pulse", typed=by_git, after=wait_less),
-    Step("make demo", says=("is ready: ", "The second deploy changed nothing.")),
     Step("brew install uv", says=("Pouring uv",), typed=by_alice),
     Step(
         "docker run --name web --detach --restart unless-stopped --publish 8080:80 nginx", typed=into_a_file
@@ -244,9 +237,6 @@ LIFE = (
     Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2),
     Step("pyinfra HOST deploys/start.py", says=("is ready",), after=answers_again),
     Step("pyinfra HOST deploy.py --dry --data full_reset=true", says=("makes it anew",), never=("Type ",)),
-    Step("pyinfra HOST deploy.py --data full_reset=true", says=("restore=default-",), answers=DESTROY),
-    Step("pyinfra HOST deploys/restore.py", says=("default-",)),
-    Step("pyinfra HOST deploys/restore.py --data restore=default-20261122-101530", after=answers_again),
     Step("pyinfra HOST deploys/uninstall.py --dry", says=("leaves:",), never=("Press enter",)),
     Step("pyinfra HOST deploys/uninstall.py", says=("leaves:",), after=nothing_is_left),
     Step(
@@ -255,6 +245,7 @@ LIFE = (
         says=("restore=default-",),
         after=no_profile_is_left,
     ),
+    Step("pyinfra HOST deploys/restore.py", says=("default-",)),
     # Another Mac, by hand
     Step("python -m tests.mac up", says=("The stand-in Mac mini is up",)),
     Step("python -m tests.mac ssh", answers={r"\$ ": "exit\n"}),
@@ -266,6 +257,7 @@ LIFE = (
 
 # What the documents show and no step runs, and why.
 ELSEWHERE = {
+    "make demo": "test_readme.py runs it, weekly",
     "make test": "this is it",
     "make test-weekly": "runs for long",
     "make acceptance": "tests/acceptance is that",
@@ -282,6 +274,8 @@ ELSEWHERE = {
     "mv colima-pulse colima-pulse.old": "test_from_the_script.py runs it",
     "cp -R ../colima-pulse.old/.env ../colima-pulse.old/containers .": "test_from_the_script.py runs it",
     "uv run pyinfra HOST deploy.py --dry": "test_from_the_script.py runs it",
+    "pyinfra HOST deploy.py --data full_reset=true": "test_reset.py runs it",
+    "pyinfra HOST deploys/restore.py --data restore=default-20261122-101530": "tests/acceptance runs it",
     "sudo visudo -f /etc/sudoers.d/deploy": "opens an editor",
     "sudo fdesetup authrestart": "asks for a FileVault password, which no stand-in has",
     "sudo softwareupdate --schedule off": "the stand-in has no updates",
@@ -300,7 +294,6 @@ def fill(life: Life, command: str) -> str:
     fillings: tuple[tuple[str, Callable[[], str]], ...] = (
         (r"\bHOST\b(?!=)", lambda: HOST),
         (r"\bLABEL\b(?!=)", lambda: LABEL),
-        (r"(?<==)default-\d{8}-\d{6}\b", lambda: life.backup),
     )
     for pattern, value in fillings:
         if re.search(pattern, command):

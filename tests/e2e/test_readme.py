@@ -27,3 +27,8 @@ def test_step(life: Life, step: Step) -> None:
     life.ended = step.command
     live(life, step)
     life.ended = ""
+
+
+@pytest.mark.weekly
+def test_demo(life: Life) -> None:
+    live(life, Step("make demo", says=("is ready: ", "The second deploy changed nothing.")))
