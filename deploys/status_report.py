@@ -41,6 +41,7 @@ from settings import Fault, Settings
 
 LOW_ON_HOST = 10 * GIB
 FULL_IN_GUEST = 0.9
+CLOCK_OFF = 2  # seconds
 REASON_LENGTH = 200
 
 # The words of Report.state.
@@ -324,6 +325,11 @@ def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
     if disk is not None and disk.used > FULL_IN_GUEST * (disk.used + disk.free):
         left = f"{disk.free / GIB:.1f} of {disk.size / GIB:.0f} GiB left"
         yield Finding(f"Docker's disk has {left}: raise COLIMA_DISK, or remove images and volumes")
+    off = seen.guest.clock_off if seen.guest else None
+    if off is not None and abs(off) > CLOCK_OFF:
+        way = f"{abs(off)} s {'behind' if off < 0 else 'ahead of'} the Mac's"
+        how = "Lima corrects that every 10 s. If it stays so, restart the VM"
+        yield Finding(f"the guest's clock is {way}. {how}", f"{DEPLOY} --data restart=true")
     yield from map(Finding, log_faults(settings, log))
     if log is not None and log.size > settings.log_max_mb * 1_000_000:
         yield Finding(f"{settings.log_path} has {log.size / 1e6:.0f} MB, above LOG_MAX_MB")

@@ -25,12 +25,35 @@ def power_warnings(mac: MacState) -> list[str]:
     return [f"{', '.join(words)}: sudo pmset -a {' '.join(settings)}, or POWER=server"] if words else []
 
 
+def _values(flags: Sequence[str], name: str) -> list[str]:
+    """All values of a flag of `colima start`. Several in one are a line of CSV, as pflag reads it."""
+    lines = csv.reader(flag.removeprefix(name) for flag in flags if flag.startswith(name))
+    return [value for line in lines for value in line]
+
+
 def _variables(flags: Sequence[str]) -> list[str]:
     """The names of the variables that flags of `colima start` set in the VM."""
-    # Several are a line of CSV, as pflag reads them.
-    lines = csv.reader(flag.removeprefix("--env=") for flag in flags if flag.startswith("--env="))
-    names = [name for line in lines for name, equals, _ in (pair.partition("=") for pair in line) if equals]
-    return [name for name in names if re.fullmatch(r"\w+", name)]
+    pairs = (value.partition("=") for value in _values(flags, "--env="))
+    return [name for name, equals, _ in pairs if equals and re.fullmatch(r"\w+", name)]
+
+
+def _kept_from_daemons(flags: Sequence[str], home: str | None) -> list[str]:
+    """The directories that are mounted into the VM, of those that macOS keeps daemons out of."""
+    homes = "|".join(("~", "/Users/[^/]+", *([re.escape(home)] if home else [])))
+    private = "Desktop|Documents|Downloads|Library/Mobile Documents"
+    kept = re.compile(rf"(?:/Volumes|(?:{homes})/(?:{private}))(?:/.*)?", re.IGNORECASE)
+    paths = (value.partition(":")[0] for value in _values(flags, "--mount="))
+    return [path for path in paths if kept.fullmatch(path)]
+
+
+def filevault_warning(mac: MacState) -> str:
+    """What FileVault means for a boot, and how to unlock the disk from elsewhere."""
+    unlocks = mac.arch == "arm64" and mac.macos_version >= (26,)
+    how = ", by `ssh NAME@HOST` with a password," if unlocks else ""
+    return (
+        f"FileVault is on: after a boot nothing starts until someone unlocks the disk once{how} "
+        "(or restarts with `sudo fdesetup authrestart`)"
+    )
 
 
 def backup_warnings(settings: Settings, home: str) -> list[str]:
@@ -51,10 +74,7 @@ def warnings(settings: Settings, mac: MacState, home: str | None) -> list[str]:
     """
     found = []
     if mac.filevault:
-        found.append(
-            "FileVault is on: after a boot nothing starts until someone unlocks the disk once "
-            "(or restarts with `sudo fdesetup authrestart`)"
-        )
+        found.append(filevault_warning(mac))
     if settings.power != "server":
         found += power_warnings(mac)
     if settings.colima_memory < 2:
@@ -63,6 +83,12 @@ def warnings(settings: Settings, mac: MacState, home: str | None) -> list[str]:
         found.append(
             f"COLIMA_EXTRA_ARGS sets {', '.join(names)} with --env: every user of this Mac can read the "
             "value in `ps` and in the plist; secrets belong in containers/.env"
+        )
+    if paths := _kept_from_daemons(settings.colima_extra_args, home):
+        found.append(
+            f"COLIMA_EXTRA_ARGS mounts {', '.join(paths)}: macOS keeps daemons, and so containers, "
+            "out of there without Full Disk Access. Mount a directory in /Users/Shared, or see "
+            "docs/troubleshooting.md, Mounts and disks"
         )
     if home is not None:
         found += backup_warnings(settings, home)

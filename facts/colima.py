@@ -123,7 +123,8 @@ class GuestState(Record):
 
     The words (active, activating, failed, inactive, ...) are None where they are not known. `docker_seconds`
     is for how long Docker has been active, None where it is not or that is not known; `disk` is what holds
-    its images, containers and volumes.
+    its images, containers and volumes. `clock_off` is by how many seconds its clock is ahead of the Mac's at
+    least (below 0: behind), 0 where the time that the question took explains it.
     """
 
     answers: bool
@@ -131,12 +132,20 @@ class GuestState(Record):
     containerd: str | None = None
     docker_seconds: int | None = None
     disk: Disk | None = None
+    clock_off: int | None = None
+
+
+def _off(before: int | None, clock: int | None, after: int | None) -> int | None:
+    """How far a clock is ahead of one that showed `before` at the question and `after` at the answer."""
+    if before is None or clock is None or after is None:
+        return None
+    return min(clock - before, 0) or max(clock - after, 0)
 
 
 class Guest(FactBase["GuestState | None"]):
     """
     Returns whether the guest answers within 15 s, systemd's words for Docker there, for how long it has been
-    active and how full its disk is; None when unreadable.
+    active, how full its disk is and how far its clock is off; None when unreadable.
 
     + user: who runs Colima
     + profile: the profile's short name
@@ -144,7 +153,7 @@ class Guest(FactBase["GuestState | None"]):
     .. code:: python
 
         GuestState(answers=True, docker="active", containerd="active", docker_seconds=86400,
-                   disk=Disk(size=63089479680, used=12884901888, free=46976204800))
+                   disk=Disk(size=63089479680, used=12884901888, free=46976204800), clock_off=0)
     """
 
     def command(self, user: str, profile: str = "default") -> StringCommand:
@@ -167,6 +176,7 @@ class Guest(FactBase["GuestState | None"]):
             containerd=values.get("containerd") or None,
             docker_seconds=seconds,
             disk=Disk(*sizes) if len(sizes) == 3 else None,
+            clock_off=_off(lines.number("before"), lines.number("clock"), lines.number("after")),
         )
 
 

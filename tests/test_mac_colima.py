@@ -266,6 +266,15 @@ def test_pid_files_that_name_strangers(running: Colima) -> None:
     assert not running.mac.path(f"{VM}/ha.pid").exists()
 
 
+def test_a_mount_that_cannot_be_made_leaves_a_vm_without_docker(colima: Colima) -> None:
+    done = colima(*START, "--mount", f"{HOME}/made/a:w,/Volumes/Big:w")
+    assert done.returncode == 1
+    assert messages(done.stderr)[-1] == "error starting vm: error at 'creating and starting': exit status 1"
+    assert "Errors:[mkdir /Volumes/Big: permission denied]" in messages(done.stdout)[-1]
+    assert colima.status() == "Running"
+    assert colima.mac.path(f"{HOME}/made/a").is_dir()
+
+
 def test_a_boot_that_dies_before_ssh_leaves_its_disk_locked(colima: Colima) -> None:
     colima.mac.fault("start-hangs")
     with colima.foreground(*START) as process:

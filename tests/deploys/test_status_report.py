@@ -56,7 +56,12 @@ PROFILE = colima.ProfileState(
     memory=8 * GIB,
 )
 GUEST = colima.GuestState(
-    True, "active", "active", docker_seconds=2 * DAY, disk=colima.Disk(60 * GIB, 12 * GIB, 46 * GIB)
+    True,
+    "active",
+    "active",
+    docker_seconds=2 * DAY,
+    disk=colima.Disk(60 * GIB, 12 * GIB, 46 * GIB),
+    clock_off=2,
 )
 MAC = replace(mini(), boot_time=NOW - 3 * DAY, volume_free=200 * GIB)
 BOOT = BootReport("2026-11-19T12:21:14Z", 74, None, 2, 3)
@@ -225,6 +230,11 @@ def test_containers_that_no_file_describes() -> None:
         ({"mac": replace(MAC, sleep_minutes=10)}, "sleeps after 10 min"),
         ({"mac": replace(MAC, volume_free=9 * GIB)}, "this Mac has 9.0 GiB of disk left"),
         ({"guest": replace(GUEST, disk=colima.Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4.0 of 60 GiB left"),
+        (
+            {"guest": replace(GUEST, clock_off=-93)},
+            "the guest's clock is 93 s behind the Mac's. Lima corrects",
+        ),
+        ({"guest": replace(GUEST, clock_off=3)}, "the guest's clock is 3 s ahead of the Mac's"),
         ({"log": colima.LogState(51_000_000)}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
         ({"log": colima.LogState(1, "/a is b's")}, "LOG_PATH: '/var/log/colima.log'; /a is b's"),
         ({"program": replace(PROGRAM, linked=NOW - DAY)}, "an older Colima runs than the one"),

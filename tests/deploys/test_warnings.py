@@ -21,7 +21,14 @@ sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"""
     ("mac", "data", "says"),
     [
         (MINI, {}, ""),
-        (replace(MINI, filevault=True), {}, "fdesetup authrestart"),
+        (
+            replace(MINI, filevault=True),
+            {},
+            "unlocks the disk once (or restarts with `sudo fdesetup authrestart`)",
+        ),
+        # By apple_ssh_and_filevault(7).
+        (replace(MINI, filevault=True, macos="26.0"), {}, "once, by `ssh NAME@HOST` with a password, (or"),
+        (replace(MINI, filevault=True, macos="27.1", arch="x86_64"), {}, "the disk once (or"),
         (replace(MINI, rosetta=True), {}, "Rosetta"),
         (MINI, {"colima_memory": "1.5"}, "COLIMA_MEMORY is 1.5 GiB"),
         (ASLEEP, {}, POWER),
@@ -41,3 +48,18 @@ def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
     found = warnings(settings(**data), mac, "/Users/alice")
     said(found, says)
     assert "s3cret" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"),
+    [
+        ("--mount=~/Documents:w", "~/Documents"),
+        ("--mount=~:w,/volumes/Big/a:/a:w --mount=/Users/b/downloads", "/volumes/Big/a, /Users/b/downloads"),
+        ("""--mount='"/Homes/alice/Desktop/a, b:w",/Volumes'""", "/Homes/alice/Desktop/a, b, /Volumes"),
+        ("'--mount=~/Library/Mobile Documents/a'", "~/Library/Mobile Documents/a"),
+        ("--mount=~/Documents2,/Users/Shared/Volumes,/x/Documents --mount-type=9p --env=/Volumes/x", ""),
+    ],
+)
+def test_mounts_that_macos_keeps_daemons_out_of(flags: str, kept: str) -> None:
+    found = warnings(settings(colima_extra_args=flags), MINI, "/Homes/alice")
+    said(found, kept and f"mounts {kept}: macOS keeps daemons, and so containers, out")

@@ -14,6 +14,7 @@ from tests.e2e.looking import (
     PLIST,
     boot_out,
     container,
+    docker,
     is_loaded,
     job_pid,
     ours,
@@ -23,17 +24,29 @@ from tests.e2e.looking import (
 )
 from tests.mac.machine import Mac
 
+LOG = "/private/var/log/colima.log"
+
+
+def plug_in(mac: Mac) -> None:
+    """Mount an external disk on /Volumes/Big, which does not outlive a boot."""
+    options = ["-t", "tmpfs", "-o", "mode=755,uid=502", "big", "/Volumes/Big"]
+    mac.run(["/usr/libexec/standin/host/bin/mount", *options])
+    mac.path("/Volumes/Big/data").write_text("of the disk\n")
+
 
 @pytest.fixture(scope="module")
 def mac(make_mac: MakeMac) -> Mac:
     made: Mac = make_mac()
+    made.path("/Volumes/Big").mkdir()
+    plug_in(made)
     return made
 
 
 @pytest.fixture(scope="module")
 def checkout(make_checkout: MakeCheckout, mac: Mac) -> Checkout:
     """Nothing but what is tested is to bring Docker back."""
-    made: Checkout = make_checkout(mac, env={"PULSE": "false"}, installers=INSTALLERS)
+    env = {"PULSE": "false", "COLIMA_EXTRA_ARGS": "--mount=/Users/alice:w,/Volumes/Big:w"}
+    made: Checkout = make_checkout(mac, env=env, installers=INSTALLERS)
     return made
 
 
@@ -132,6 +145,30 @@ def test_a_job_loaded_with_other_arguments_is_reloaded(mac: Mac, checkout: Check
     said = "Restart Colima: loaded from /private/var/root/elsewhere.plist, loaded with other arguments"
     assert said in run.output
     assert "--dns" not in mac.run(["launchctl", "print", f"system/{LABEL}"]).stdout
+
+
+def test_a_boot_waits_for_the_disk_that_is_mounted(mac: Mac) -> None:
+    """The empty directory in its place is not mounted, and nothing is written into it."""
+    before, since = len(vm_events(mac)), mac.path(LOG).stat().st_size
+    mac.power_cut()
+    mac.boot()
+    words = 'level=warning msg="/Volumes/Big is not mounted: waiting for it" context=launch'
+    wait_for(lambda: words in mac.path(LOG).read_bytes()[since:].decode())
+    assert job_pid(mac) is not None
+    assert vm_events(mac)[before:] == []
+    plug_in(mac)
+    wait_for(lambda: ping(mac) == "200", 30)
+    docker(mac, "run", "--rm", "-v", "/Volumes/Big:/big", "busybox", "cp", "/big/data", "/big/copy")
+    assert mac.path("/Volumes/Big/copy").read_text() == "of the disk\n"
+    assert mac.path(LOG).read_bytes()[since:].decode().count("waiting for it") == 1
+
+
+def test_what_to_mind_of_places_and_clocks(mac: Mac, checkout: Checkout) -> None:
+    mac.fault("guest-clock-off", "-93")
+    said = " ".join(checkout.ssh(deploy="deploys/status.py").stdout.split())
+    mac.heal("guest-clock-off")
+    assert "the guest's clock is 93 s behind the Mac's" in said
+    assert "COLIMA_EXTRA_ARGS mounts /Volumes/Big: macOS keeps daemons" in said
 
 
 @pytest.mark.weekly

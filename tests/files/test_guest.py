@@ -58,7 +58,7 @@ def observed(mac: Mac, profile: str = "default", seconds: str = "15") -> GuestSt
 def test_a_guest_that_is_well(mac: Mac) -> None:
     mac.become("root")
     guest(mac)
-    assert observed(mac, "web") == GuestState(True, "active", "active", docker_seconds=60, disk=DISK)
+    assert observed(mac, "web") == GuestState(True, "active", "active", 60, DISK, 0)
     ((*words, _),) = mac.calls("limactl")
     assert words == ["shell", "--workdir", "/", "colima-web", f"{mac.root}/tools/sh", "-c"]
     assert mac.env("limactl")["LIMA_HOME"] == f"{mac.home}/.colima/_lima"
@@ -69,18 +69,46 @@ def test_a_guest_that_is_well(mac: Mac) -> None:
 def test_what_is_not_known_is_told_apart(mac: Mac) -> None:
     unknown = "echo ActiveEnterTimestampMonotonic="
     for words, said in [
-        (("failed", "activating"), GuestState(True, "failed", "activating", disk=DISK)),
-        (("'active; $(date)'",), GuestState(True, None, "active", disk=DISK)),
-        (("active", "active", ENTERED, "echo a b c d e f"), GuestState(True, "active", "active", 60)),
-        (("active", "active", unknown), GuestState(True, "active", "active", disk=DISK)),
+        (("failed", "activating"), GuestState(True, "failed", "activating", disk=DISK, clock_off=0)),
+        (("'active; $(date)'",), GuestState(True, None, "active", disk=DISK, clock_off=0)),
+        (
+            ("active", "active", ENTERED, "echo a b c d e f"),
+            GuestState(True, "active", "active", 60, clock_off=0),
+        ),
+        (("active", "active", unknown), GuestState(True, "active", "active", disk=DISK, clock_off=0)),
     ]:
         guest(mac, *words)
         assert observed(mac) == said, words
 
 
+@pytest.mark.parametrize(
+    ("before", "guest_says", "after", "off"),
+    [
+        (100, "100", 100, 0),
+        # The answer took seven seconds: when in them the guest looked is not known.
+        (100, "107", 107, 0),
+        (100, "99", 107, -1),
+        (100, "200", 107, 93),
+        (100, "7", 101, -93),
+        (100, "", 101, None),
+        (100, "1; 2", 101, None),
+    ],
+)
+def test_the_guests_clock(mac: Mac, before: int, guest_says: str, after: int, off: int | None) -> None:
+    (mac.root / "clocks").write_text(f"{before}\n{guest_says}\n{after}\n")
+    mac.tool(
+        "/bin/date",
+        f"""[ "$*" = +%s ] && cd '{mac.root}' && sed -n 1p clocks && sed 1d clocks >rest && mv rest clocks""",
+    )
+    guest(mac)
+    found = observed(mac)
+    assert found is not None
+    assert found.clock_off == off
+
+
 def test_a_disk_that_hangs_takes_nothing_else_with_it(mac: Mac) -> None:
     guest(mac, df="exec sleep 300")
-    assert observed(mac, seconds="0.5") == GuestState(True, "active", "active", docker_seconds=60)
+    assert observed(mac, seconds="0.5") == GuestState(True, "active", "active", 60, clock_off=0)
 
 
 @pytest.mark.parametrize(

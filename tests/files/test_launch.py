@@ -75,7 +75,9 @@ def test_it_waits_for_a_home_that_appears_later(mac: Mac) -> None:
     mac.brewed("colima", "pwd")
     mac.home.rename(mac.root / "locked")
     mac.tool("/bin/sleep", f"mv '{mac.root}/locked' '{mac.home}'")
-    assert finish(launch(mac)) == (0, f"{mac.home}\n", "")
+    status, out, err = finish(launch(mac))
+    assert (status, out) == (0, f"{mac.home}\n")
+    assert is_said(err, "warning", f"{mac.home} is not there: waiting for it")
 
 
 def test_a_home_that_never_appears_is_said_and_left_to_launchd(mac: Mac) -> None:
@@ -85,6 +87,81 @@ def test_a_home_that_never_appears_is_said_and_left_to_launchd(mac: Mac) -> None
     assert (status, mac.calls("colima")) == (75, [])
     assert f"{mac.home} is not there" in err
     assert not mac.home.exists(), "a home made by us would hide the volume that belongs there"
+
+
+# External volumes: /Volumes and Big are of one device until it is mounted.
+
+
+def volumes(mac: Mac, mounted: str = "") -> dict[str, str]:
+    """Let stat tell what is mounted; what to edit so that it is looked for in the test's directory."""
+    (mac.root / "Volumes").mkdir()
+    (mac.root / "mounted").write_text(mounted)
+    mac.brewed("colima", ":")
+    mac.tool(
+        "/usr/bin/stat",
+        f"""[ "$1 $2" = '-f %d' ] && [ -e "$3" ] || exit 1
+        if grep -qxF "$3" '{mac.root}/mounted'; then echo 2; else echo 1; fi""",
+    )
+    return {"/Volumes": f"{mac.root}/Volumes"}
+
+
+def with_mounts(mac: Mac, *values: str) -> tuple[str, ...]:
+    flags = (f"--mount={value.replace('/Volumes', f'{mac.root}/Volumes')}" for value in values)
+    return (*LINE[:-1], *flags, LINE[-1])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/Volumes/Big:w",
+        "/Volumes/Big/a b,/x",
+        "/x:w,/Volumes/Big/a:/data",
+        '"/x,y",/Volumes/Big',
+        '"/Volumes/Big/a,b:w",/x',
+    ],
+)
+def test_it_waits_for_the_volume_of_a_mount(mac: Mac, value: str) -> None:
+    """An empty directory in its place is none."""
+    edits = volumes(mac)
+    big = mac.root / "Volumes/Big"
+    mac.tool(
+        "/bin/sleep", f"if [ -d '{big}' ]; then echo '{big}' >'{mac.root}/mounted'; else mkdir '{big}'; fi"
+    )
+    line = with_mounts(mac, value)
+    status, _, err = finish(launch(mac, *line, edits=edits))
+    assert status == 0
+    assert len(err.splitlines()) == 1
+    assert is_said(err, "warning", f"{big} is not mounted: waiting for it")
+    assert mac.calls("colima") == [list(line)]
+
+
+def test_it_waits_for_no_other(mac: Mac) -> None:
+    """What the VM sees as a volume is none, and a link there is followed by Lima."""
+    edits = volumes(mac, f"{mac.root}/Volumes/a, b\n")
+    (mac.root / "Volumes/a, b").mkdir()
+    (mac.root / "Volumes/link").symlink_to("/")
+    mounts = ("/x:/Volumes/Big", "none", "/xVolumes/Big", '"/Volumes/a, b:w"', "/Volumes/link/a")
+    assert finish(launch(mac, *with_mounts(mac, *mounts), edits=edits)) == (0, "", "")
+
+
+def test_it_waits_for_the_volume_that_holds_the_profiles(mac: Mac) -> None:
+    edits = volumes(mac)
+    big = mac.root / "Volumes/Big"
+    (mac.home / ".colima").symlink_to(big / "colima")
+    mac.tool("/bin/sleep", f"mkdir -p '{big}/colima'; echo '{big}' >'{mac.root}/mounted'")
+    status, _, err = finish(launch(mac, edits=edits))
+    assert status == 0
+    assert is_said(err, "warning", f"{big} is not mounted: waiting for it")
+
+
+def test_a_home_on_a_volume_is_not_what_lies_in_its_place(mac: Mac) -> None:
+    edits = volumes(mac) | {"+ 300": "+ 0"}
+    home = mac.root / "Volumes/Big/alice"
+    home.mkdir(parents=True)
+    status, _, err = finish(launch(mac, edits=edits, HOME=str(home)))
+    assert (status, mac.calls("colima")) == (75, [])
+    assert is_said(err, "fatal", f"{mac.root}/Volumes/Big is not mounted; launchd will start this again")
+    assert list(home.iterdir()) == []
 
 
 def test_an_unsupervised_instance_is_stopped_first(mac: Mac) -> None:

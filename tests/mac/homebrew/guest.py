@@ -15,7 +15,8 @@ own stdin, stdout and stderr passed along, the exit code back. The engine's sock
 Faults honoured here (files in /private/var/db/standin/faults): ``guest-frozen`` and a stopped
 (SIGSTOP) qemu freeze everything in the guest; ``docker-start-fails`` (a count) lets docker.service
 fail to start; while ``docker-stays-dead`` exists systemd does not restart it by itself (as after
-too many restarts in a minute), but does as it is told; and those of :class:`Registry`.
+too many restarts in a minute), but does as it is told; by the seconds in ``guest-clock-off`` the guest's
+clock differs from the Mac's; and those of :class:`Registry`.
 """
 
 import contextlib
@@ -377,6 +378,13 @@ read -r rc < "$reply.rc"
 rm -f "$reply" "$reply.rc"
 exit "$rc"
 """
+DATE = """#!/bin/sh
+# date(1), of now: the Mac's clock (Mac.set_clock), which Lima sends every 10 s (L:hostagent/timesync.go)
+records=/private/var/db/standin jumped=0 off=0
+[ ! -r $records/clock ] || jumped=$(tail -n 1 $records/clock | cut -d ' ' -f 2)
+[ ! -r $records/faults/guest-clock-off ] || off=$(cat $records/faults/guest-clock-off)
+exec busybox date -d "@$(($(busybox date +%s) + jumped + off))" "$@"
+"""
 JOURNALCTL = """#!/bin/sh
 # journalctl(1): the last lines of docker.service, which only root may read
 [ -n "$SUDO_UID" ] || { echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1; }
@@ -487,10 +495,10 @@ class Guest:
         os.mkfifo(root / "run/systemd/control")
         mount(str(self.machine.share), f"{root}/run/host", "", MS_BIND)
         mount(str(self.machine.data), f"{root}/var/lib/docker", "", MS_BIND)
-        faults = Path("/private/var/db/standin/faults")
-        if faults.is_dir():
-            (root / faults.relative_to("/")).mkdir(parents=True)
-            mount(str(faults), f"{root}{faults}", "", MS_BIND)
+        records = Path("/private/var/db/standin")
+        if records.is_dir():
+            (root / records.relative_to("/")).mkdir(parents=True)
+            mount(str(records), f"{root}{records}", "", MS_BIND)
         for entry in self.machine.mounts:
             self.share_directory(root, entry)
         registry = Registry(busybox, applets)
@@ -536,6 +544,10 @@ class Guest:
         }.items():
             (root / "usr/bin" / name).write_text(text)
             (root / "usr/bin" / name).chmod(0o755)
+        # By its path: busybox's sh has one of its own.
+        (root / "bin/date").unlink()
+        (root / "bin/date").write_text(DATE)
+        (root / "bin/date").chmod(0o755)
         return busybox, applets
 
     @staticmethod

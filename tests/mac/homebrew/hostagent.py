@@ -50,6 +50,7 @@ class HostAgent:
         self.booted = False
         self.unlocks = False
         self.forwards: dict[str, str] = {}
+        self.errors: list[str] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.ssh_port: int = probe.getsockname()[1]
@@ -73,6 +74,7 @@ class HostAgent:
             signal.signal(number, self.take_signal)
         try:
             self.lock_disks()
+            self.make_locations()
             self.start_machine()
         except OSError as error:
             say(str(error), "fatal")
@@ -121,6 +123,17 @@ class HostAgent:
                 raise OSError(message)
             if not holder:
                 disk.lock.symlink_to(self.instance.dir)
+
+    def make_locations(self) -> None:
+        """Make what is to be mounted and is not there; where that fails, the VM is degraded (L:mount.go).
+
+        Lima does so when the guest is up; ours has its mounts from the beginning.
+        """
+        for entry in self.instance.config.get("mounts") or []:
+            try:
+                Path(entry["location"]).mkdir(0o755, parents=True, exist_ok=True)
+            except OSError as error:
+                self.errors.append(f"mkdir {error.filename}: {str(error.strerror).lower()}")
 
     def start_machine(self) -> None:
         instance = self.instance
@@ -183,7 +196,7 @@ class HostAgent:
         say("Waiting for the final requirement 1 of 1: `boot scripts must have finished`")
         say("The final requirement 1 of 1 is satisfied")
         self.booted = True
-        self.event(running=True)
+        self.event(running=True, **({"degraded": True, "errors": self.errors} if self.errors else {}))
         threading.Thread(target=self.forward_ports, daemon=True).start()
 
     def reachable(self) -> bool:

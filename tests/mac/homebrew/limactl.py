@@ -238,6 +238,17 @@ def start_host_agent(instance: Instance) -> int:
                         "exiting, status={Running:false Degraded:false Exiting:true"
                         f' Errors:[{errors}] SSHLocalPort:0}} (hint: see "{outputs["stderr"]}")'
                     )
+                if status.get("degraded"):
+                    errors = " ".join(status["errors"])
+                    LOG.write("error", f"[{errors}]")
+                    LOG.warning(
+                        "DEGRADED. The VM seems running, but file sharing and port forwarding may not work."
+                        f' (hint: see "{outputs["stderr"]}")'
+                    )
+                    raise FatalError(
+                        "degraded, status={Running:true Degraded:true Exiting:false"
+                        f" Errors:[{errors}] SSHLocalPort:{status['sshLocalPort']}}}"
+                    )
                 if status.get("running"):
                     shell = f"limactl shell {instance.name}"
                     LOG.info(f"READY. Run `{shell}` to open the shell.")
