@@ -36,7 +36,7 @@ help:
 	@echo '               KEEP=DIR keeps what the Mac said'
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
-	@echo 'make pictures  draw the terminal pictures of the documents, from a run on a stand-in Mac (Linux, root)'
+	@echo 'make pictures  draw the pictures of the documents, from a run on a stand-in Mac (Linux, root)'
 	@echo 'make lint      run ruff, mypy, shellcheck and zizmor, and read the awk programs as a Mac does'
 
 # What a deploy needs; and what tests and lint need besides.
@@ -75,7 +75,7 @@ drift: $(VENV)/ready
 	    [ $$status -ne 1 ] || cat "$$log" >&2; exit $$status
 
 test: $(VENV)/dev
-	@sh tests/mac/prepare || true
+	@sh tests/mac/prepare browser || true
 	$(PYTEST) $(PYTEST_ARGS)
 
 # What `make test` leaves out. With fewer at once: some of it is to end in time.
@@ -100,7 +100,7 @@ bench: $(VENV)/dev
 	@$(BIN)/python -m tests.bench
 
 pictures: $(VENV)/dev
-	@sh tests/mac/prepare
+	@sh tests/mac/prepare browser
 	@$(BIN)/python -m tests.pictures
 
 lint: $(VENV)/dev

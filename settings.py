@@ -150,6 +150,7 @@ def _directory(value: object) -> str:
 
 
 _word = _text(r"\S{1,64}", "one word")
+_page = _text(r"(.*/)?[^/]+\.html", "a path on this machine that ends in .html")
 _unit = _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "the name of a backup, as deploys/restore.py lists it")
 
 
@@ -252,6 +253,8 @@ class Settings:
     delete_vm: bool = option(False, _yes_no, "deploys/uninstall.py: the profile goes as well", ask=True)
     lines: int = option(50, _whole("lines", most=10_000), "deploys/logs.py: of each log", ask=True)
     follow: bool = option(False, _yes_no, "deploys/logs.py: show what comes, until Ctrl-C", ask=True)
+
+    html: str = option("", _page, "deploys/status.py: a page, made there", ask=True)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:

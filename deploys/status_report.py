@@ -97,6 +97,8 @@ class Report:
     pulse: Part = None
     colima: Part = None
     log_size: int | None = None
+    mac: Part = None
+    history: Part = None
 
     @property
     def healthy(self) -> bool:
@@ -196,6 +198,14 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
             "state": seen.pulse.state if seen.pulse else None,
             "reason": seen.pulse.reason if seen.pulse else None,
         }
+    if (pulse := seen.pulse) is not None:
+        parts["history"] = {
+            "since": pulse.since,
+            "boots": list(map(asdict, pulse.reports)),
+            "events": list(map(asdict, pulse.events)),
+        }
+    if seen.mac is not None:
+        parts["mac"] = {"volume_free": seen.mac.volume_free}
     if seen.program is not None:
         outdated = _is_outdated(seen.program, seen.mac)
         parts["colima"] = {"installed": seen.program.version, "outdated": outdated}

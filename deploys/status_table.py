@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
 
@@ -43,11 +43,13 @@ def span(seconds: int | None) -> str:
     return f"{seconds} s"
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
+    """A size in GiB, without the unit."""
     return f"{size / GIB:.1f}".removesuffix(".0") if size < 10 * GIB else f"{size / GIB:.0f}"
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """A number of things, in words: 1 boot, 2 boots."""
     return f"{number} {what}" + ("s" if number != 1 else "")
 
 
@@ -57,7 +59,7 @@ def _row(report: Report) -> list[str]:
     if job := report.daemon:
         daemon = f"pid {job['pid']}" if job["pid"] is not None else "no process"
         if job["restarts"]:
-            daemon += f", {_count(job['restarts'], 'restart')}"
+            daemon += f", {count(job['restarts'], 'restart')}"
         if not (job["loaded"] and job["enabled"]):
             daemon = "disabled" if job["loaded"] else "not loaded"
     if (found := report.vm) and found["status"] is not None:
@@ -65,9 +67,9 @@ def _row(report: Report) -> list[str]:
         if found["type"] != QEMU:
             vm += f" ({found['type'] or '?'})"
         elif vm == RUNNING and found["cpus"] and found["memory"]:
-            vm = f"{_count(found['cpus'], 'CPU')}, {_gib(found['memory'])} GiB"
+            vm = f"{count(found['cpus'], 'CPU')}, {gib(found['memory'])} GiB"
         if size := found["disk"]:
-            disk = f"{_gib(size['used'])} of {_gib(size['size'])} GiB"
+            disk = f"{gib(size['used'])} of {gib(size['size'])} GiB"
     if engine := report.docker:
         words = engine["version"], span(engine["seconds"])
         docker = "silent" if engine["silence"] is not None else ", ".join(filter(None, words))
@@ -92,11 +94,15 @@ def table(reports: Sequence[Report]) -> list[str]:
     return lines
 
 
-def _said(finding: Finding, where: str = "", limit: Iterable[str] = ()) -> list[str]:
-    """A finding, and what to type next, for the hosts `limit` alone."""
+def next_command(finding: Finding, limit: Iterable[str] = ()) -> str | None:
+    """What to type next, for the hosts `limit` alone."""
     limits = "".join(f" --limit {host}" for host in limit)
-    then = [f"    next: pyinfra .. {finding.next}{limits}"] if finding.next else []
-    return [f"  {where}{finding.text}", *then]
+    return f"pyinfra .. {finding.next}{limits}" if finding.next else None
+
+
+def _said(text: str, then: str | None) -> list[str]:
+    """A finding's text, and what to type next."""
+    return [f"  {text}", *([f"    next: {then}"] if then else [])]
 
 
 def faults(reports: Sequence[Report]) -> list[str]:
@@ -106,37 +112,43 @@ def faults(reports: Sequence[Report]) -> list[str]:
         if each.faults:
             lines += ["", f"{each.host} is {click.style(each.state, fg=COLOURS[each.state])}"]
         for finding in each.faults:
-            lines += _said(finding, limit=[each.host] if len(reports) > 1 else ())
+            lines += _said(finding.text, next_command(finding, [each.host] if len(reports) > 1 else ()))
     return lines
 
 
-def warnings(reports: Sequence[Report]) -> list[str]:
-    """What to mind, each once, with the hosts it is said of."""
+def minded(reports: Sequence[Report]) -> list[tuple[str, Finding, str | None]]:
+    """What to mind, each once: of which hosts it is said, if not of the only one, and what to type next."""
     said: dict[Finding, list[str]] = {}
     for report in reports:
         for finding in report.warnings:
             said.setdefault(finding, []).append(report.host)
-    lines = ["", "To mind"] if said else []
+    found = []
     for finding, hosts in said.items():
-        if len(reports) == 1:
-            lines += _said(finding)
-        elif len(hosts) == len(reports):
-            lines += _said(finding, "all hosts: ")
+        if len(hosts) == len(reports):
+            found.append(("all hosts" if hosts[1:] else "", finding, next_command(finding)))
         else:
-            lines += _said(finding, f"{', '.join(hosts)}: ", hosts)
-    return lines
+            found.append((", ".join(hosts), finding, next_command(finding, hosts)))
+    return found
 
 
-def details(report: Report) -> list[str]:
+def warnings(reports: Sequence[Report]) -> list[str]:
+    """What to mind, in lines."""
+    lines = []
+    for where, finding, then in minded(reports):
+        lines += _said(f"{where}: {finding.text}" if where else finding.text, then)
+    return ["", "To mind", *lines] if lines else []
+
+
+def details(report: Report) -> dict[str, str]:
     """More of one host than its row has room for."""
     said: dict[str, str] = {}
     if (job := report.daemon) and job["pid"] is not None:
-        runs = f"for {span(job['seconds']) or '?'}; {_count(job['restarts'], 'restart')}"
+        runs = f"for {span(job['seconds']) or '?'}; {count(job['restarts'], 'restart')}"
         said["Daemon"] = f"pid {job['pid']}, {runs}"
     if (vm := report.vm) and vm["status"] is not None:
         said["VM"] = f"{vm['instance']}: {vm['status']}, {vm['type']}"
         if vm["disk"]:
-            said["VM"] += f"; {_gib(vm['disk']['free'])} GiB free for Docker"
+            said["VM"] += f"; {gib(vm['disk']['free'])} GiB free for Docker"
     if found := report.containers:
         said["Containers"] = ", ".join(found.well) or "none"
         if found.others:
@@ -156,15 +168,15 @@ def details(report: Report) -> list[str]:
     if (colima := report.colima) and colima["installed"]:
         runs = {True: ", an older one runs", False: ", and runs", None: ""}[colima["outdated"]]
         said["Colima"] = f"{colima['installed']} installed{runs}"
-    width = max(map(len, said), default=0)
-    return ["", *(f"{what.ljust(width)}  {text}" for what, text in said.items())] if said else []
+    return said
 
 
 def text(reports: Sequence[Report], installers: Sequence[str]) -> list[str]:
     """All that is shown of hosts, in lines; `installers` are the faults of the files in containers/."""
     lines = table(reports)
-    if len(reports) == 1:
-        lines += details(reports[0])
+    if len(reports) == 1 and (more := details(reports[0])):
+        width = max(map(len, more))
+        lines += ["", *(f"{what.ljust(width)}  {text}" for what, text in more.items())]
     lines += faults(reports) + warnings(reports)
     if installers:
         lines += ["", "containers/ cannot be read as a whole", *(f"  {fault}" for fault in installers)]
@@ -173,13 +185,15 @@ def text(reports: Sequence[Report], installers: Sequence[str]) -> list[str]:
 
 def in_order(seen: Mapping[str, Report], names: Iterable[str]) -> list[Report]:
     """The reports in the inventory's order; a host without one was not reached."""
-    lost = Finding("no connection: see above what pyinfra said of it")
+    lost = Finding("no connection: pyinfra says why as it connects")
     return [seen.get(name, Report(name, UNREACHABLE, (lost,))) for name in names]
 
 
-def show(report: Report, installers: Sequence[str]) -> None:
-    """Keep a host's report; at the last host of the run show all of them and end pyinfra: with 0 when all are
-    healthy, else with 1. Raises SystemExit then."""
+def show(report: Report, installers: Sequence[str], then: Callable[[list[Report]], None]) -> None:
+    """Keep a host's report; at the last host of the run show all, hand them to `then`, and end pyinfra.
+
+    Raises SystemExit there: with 0 when all are healthy, else with 1.
+    """
     _seen[report.host] = report
 
     def finish() -> int:
@@ -190,6 +204,7 @@ def show(report: Report, installers: Sequence[str]) -> None:
             terminal.echo(json.dumps({"hosts": hosts, "installer_faults": list(installers)}, indent=2))
         else:
             terminal.echo("\n".join(text(reports, installers)))
+        then(reports)
         return 0 if all(each.healthy for each in reports) else 1
 
     internals.end_after_all(finish)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
 
@@ -27,6 +28,19 @@ READY = re.compile(
     r'(?:; not back: (?P<not_back>[^"]+))?" context=pulse'
 )
 
+# The words of Event.kind, each with what the pulse says of it (files/daemons/pulse); the first that fits.
+SILENT, ALONE, STEP, GIVEN_UP, BACK = "silent", "left alone", "step", "gave up", "back"
+KINDS = (
+    (STEP, re.compile(r"to recover: (?P<text>.+); the next step not within \d+ s")),
+    (GIVEN_UP, re.compile(r"gives up: (?P<text>.+?)(?:; type: .*)?")),
+    (BACK, re.compile(r"(?P<text>Docker answers again) after (?P<seconds>\d+) s")),
+    (ALONE, re.compile(r"(?P<text>Docker is not working: .+); the pulse leaves it alone")),
+    (SILENT, re.compile(r"(?P<text>Docker is not working: .+)")),
+)
+LINE = re.compile(
+    r'time="(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)" level=\w+ msg="(?P<text>.*)" context=pulse'
+)
+
 
 def log_path(label: str) -> str:
     """Where the pulse of the job `label` logs."""
@@ -48,13 +62,25 @@ class BootReport(Record):
 
 
 @dataclass(frozen=True)
+class Event(Record):
+    """What the pulse has seen or done `at` a time (UTC), in words: Docker was "silent", or so on purpose and
+    "left alone"; it took a "step", or "gave up"; or Docker was "back", after so many `seconds`."""
+
+    at: str
+    kind: str
+    text: str
+    seconds: int | None = None
+
+
+@dataclass(frozen=True)
 class PulseState(Record):
     """The pulse of a job since the boot.
 
     `state` is "well", "missing" (Docker, for `misses` looks in a row), "backing off" (a step was taken, and
     Docker does not answer yet), "gave up", "left alone" (the job was unloaded or disabled on purpose), or
     "not looked yet". `reason` is what it said last while not all is well, `step` the last one it took:
-    kick, docker, job or hard. `reports` are the boots in its log, the latest last.
+    kick, docker, job or hard. `reports` are the boots in its log and `events` the trouble, the latest last;
+    they tell all that was `since` then (UTC; None: the log is empty, and its age unknown).
     """
 
     state: str
@@ -62,6 +88,8 @@ class PulseState(Record):
     reason: str | None = None
     step: str | None = None
     reports: tuple[BootReport, ...] = ()
+    events: tuple[Event, ...] = ()
+    since: str | None = None
 
 
 def _count(word: str) -> int | None:
@@ -83,6 +111,25 @@ def _report(line: str) -> BootReport | None:
     )
 
 
+def _event(line: str) -> Event | None:
+    match = LINE.fullmatch(line)
+    if match is None:
+        return None
+    said = re.sub(r'\\([\\"])', r"\1", match["text"])
+    for kind, pattern in KINDS:
+        if found := pattern.fullmatch(said):
+            seconds = int(found["seconds"]) if kind == BACK else None
+            return Event(match["at"], kind, found["text"], seconds)
+    return None
+
+
+def _since(made: int | None, log: list[str]) -> str | None:
+    """Since when the log tells: since it was made, or else since its first whole line."""
+    if made:
+        return datetime.fromtimestamp(made, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return next((match["at"] for match in map(LINE.fullmatch, log) if match), None)
+
+
 def _state(values: dict[str, str], misses: int) -> str:
     if values.get("gave_up") == "yes":
         return GAVE_UP
@@ -97,7 +144,7 @@ def _state(values: dict[str, str], misses: int) -> str:
 
 class Pulse(FactBase["PulseState | None"]):
     """
-    Returns the state of a job's pulse, and the boots it has reported; None when unreadable.
+    Returns the state of a job's pulse, the boots and the trouble it has reported; None when unreadable.
     Whether the pulse itself runs launchd knows: `LaunchdJob` of its own label.
 
     + label: the label of the job that it looks after
@@ -116,8 +163,10 @@ class Pulse(FactBase["PulseState | None"]):
         if lines.required("log") not in ("0", "absent"):
             raise FactProcessError("the pulse's log cannot be read")
         reports = tuple(filter(None, map(_report, lines.raw)))
+        events = tuple(filter(None, map(_event, lines.raw)))
+        since = _since(lines.number("made"), lines.raw)
         if lines.required("noted") != "yes":
-            return PulseState(UNSEEN, reports=reports)
+            return PulseState(UNSEEN, reports=reports, events=events, since=since)
         misses = lines.number("misses") or 0
         return PulseState(
             _state(values, misses),
@@ -125,4 +174,6 @@ class Pulse(FactBase["PulseState | None"]):
             (values.get("last") or None) if values.get("said") else None,
             values.get("step") or None,
             reports,
+            events,
+            since,
         )

@@ -64,6 +64,8 @@ GOOD = [
     ("only", ["web", "db"], ("web", "db")),
     ("only", 123, ("123",)),  # as --data has it
     ("reinstall", "web,db", ("web", "db")),
+    ("html", "status.html", "status.html"),
+    ("html", "/var/www/a b/.html.html", "/var/www/a b/.html.html"),
     ("power", "Server", "server"),
     *(("prune_mode", mode, mode) for mode in ("none", "safe", "images", "aggressive")),
     *((name, value, True) for name in YES_NO for value in ("Yes", "1", True)),
@@ -95,6 +97,7 @@ BAD: dict[str, list[Any]] = {
     "clean_other_colima_daemons": ["maybe"],
     "backup_dir_base": ["/", "~/x", "../x", "/a/../b", ["a"]],
     "launch_via": ["root"],
+    "html": ["status", "/var/www/", "a/.html/", True, ["a.html"]],
     "backup": ["copy", True],
     "confirm_token": ["two words", "x" * 65, True],
     "restore": ["../x", "/x", ".x", "a b", "$(id)", True],

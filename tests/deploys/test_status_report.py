@@ -15,7 +15,7 @@ from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerEngine, EngineState
 from facts.launchd import FileState, JobState, LaunchdJob
 from facts.mac import Mac
-from facts.pulse import BootReport, Pulse, PulseState
+from facts.pulse import BootReport, Event, Pulse, PulseState
 from operations.util import internals
 from operations.util.installer import Installers, parse
 from settings import Settings
@@ -65,7 +65,8 @@ GUEST = colima.GuestState(
 )
 MAC = replace(mini(), boot_time=NOW - 3 * DAY, volume_free=200 * GIB)
 BOOT = BootReport("2026-11-19T12:21:14Z", 74, None, 2, 3)
-PULSE = PulseState("well", reports=(BOOT,))
+AGAIN = Event("2026-11-20T04:01:10Z", "back", "Docker answers again", 71)
+PULSE = PulseState("well", reports=(BOOT,), events=(AGAIN,), since="2026-11-19T12:20:00Z")
 PROGRAM = colima.ProgramState("0.10.3", linked=NOW - 9 * DAY, now=NOW, age=2 * DAY)
 GOOD = DiagnosisState("Docker answers", good=True)
 BROKEN = DiagnosisState("Docker does not answer; the guest is silent", ("job", "hard"))
@@ -95,7 +96,13 @@ AS_JSON = """
                "not_back": [], "ago": 259126},
  "pulse": {"loaded": true, "state": "well", "reason": null},
  "colima": {"installed": "0.10.3", "outdated": false},
- "log_size": 1000}
+ "log_size": 1000,
+ "mac": {"volume_free": 214748364800},
+ "history": {"since": "2026-11-19T12:20:00Z",
+             "boots": [{"at": "2026-11-19T12:21:14Z", "seconds": 74, "console": null, "running": 2,
+                        "total": 3, "not_back": []}],
+             "events": [{"at": "2026-11-20T04:01:10Z", "kind": "back", "text": "Docker answers again",
+                         "seconds": 71}]}}
 """
 
 

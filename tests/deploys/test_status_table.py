@@ -126,7 +126,7 @@ attic is stopped
     next: pyinfra .. deploys/start.py --limit attic
 
 cellar is unreachable
-  no connection: see above what pyinfra said of it
+  no connection: pyinfra says why as it connects
 
 studio is down
   Docker does not answer well: there is no socket
@@ -182,12 +182,15 @@ def test_span() -> None:
 def ended(monkeypatch: pytest.MonkeyPatch, names: list[str], *reports: Report) -> int:
     """The exit status of a run over the hosts `names`, of which these were reached."""
     finishes: list[Callable[[], int]] = []
+    handed: list[list[Report]] = []
     monkeypatch.setattr(status_table, "_seen", {})
     monkeypatch.setattr(internals, "end_after_all", finishes.append)
     monkeypatch.setattr(internals, "host_names", lambda: names)
     for report in reports:
-        show(report, ["containers/db: no"])
-    return finishes[-1]()
+        show(report, ["containers/db: no"], handed.append)
+    status = finishes[-1]()
+    assert [[each.host for each in given] for given in handed] == [names]
+    return status
 
 
 def test_the_end_of_a_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,6 +136,11 @@ def is_stopped(life: Life) -> None:
     assert ping(life.mac) != "200"
 
 
+def shows_the_same(life: Life) -> None:
+    page = life.mac.path(life.mac.user("admin").home) / "colima-pulse" / "status.html"
+    assert "</svg> healthy" in page.read_text()
+
+
 def nothing_is_left(life: Life) -> None:
     assert not list(life.mac.path("/Library/LaunchDaemons").glob(f"{LABEL}*"))
     assert not life.mac.path("/Library/ColimaPulse").exists()
@@ -226,6 +231,12 @@ LIFE = (
         after=keep_memory,
     ),
     Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
+    Step(
+        "pyinfra @local deploys/status.py --data html=status.html",
+        says=("healthy", "1 of 1", "The page is "),
+        typed=on_the_mac,
+        after=shows_the_same,
+    ),
     Step("pyinfra HOST deploys/drift.py", never=("change",)),
     Step("make drift HOST=@ssh/macmini.lan", never=("change",)),
     Step("cp -R group_data/example fleet", after=fleet_of_one),

@@ -220,10 +220,20 @@ def test_states(fleet: Fleet) -> None:
     asked = len(good.ssh_commands())
     bad.fault("docker-stays-dead")
     in_guest(bad, "systemctl", "stop", "docker")
-    run = checkout.ssh("-y", deploy=STATUS)
+    refused = checkout.ssh("-y", "--data", "html=none/status.html", deploy=STATUS)
+    assert refused.status == 1
+    assert refused.output.count("HTML: 'none/status.html'; there is no directory none") == 1
+    assert len(good.ssh_commands()) == asked, "before anything is asked"
+    run = checkout.ssh("-y", "--data", "html=status.html", deploy=STATUS)
     assert run.status == 1
     assert "Traceback" not in run.output
     states = {host: row.split()[1] for host, row in rows(run).items()}
+    assert f"The page is {checkout.directory}/status.html" in run.stderr
+    page = (checkout.directory / "status.html").read_text()
+    assert page.endswith("</html>\n")
+    row = r'<bdi>(\S+)</bdi></th>\n<td class="state">.*</svg> (\S+)</td>'
+    assert dict(re.findall(row, page)) == states
+    assert "no trouble, no boot" in page, "the pulse's log is there, and empty"
     assert list(states.values()) == ["healthy", "unreachable", "down", "absent"]
     assert len(good.ssh_commands()) - asked <= 10
     for word in (f"pid {job_pid(good)}", "2 CPUs, 2 GiB", "1 of 1"):

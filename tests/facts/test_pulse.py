@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.pulse import BootReport, Pulse, PulseState
+from facts.pulse import BootReport, Event, Pulse, PulseState
 
 READY = (
     'time="2026-11-20T08:00:10Z" level=info msg="ready 74 s after boot; console: nobody; '
@@ -49,8 +49,43 @@ def test_state(values: dict[str, object], state: str, reason: str | None) -> Non
 
 
 def test_boots_also_before_the_first_look_of_one() -> None:
-    assert process(*SAID) == PulseState("well", reports=REPORTS)
-    assert process(*SAID, noted="no") == PulseState("not looked yet", reports=REPORTS)
+    since = "2026-11-20T08:00:10Z"
+    assert process(*SAID) == PulseState("well", reports=REPORTS, since=since)
+    assert process(*SAID, noted="no") == PulseState("not looked yet", reports=REPORTS, since=since)
+
+
+DEAF = 'Docker is not working: curl: (52) \\\\ \\"no\\"; the guest does not answer either'
+SILENCE = r'Docker is not working: curl: (52) \ "no"; the guest does not answer either'
+STEPPED = "restart Docker in the guest (in the guest docker is inactive)"
+AWAY = "Docker is not working: x; the job y is not loaded, perhaps on purpose: run deploys/start.py"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "text", "seconds"),
+    [
+        (DEAF, "silent", SILENCE, None),
+        (f"to recover: {STEPPED}; the next step not within 60 s", "step", STEPPED, None),
+        ("Docker answers again after 90 s", "back", "Docker answers again", 90),
+        (f"{AWAY}; the pulse leaves it alone", "left alone", AWAY, None),
+        (
+            "gives up: x; nothing has helped; the last fatal line: y; type: pyinfra HOST deploys/recover.py",
+            "gave up",
+            "x; nothing has helped; the last fatal line: y",
+            None,
+        ),
+    ],
+)
+def test_events(said: str, kind: str, text: str, seconds: int | None) -> None:
+    line = f'time="2026-11-21T08:00:00Z" level=warning msg="{said}" context=pulse'
+    assert process(READY, line).events == (Event("2026-11-21T08:00:00Z", kind, text, seconds),)
+    assert process(f"x {line}", line.replace("pulse", "colima"), line[9:]).events == ()
+
+
+def test_since_when_the_log_tells() -> None:
+    assert process(*SAID, made=1795350000).since == "2026-11-22T12:20:00Z"
+    # The end of a longer one begins within a line.
+    assert process("00:00Z level=info msg=cut", *SAID).since == "2026-11-20T08:00:10Z"
+    assert process().since is None
 
 
 @pytest.mark.parametrize("line", [READY.replace("info", "error"), f"x {READY}", READY.replace("74", "-1")])

@@ -113,6 +113,18 @@ def test_while_all_is_well_a_tick_is_one_curl_as_the_user_and_one_stat(pulse: Pu
     assert pulse.observed().state == "well"
 
 
+def test_since_when_the_log_tells(pulse: Pulse) -> None:
+    """It says nothing while all is well."""
+    pulse.put(born="1795350000")
+    pulse.own_log.write_text("x" * 65536)
+    assert pulse.observed().since == "2026-11-22T12:20:00Z"
+    pulse.own_log.write_text("x" * 65537)
+    assert pulse.observed().since is None
+    pulse.own_log.write_text("")
+    pulse.own_log.with_name(f"{LABEL}.log.1.gz").touch()
+    assert pulse.observed().since is None
+
+
 def test_a_few_misses_are_noted_and_no_more(pulse: Pulse) -> None:
     assert pulse.ticks(MISSES - 1) == []
     assert (pulse.observed().state, pulse.observed().misses) == ("missing", MISSES - 1)
@@ -138,6 +150,12 @@ def test_a_step_that_helps_is_seen_in_the_same_tick(pulse: Pulse) -> None:
     assert pulse.ticks(MISSES)[1:] == [step, "info Docker answers again after 60 s"]
     assert pulse.done()[:2] == ([], 1)
     assert [pulse.state[key] for key in ("misses", "delay", "not_before", "step")] == ["0", "0", "0", ""]
+    events = [(each.kind, each.text, each.seconds) for each in pulse.observed().events]
+    assert events == [
+        ("silent", f"{SILENT}; in the guest docker is failed", None),
+        ("step", "restart Docker in the guest (in the guest docker is failed)", None),
+        ("back", "Docker answers again", 60),
+    ]
     pulse.silent()
     assert pulse.ticks(MISSES)[1] == step
 
@@ -163,6 +181,8 @@ def test_what_is_left_alone(pulse: Pulse, trouble: Callable[[Pulse], None], said
     trouble(pulse)
     lines = pulse.ticks(MISSES + 2)
     assert [fnmatch(line, said or "") for line in lines] == [True] * (said is not None)
+    kind = "left alone" if said and said.endswith("it alone") else "silent"
+    assert [each.kind for each in pulse.observed().events] == [kind] * (said is not None)
     assert pulse.done() == ([], 0, False)
     pulse.answers()
     assert pulse.tick() == ["info Docker answers again after 150 s"] * len(lines)
@@ -310,6 +330,7 @@ def test_when_it_has_given_up_it_waits_for_a_start_by_another_hand(
         pulse.note(*note)
     assert pulse.tick()[-1].startswith("error gives up: ")
     assert pulse.observed().state == "gave up"
+    assert pulse.observed().events[-1].kind == "gave up"
     pulse.forget_calls()
     pulse.job(after, runs=runs)
     pulse.tick()

@@ -70,6 +70,7 @@ class World:
                     [ -L "$path" ] && type='Symbolic Link'
                     size=$(fields size "$path") || exit 1
                     echo "$type $size" ;;
+                '%z %B') echo "$(fields size "$path") $(cat {world}/born)" ;;
                 '%Su') cat {world}/console ;;
                 '%HT %l %Su') [ -f "$path" ] && echo "Regular File $(fields nlink "$path") alice" ;;
                 '%HT:%u:%Su:%Lp')
@@ -107,6 +108,7 @@ class World:
             boottime=f"{{ sec = {BOOT}, usec = 42 }} Sun Jun 15 15:06:40 2025",
             mode="Directory:0:root:755",
             console="root",
+            born=str(BOOT),
             process="03:00:00 /opt/homebrew/bin/colima start --foreground",
             **{"print-disabled": (RECORDINGS / "launchctl/print-disabled-macos13.txt").read_text()},
             kill="",
