@@ -114,9 +114,11 @@ class Browser:
         return answer["result"].get("value")
 
     def picture(self) -> bytes:
-        """The whole page as a PNG."""
-        size = self("Page.getLayoutMetrics")["cssContentSize"]
-        shot = self("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
+        """The whole page, in WebP: half of what it is as a PNG."""
+        clip = {**self("Page.getLayoutMetrics")["cssContentSize"], "scale": 1}
+        shot = self(
+            "Page.captureScreenshot", captureBeyondViewport=True, clip=clip, format="webp", quality=80
+        )
         return base64.b64decode(shot["data"])
 
     def said(self, *methods: str) -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ def test_page(browser: Browser, tmp_path: Path, number: int) -> None:
         (False, 1280, True),
         (True, 390, False),
         (False, 390, True),
+        (False, 1201, False),  # the narrowest table
         (True, 1280, False),
     ):
         browser.open(path, width, dark=dark, script=script)
@@ -96,7 +97,7 @@ def test_page(browser: Browser, tmp_path: Path, number: int) -> None:
         backgrounds.add(browser.ask(BACKGROUND))
         texts.add(browser.ask("document.querySelector('main').innerText") if width == 1280 else "")
     assert len(backgrounds) == 2
-    assert len(texts) == 2  # the same with a script as without
+    assert len(texts) == 2, "the same with scripts as without"
     said = "\n".join(texts)
     if number == 1:
         assert "Docker answered after 41 s; containers: 2 of 2 ran" in said

@@ -56,6 +56,11 @@ def on_the_mac(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
     return life.terminal.run_on_mac(command, answers)
 
 
+def locally(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
+    """On the Mac, of the Mac."""
+    return on_the_mac(life, command.replace(HOST, "@local"), answers)
+
+
 def by_alice(life: Life, command: str, answers: Mapping[str, str]) -> Seen:
     """On the Mac, by the Homebrew user."""
     return life.terminal.run_on_mac(command, answers, user="alice", path=HOMEBREW_PATH)
@@ -232,9 +237,9 @@ LIFE = (
     ),
     Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
     Step(
-        "pyinfra @local deploys/status.py --data html=status.html",
+        "pyinfra HOST deploys/status.py --data html=status.html",
         says=("healthy", "1 of 1", "The page is "),
-        typed=on_the_mac,
+        typed=locally,
         after=shows_the_same,
     ),
     Step("pyinfra HOST deploys/drift.py", never=("change",)),

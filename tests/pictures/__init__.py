@@ -1,4 +1,4 @@
-"""The terminal pictures of the documents: what is on them, and how a terminal's output becomes an SVG."""
+"""The pictures of the documents: what is on those of terminals, and how its output becomes an SVG."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 HERE = Path(__file__).parent
+PAGE = HERE / "page.webp"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 # What is another in every run, and what stands for it: a container's id; a time; and what Colima's docker

@@ -9,19 +9,34 @@ import tempfile
 import time
 from pathlib import Path
 
+from deploys.status_page import page
+from tests.browser import Browser, find
+from tests.deploys.pages import AT, fleet
 from tests.mac.machine import Mac, missing
-from tests.pictures import PICTURES, draw
+from tests.pictures import PAGE, PICTURES, draw
 from tests.terminal import Terminal
+
+
+def draw_page(program: str, directory: Path) -> None:
+    """The page of the status: of a made-up fleet, as no stand-in has lived for a month."""
+    path = directory / "status.html"
+    path.write_text(page(fleet(7), (), AT))
+    with Browser(program, directory / "browser") as browser:
+        browser.open(path, 1280)
+        PAGE.write_bytes(browser.picture())
+    print(PAGE.relative_to(Path.cwd()))
 
 
 def main() -> int:
     """Make all pictures anew."""
-    if lacking := missing():
-        print("The stand-in Mac cannot boot here:", *lacking, sep="\n  - ")
+    program = find()
+    if lacking := [*missing(), *([] if program else ["a browser: Chromium, or Chrome"])]:
+        print("What is missing here:", *lacking, sep="\n  - ")
         return 1
     directory = Path(tempfile.mkdtemp(prefix="colima-pulse-pictures.", dir="/var/tmp"))
     mac = Mac("macmini", directory / "mac")
     try:
+        draw_page(str(program), directory)
         mac.boot()
         mac.run(["pmset", "-a", "sleep", "0", "disksleep", "0", "autorestart", "1"])
         terminal = Terminal(directory / "home", mac)
