@@ -244,6 +244,16 @@ def test_ps(run: Run, sleeper: subprocess.Popen[bytes]) -> None:
     assert str(tool("ps")) not in run("ps", "-axww").stdout.replace(f"perl {tool('ps')}", "")
 
 
+def test_stat_tells_when_a_file_was_made(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    made = run("stat", "-f", "%B", str(path)).stdout
+    assert 0 <= time.time() - int(made) < 60
+    path.chmod(0o600)
+    os.utime(path, (0, 0))
+    assert run("stat", "-f", "%m %B", str(path)).stdout == f"0 {made}"
+
+
 def test_shell_is_clean() -> None:
     checker = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if not checker:
