@@ -67,6 +67,10 @@ def test_silence(
     assert [each for each in drawn(found) if each[2] is not None] == bars
 
 
+def test_what_was_before_all_that_is_drawn_is_not_counted() -> None:
+    assert of(history(60, event(BACK, 27, 40 * 86400)), AT, silent=False).words == "silent for 3 d"
+
+
 def test_what_is_near_is_drawn_as_one() -> None:
     found = of(history(60, *(event(STEP, 3 - hours / 24) for hours in range(3))), AT, silent=False)
     assert [each.text for each in found.drawn] == ["step, 25 Nov 21:41, 3 times"]
