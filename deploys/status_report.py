@@ -13,6 +13,7 @@ from pyinfra.api import Host
 
 from deploys.diagnostics import mask, secrets_of
 from deploys.faults import GIB, log_faults, mac_faults
+from deploys.ports import Published, published
 from deploys.warnings import warnings
 from facts.colima import (
     QEMU,
@@ -93,6 +94,7 @@ class Report:
     vm: Part = None
     docker: Part = None
     containers: Containers | None = None
+    ports: tuple[Published, ...] = ()
     last_boot: Part = None
     pulse: Part = None
     colima: Part = None
@@ -215,6 +217,7 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
         faults=tuple(faults),
         warnings=tuple(minded),
         containers=found,
+        ports=published(settings, (engine.containers if engine else None) or {}),
         log_size=seen.log.size if seen.log else None,
         **parts,
     )

@@ -153,6 +153,8 @@ def details(report: Report) -> dict[str, str]:
         said["Containers"] = ", ".join(found.well) or "none"
         if found.others:
             said["Containers"] += f"; not from containers/: {', '.join(found.others)}"
+    if report.ports:
+        said["Ports"] = ", ".join(dict.fromkeys(map(str, report.ports)))
     if boot := report.last_boot:
         ran, total = ("?" if boot[key] is None else boot[key] for key in ("running", "total"))
         said["Last boot"] = (

@@ -20,11 +20,28 @@ NOWHERE = re.compile(
 )
 
 
+# All addresses, as Docker writes them for IPv4.
+ALL = "0.0.0.0"
+
+
+@dataclass(frozen=True)
+class Port(Record):
+    """A port that Docker has published: an address and a number in the guest, which Lima forwards.
+
+    `address` is 0.0.0.0 for all, also those of IPv6.
+    """
+
+    address: str
+    number: int
+    protocol: str
+
+
 @dataclass(frozen=True)
 class Container(Record):
     """A container: `state` is Docker's word, `spec` the value of its colima-pulse.spec label.
 
     `image` is what it was asked to be made from, a name most often, and `image_id` what that was then.
+    `ports` are those that are published now; none while it does not run.
     """
 
     state: str
@@ -33,6 +50,21 @@ class Container(Record):
     spec: str | None
     image: str | None = None
     image_id: str | None = None
+    ports: tuple[Port, ...] = ()
+
+
+def _ports(published: dict[str, list[dict[str, str]] | None]) -> tuple[Port, ...]:
+    """Docker's NetworkSettings.Ports, in order; one that is published for IPv4 and IPv6 once."""
+    found = {
+        Port(
+            ALL if each["HostIp"] in ("", "::") else each["HostIp"],
+            int(each["HostPort"]),
+            inner.split("/")[1],
+        )
+        for inner, bindings in published.items()
+        for each in bindings or ()
+    }
+    return tuple(sorted(found, key=lambda port: (port.protocol, port.address, port.number)))
 
 
 @dataclass(frozen=True)
@@ -65,7 +97,8 @@ class DockerEngine(FactBase["EngineState | None"]):
     .. code:: python
 
         EngineState(socket="/Users/alice/.colima/default/docker.sock", silence=None, version="28.4.0",
-                    containers={"web": Container(state="running", restart_policy="always", ...)})
+                    containers={"web": Container(state="running", restart_policy="always",
+                                                 ports=(Port("0.0.0.0", 8080, "tcp"),), ...)})
     """
 
     def command(self, user: str, profile: str = "default") -> StringCommand:
@@ -95,6 +128,7 @@ class DockerEngine(FactBase["EngineState | None"]):
                         spec=each["spec"] or None,
                         image=each["image"] or None,
                         image_id=each["image_id"] or None,
+                        ports=_ports(each["ports"]),
                     )
                     for each in lines.objects()
                 }
@@ -103,6 +137,8 @@ class DockerEngine(FactBase["EngineState | None"]):
                     containers = None
             except KeyError as error:
                 raise FactProcessError(f"a container has no {error}") from error
+            except (AttributeError, IndexError, TypeError, ValueError) as error:
+                raise FactProcessError(f"a container's ports cannot be read: {error}") from error
         return EngineState(lines.required("socket"), None, values.get("version") or None, containers)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import re
 import shlex
 import stat
@@ -32,7 +33,17 @@ SWITCHES = frozenset(
     "--privileged --publish-all --quiet --read-only --rm --sig-proxy --tty --use-api-socket "
     "-d -i -t -P -q".split()
 )
-ALIASES = {"-d": "--detach", "-e": "--env", "--net": "--network"}
+ALIASES = {"-d": "--detach", "-e": "--env", "-p": "--publish", "--net": "--network"}
+
+# --publish [ADDRESS:]PORTS:CONTAINER'S[/PROTOCOL], as it is written out. Without PORTS Docker chooses one.
+PUBLISH = re.compile(
+    r"(?:(?:(?P<v4>[\d.]+)|\[(?P<v6>[\da-f:]+)\]):)?(?P<ports>\d+(?:-\d+)?):(?P<inner>\d+(?:-\d+)?)"
+    r"(?:/(?P<protocol>tcp|udp|sctp))?",
+    re.IGNORECASE,
+)
+ANY_ADDRESS = "0.0.0.0"
+# Lima forwards both of a kind to the same address of the Mac (pkg/hostagent/port.go).
+SAME_ADDRESS = {None: ANY_ADDRESS, "::": ANY_ADDRESS, "::1": "127.0.0.1"}
 
 # What a shell sets by itself, or files/bin/install-container does.
 KNOWN_VARIABLES = frozenset("HOME USER LOGNAME PATH PWD SHELL TMPDIR IFS DOCKER_HOST COLIMA_HOME".split())
@@ -46,6 +57,20 @@ class Image(NamedTuple):
 
     name: str
     platform: str = ""
+
+
+class Port(NamedTuple):
+    """Ports of the Mac that an installer takes, and how it says so."""
+
+    written: str
+    address: str
+    numbers: range
+    protocol: str
+
+    def overlaps(self, other: Port) -> bool:
+        """Whether not both can be had."""
+        alike = self.address == other.address or ANY_ADDRESS in (self.address, other.address)
+        return alike and self.protocol == other.protocol and bool(set(self.numbers) & set(other.numbers))
 
 
 @dataclass(frozen=True)
@@ -64,6 +89,12 @@ class Installer:
     warnings: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     image: Image | None = None
+    ports: tuple[Port, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The file and the line of its `docker run`."""
+        return f"containers/{self.file}:{self.text.count(chr(10), 0, self.insert_at) + 1}"
 
     @property
     def digest(self) -> str:
@@ -222,6 +253,7 @@ def parse(file: str, raw: bytes, known: Iterable[str] = ()) -> tuple[Installer |
             value.split(",")[0].removeprefix("name=") for value in found.options.get("--network", [])
         ),
         image=_image(found.image, found.last("--platform") or ""),
+        ports=_ports(found),
     )
     warnings = _warnings(made, masked, found, set(known))
     return replace(made, warnings=tuple(at(*warning) for warning in warnings)), []
@@ -277,6 +309,47 @@ def _warnings(made: Installer, masked: str, found: _Run, known: set[str]) -> Ite
 def _image(name: str, platform: str) -> Image | None:
     written_out = WRITTEN_OUT.fullmatch(name) and (not platform or WRITTEN_OUT.fullmatch(platform))
     return Image(name, platform) if written_out else None
+
+
+def _ports(found: _Run) -> tuple[Port, ...]:
+    """The ports that are taken for certain: none that a shell has to expand, or that Docker chooses."""
+    if "host" in found.options.get("--network", []):
+        return ()
+    ports = (_port(written) for written in found.options.get("--publish", []))
+    return tuple(port for port in ports if port is not None)
+
+
+def _port(written: str) -> Port | None:
+    text = written
+    if "=" in text:
+        # The long form, in which the address has no place (docker/cli container/opts.go).
+        values = dict(pair.partition("=")[::2] for pair in text.split(","))
+        text = f"{values.get('published')}:{values.get('target')}/{values.get('protocol', 'tcp')}"
+    found = PUBLISH.fullmatch(text)
+    if found is None:
+        return None
+    numbers, inner = (_range(found[name]) for name in ("ports", "inner"))
+    # Of more ports than the container has, Docker chooses; and also for port 0.
+    if len(numbers) != len(inner) or not numbers or not numbers[0]:
+        return None
+    address = found["v4"] or found["v6"]
+    return Port(written, SAME_ADDRESS.get(address, address), numbers, (found["protocol"] or "tcp").lower())
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def _same_ports(installers: Iterable[Installer]) -> Iterator[str]:
+    """What two installers cannot both have."""
+    for one, two in itertools.combinations(installers, 2):
+        for port, other in itertools.product(one.ports, two.ports):
+            if port.overlaps(other):
+                yield (
+                    f"{two.place}: --publish {other.written} takes a port that {one.place} takes "
+                    f"with --publish {port.written}"
+                )
 
 
 @dataclass(frozen=True)
@@ -374,4 +447,5 @@ def read(directory: Path) -> Installers:
             )
         found.append(installer)
         warnings += installer.warnings
+    faults += _same_ports(found)
     return Installers(tuple(found), tuple(faults), tuple(warnings), secrets)

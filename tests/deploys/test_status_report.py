@@ -12,7 +12,7 @@ from pyinfra.context import ctx_config, ctx_host
 from deploys.status_report import Containers, Finding, Report, Seen, judge, look
 from facts import colima
 from facts.diagnosis import Diagnosis, DiagnosisState
-from facts.docker import Container, DockerEngine, EngineState
+from facts.docker import Container, DockerEngine, EngineState, Port
 from facts.launchd import FileState, JobState, LaunchdJob
 from facts.mac import Mac
 from facts.pulse import BootReport, Event, Pulse, PulseState
@@ -36,7 +36,8 @@ def installers(text: str) -> Installers:
 
 
 WEB = installers("docker run -d --name web --restart always nginx")
-RUNS = Container("running", 0, "always", WEB.all[0].digest)
+PORT = Port("0.0.0.0", 8080, "tcp")
+RUNS = Container("running", 0, "always", WEB.all[0].digest, ports=(PORT,))
 ENGINE = EngineState("/s", None, "29.1.3", {"web": RUNS})
 SILENT = EngineState("/s", "curl: (52) Empty reply from server")
 PLIST = FileState("Regular File", 0, 0, "644", "<plist/>")
@@ -92,6 +93,8 @@ AS_JSON = """
         "disk": {"size": 64424509440, "used": 12884901888, "free": 49392123904}},
  "docker": {"silence": null, "version": "29.1.3", "seconds": 172800},
  "containers": {"declared": ["web"], "well": ["web"], "failed": {}, "unowned": [], "others": []},
+ "ports": [{"container": "web", "address": "0.0.0.0", "first": 8080, "last": 8080, "protocol": "tcp",
+            "reach": "network"}],
  "last_boot": {"at": "2026-11-19T12:21:14Z", "seconds": 74, "console": null, "running": 2, "total": 3,
                "not_back": [], "ago": 259126},
  "pulse": {"loaded": true, "state": "well", "reason": null},

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from deploys import status_table
+from deploys.ports import Published
 from deploys.status_report import DEGRADED, DOWN, HEALTHY, STOPPED, Containers, Finding, Report
 from deploys.status_table import in_order, show, span, table, text
 from operations.util import internals
@@ -93,6 +94,13 @@ Last boot   2026-11-19T12:21:14Z: Docker answered after 74 s; console: nobody; c
 Pulse       well
 Colima      0.10.3 installed, and runs"""
     )
+
+
+def test_ports_of_one_host() -> None:
+    web = Published("web", "0.0.0.0", 8080, 8080, "tcp", "network")
+    twins = [Published("dns", ip, 53, 55, "udp", "this Mac alone") for ip in ("127.0.0.1", "::1")]
+    lines = text([replace(WELL, ports=(web, *twins))], ())
+    assert "Ports       web 8080 (network), dns 53-55/udp (this Mac alone)" in lines
 
 
 def test_more_of_one_host() -> None:

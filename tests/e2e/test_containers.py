@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.looking import Deployed, container, docker
+from tests.e2e.looking import Deployed, container, docker, wait_for
 from tests.mac.machine import Mac
 
 # Of this run alone: it stands in no file, not even here.
@@ -19,7 +20,7 @@ LONG = "docker run -d --restart always --name {0} busybox sleep 1000\n"
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, str]:
-    return {"PULSE": "false"}
+    return {"PULSE": "false", "COLIMA_EXTRA_ARGS": "--network-host-addresses"}
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,47 @@ def test_a_failure_stops_the_run_and_the_next_one_starts_what_is_there(deployed:
     assert container(mac, "final", "Id") == made, "it was started, and not made anew"
     for said in ("later is exited (exit code 3)", "last words", "will not return after a reboot"):
         assert said in run.output
+
+
+# Of ADDRESS:PORT.., those behind which something answers.
+REACHED = 'for each; do curl -s -f -m 5 -o /dev/null "$each" && echo "$each"; done; true'
+
+
+def test_who_reaches_a_port(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    # [ADDRESS:]PORT, and who reaches it.
+    published = {
+        "8081": ("127.0.0.1", "192.168.1.20"),
+        "127.0.0.1:8082": ("127.0.0.1",),
+        "192.168.1.20:8083": ("192.168.1.20",),
+        "127.0.0.5:8084": (),
+        "[::1]:8085": ("127.0.0.1",),
+        "85": ("127.0.0.1", "192.168.1.20"),
+        "127.0.0.1:86": ("127.0.0.1",),
+        "192.168.1.20:87": (),
+    }
+    options = [word for each in published for word in ("-p", f"{each}:80")]
+    docker(mac, "run", "-d", "--name", "web", *options, "-p", "88:88/udp", "nginx")
+    everywhere = ("127.0.0.1", "192.168.1.20")
+    places = {each: [f"{ip}:{each.rpartition(':')[2]}" for ip in everywhere] for each in published}
+    asked = ["/bin/sh", "-c", REACHED, "sh", *itertools.chain.from_iterable(places.values())]
+    reached = [ip for each, mine in places.items() for ip in mine if ip.partition(":")[0] in published[each]]
+    # Lima looks for ports once in a while.
+    wait_for(lambda: mac.run(asked, user="alice").stdout.split() == reached)
+    status = checkout.ssh("-y", deploy="deploys/status.py")
+    assert (
+        "web 85 (network), web 8081 (network), web 86 (this Mac alone), web 8082 (this Mac alone), "
+        "web 8084 (not forwarded), web 87 (not forwarded), web 8083 (192.168.1.20 alone), "
+        "web 8085 (this Mac alone), web 88/udp (not forwarded: --port-forwarder=grpc)" in status.output
+    ), status.output
+
+    checkout.installer("other", "docker run -d --name other -p 127.0.0.1:8081:80 nginx\n")
+    checkout.installer("web", "docker run -d --name web --restart always -p 8081:80 nginx\n")
+    run = deployed.run("-y", "--data", "only=other")
+    assert run.status == 1
+    assert "containers/web:1: --publish 8081:80 takes a port that containers/other:1 takes" in run.output
+    assert "nothing was touched" in run.output
+    assert names(mac) == {"web"}
 
 
 def test_a_newer_image_is_installed(deployed: Deployed) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.docker import Container, DockerEngine, EngineState, Pulled
+from facts.docker import Container, DockerEngine, EngineState, Port, Pulled
 
 SOCKET = "/Users/pulse/.colima/default/docker.sock"
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -19,6 +19,7 @@ WEB = {
     "spec": DIGEST,
     "image": "nginx:1.29",
     "image_id": f"sha256:{DIGEST}",
+    "ports": {},
 }
 OTHER = WEB | {"name": "other", "state": "exited", "exit_code": 137, "restart": "", "spec": "", "image": ""}
 
@@ -43,6 +44,36 @@ def test_good() -> None:
     assert good(WEB, OTHER) == EngineState(SOCKET, None, "28.4.0", {"web": web, "other": other})
     assert good(WEB, OTHER).running == ["web"]
     assert good().containers == {}
+
+
+def both(port: str) -> list[dict[str, str]]:
+    """As Docker publishes a port for IPv4 and for IPv6."""
+    return [{"HostIp": "0.0.0.0", "HostPort": port}, {"HostIp": "::", "HostPort": port}]
+
+
+def test_ports() -> None:
+    published = {
+        "443/tcp": None,
+        "80/tcp": [*both("8080"), {"HostIp": "127.0.0.1", "HostPort": "9"}],
+        "53/udp": both("53"),
+        "81/tcp": [{"HostIp": "", "HostPort": "80"}],
+    }
+    containers = good(WEB | {"ports": published}).containers
+    assert containers is not None
+    assert containers["web"].ports == (
+        Port("0.0.0.0", 80, "tcp"),
+        Port("0.0.0.0", 8080, "tcp"),
+        Port("127.0.0.1", 9, "tcp"),
+        Port("0.0.0.0", 53, "udp"),
+    )
+
+
+@pytest.mark.parametrize(
+    "ports", [None, [], {"80": both("1")}, {"80/tcp": 1}, {"80/tcp": [{}]}, {"80/tcp": both("x")}]
+)
+def test_ports_that_are_none(ports: object) -> None:
+    with pytest.raises(FactProcessError):
+        good(WEB | {"ports": ports})
 
 
 def test_one_container_that_does_not_answer_leaves_all_unknown() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from facts.docker import Container, DockerEngine, EngineState
+from facts.docker import Container, DockerEngine, EngineState, Port
 from tests.files.conftest import Mac, lines
 
 SECRET = "hunter2-0d1f"
@@ -25,6 +25,16 @@ VERSION = {
     "Version": "28.4.0",
     "ApiVersion": "1.51",
     "MinAPIVersion": "1.24",
+}
+# By a container's number: as a container has them that runs, that does not, and that was never started.
+PORTS: dict[int, object] = {
+    1: {
+        "443/tcp": None,
+        "53/udp": [{"HostIp": "::1", "HostPort": "5353"}],
+        "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}],
+    },
+    2: {},
+    3: None,
 }
 Answer = tuple[int, str] | Callable[[], tuple[int, str]]
 
@@ -54,13 +64,16 @@ def container(
             "Binds": ["/a:/b"],
             "LogConfig": {"Type": "json-file", "Config": {}},
             "Annotations": {"Image": "no"},
+            "PortBindings": {"1/tcp": [{"HostIp": "", "HostPort": "1"}]},
             "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
         },
         "Mounts": [{"Type": "volume", "Name": "data", "Source": "/"}],
         "Config": {"Hostname": "h", "AttachStdin": True, "AttachStdout": attached, "AttachStderr": True,
                    "Env": [f"TOKEN={SECRET}", "X=}", '"Image":"no"'],
+                   "ExposedPorts": {"1/tcp": {}}, "Volumes": {"Ports": {}},
                    "Image": image(number)[0], "Labels": labels},
-        "NetworkSettings": {"Networks": {"bridge": {"NetworkID": "f" * 64, "EndpointID": "e" * 64}}},
+        "NetworkSettings": {"Bridge": "", "Ports": PORTS.get(number),
+                            "Networks": {"bridge": {"NetworkID": "f" * 64, "EndpointID": "e" * 64}}},
     }  # fmt: skip
 
 
@@ -177,7 +190,10 @@ def test_an_engine_and_its_containers(mac: Mac, serve: Serve) -> None:
     assert state.socket == f"{mac.home}/.colima/default/docker.sock"
     assert (state.silence, state.version) == (None, "28.4.0")
     assert state.containers == {
-        "web": Container("running", 0, "unless-stopped", SPEC, *image(1)),
+        "web": Container(
+            *("running", 0, "unless-stopped", SPEC, *image(1)),
+            (Port("0.0.0.0", 8080, "tcp"), Port("::1", 5353, "udp")),
+        ),
         "old.one": Container("exited", 137, "unless-stopped", None, *image(2)),
         "third-3": Container("created", 0, "unless-stopped", "6" * 64, *image(3)),
     }

@@ -11,6 +11,7 @@ Faults (files in /private/var/db/standin/faults):
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,8 @@ START = {
     " hostname=--hostname; cpuType=--cpu-type; diskImage=--disk-image -i; portForwarder=--port-forwarder",
     list: "mounts=--mount -V; env=--env; dns=--dns -n",
     bool: "foreground=--foreground -f; save=--save-config; autoActivate=--activate;"
-    " sshConfig=--ssh-config; forwardAgent=--ssh-agent -s; binfmt=--binfmt; rosetta=--vz-rosetta",
+    " sshConfig=--ssh-config; forwardAgent=--ssh-agent -s; binfmt=--binfmt; rosetta=--vz-rosetta;"
+    " hostAddresses=--network-host-addresses",
 }
 FLAGS: dict[str, dict[type, str]] = {
     "start": START,
@@ -207,8 +209,8 @@ def merge(given: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
         if key in given and key not in ("mounts", "env"):
             content[key] = given[key]
     content["diskImage"] = given.get("diskImage", "")
-    if "dns" in given:
-        content["network"] = {**(content.get("network") or {}), "dns": given["dns"]}
+    network = {key: given[key] for key in ("dns", "hostAddresses") if key in given}
+    content["network"] = {**(content.get("network") or {}), **network}
     if "mounts" in given:
         content["mounts"] = None if given["mounts"] == ["none"] else list(map(mount, given["mounts"]))
     if "env" in given:
@@ -297,6 +299,12 @@ def start_all(profile: Profile, content: dict[str, Any]) -> None:
     LOG.info("done")
 
 
+def host_addresses() -> list[str]:
+    """The Mac's IPv4 addresses (util.HostIPAddresses)."""
+    shown = subprocess.run(["/sbin/ifconfig"], capture_output=True, text=True, check=True).stdout
+    return [ip for ip in re.findall(r"\tinet ([\d.]+) ", shown) if ip != "127.0.0.1"]
+
+
 def lima_yaml(profile: Profile, content: dict[str, Any], format_disk: bool) -> dict[str, Any]:
     """What Colima makes of its configuration for Lima (environment/vm/lima/yaml.go)."""
     mounts = content.get("mounts")
@@ -305,13 +313,20 @@ def lima_yaml(profile: Profile, content: dict[str, Any], format_disk: bool) -> d
     vm_type = "qemu" if content["arch"] != host_arch() else content["vmType"]
     sockets = {"docker.sock": "/var/run/docker.sock",
                "containerd.sock": "/var/run/containerd/containerd.sock"}  # fmt: skip
-    forwards = [
+    forwards: list[dict[str, Any]] = [
         {"guestSocket": target, "hostSocket": str(profile.socket(name).absolute()), "proto": "tcp"}
         for name, target in sockets.items()
     ]
     if profile.short == "default":
         legacy = str((profile.base / "docker.sock").absolute())
         forwards.append({"guestSocket": "/var/run/docker.sock", "hostSocket": legacy, "proto": "tcp"})
+    if content["portForwarder"] == "none":
+        forwards.append({"guestIP": "0.0.0.0", "proto": "any", "ignore": True})
+    else:
+        every = {"guestIP": "0.0.0.0", "guestIPMustBeZero": True, "hostIP": "0.0.0.0", "proto": "tcp"}
+        forwards.append(every)
+        addresses = ["127.0.0.1", *(host_addresses() if content["network"].get("hostAddresses") else [])]
+        forwards += [{"guestIP": ip, "hostIP": ip, "proto": "tcp"} for ip in addresses]
     arch = "arm64" if content["arch"] == "aarch64" else "amd64"
     return {
         "vmType": vm_type,
@@ -380,6 +395,10 @@ def start_vm(profile: Profile, content: dict[str, Any]) -> None:
         code = limactl("start", profile.id)
     if code != 0:
         raise fail(f"exit status {code}")
+    if content["network"].get("hostAddresses"):
+        for address in host_addresses():
+            # environment/vm/lima/network.go replicateHostAddresses
+            guest(profile, "sudo", "ip", "address", "add", f"{address}/24", "dev", "lo")
     profile.record.parent.mkdir(exist_ok=True)
     facts = {
         "disk_formatted": True,

@@ -24,6 +24,7 @@ import ctypes
 import encodings.idna  # noqa: F401  # a codec comes lazily: too late, once the root has changed
 import hashlib
 import io
+import ipaddress
 import json
 import os
 import select
@@ -609,7 +610,7 @@ class Guest:
                     return
                 request = json.loads(message)
                 if "dial" in request:
-                    self.dial(connection, int(request["dial"]))
+                    self.dial(connection, *request["dial"])
                 elif "ports" in request:
                     connection.sendall(json.dumps(listening_ports()).encode() + b"\n")
                 elif len(fds) == 3:
@@ -648,9 +649,10 @@ class Guest:
             return 126 if isinstance(error, PermissionError) else 127
         return code if code >= 0 else 128 - code
 
-    def dial(self, connection: socket.socket, port: int) -> None:
+    def dial(self, connection: socket.socket, address: str, port: int) -> None:
         """A forwarded TCP port."""
-        with socket.create_connection(("127.0.0.1", port), 5) as target:
+        address = "127.0.0.1" if address in ("0.0.0.0", "::") else address
+        with socket.create_connection((address, port), 5) as target:
             target.settimeout(None)
             connection.sendall(b"+")
             relay(connection, target)
@@ -856,16 +858,19 @@ def find_program(name: str) -> Path | None:
     return None
 
 
-def listening_ports() -> list[int]:
-    """TCP ports something in the guest listens on, the engine's own left out."""
-    ports: set[int] = set()
+def listening_ports() -> list[tuple[str, int]]:
+    """What listens for TCP in the guest, all but the registry (L:guestagent_linux.go LocalPorts)."""
+    found: set[tuple[str, int]] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
             address, _, port = fields[1].rpartition(":")
-            if fields[3] == "0A" and not address.endswith("7F"):
-                ports.add(int(port, 16))
-    return sorted(ports - {MIRROR_PORT})
+            if fields[3] == "0A":
+                # Words of four bytes, each in this machine's order.
+                words = (int(address[i : i + 8], 16) for i in range(0, len(address), 8))
+                packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+                found.add((str(ipaddress.ip_address(packed)), int(port, 16)))
+    return sorted(found - {("127.0.0.1", MIRROR_PORT)})
 
 
 def main() -> int:

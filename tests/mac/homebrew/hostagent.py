@@ -4,6 +4,7 @@ Faults (files in /private/var/db/standin/faults): start-fails (counted: the host
 start-hangs (while it exists, the guest never answers SSH), start-slow (seconds before it does).
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from datetime import timezone
@@ -19,7 +21,7 @@ from typing import Any
 
 from . import agent
 from .common import STANDIN, clock, fault, own_path, retitle, spawn_group, start_detached, take_fault
-from .mux import relay
+from .mux import close, listen_tcp, relay
 from .qemu import Power
 from .store import Instance, lima_home, read_instance
 
@@ -37,6 +39,42 @@ def say(message: str, level: str = "info") -> None:
     os.write(2, json.dumps(content, separators=(",", ":")).encode() + b"\n")
 
 
+def forwarding_address(rules: list[dict[str, Any]], ip: str) -> str | None:
+    """The Mac's address for one of the guest's; None: it is not forwarded (L:port.go forwardingAddresses)."""
+    anywhere = ("0.0.0.0", "::")
+    for rule in [*rules, {"guestIP": "127.0.0.1", "hostIP": "127.0.0.1", "proto": "tcp"}]:
+        guest_ip = rule.get("guestIP")
+        if guest_ip is None or rule["proto"] not in ("tcp", "any"):
+            continue
+        if (
+            ip in anywhere
+            or ip == guest_ip
+            or (ip == "::1" and guest_ip == "127.0.0.1")
+            or (guest_ip in anywhere and not rule.get("guestIPMustBeZero"))
+        ):
+            return None if rule.get("ignore") else str(rule["hostIP"])
+    return None
+
+
+def accept_loopback(listener: socket.socket, path: str) -> None:
+    """Carry what comes from this Mac itself to a socket, and hang up on all others (L:port_darwin.go)."""
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as master, contextlib.suppress(OSError):
+            master.connect(path)
+            relay(client, master)
+
+    while True:
+        try:
+            client, (peer, *_) = listener.accept()
+        except OSError:
+            return
+        if peer in ("127.0.0.1", "::1"):
+            threading.Thread(target=carry, args=(client,), daemon=True).start()
+        else:
+            client.close()
+
+
 class HostAgent:
     """The life of one instance, from `limactl start` to its end."""
 
@@ -51,6 +89,7 @@ class HostAgent:
         self.unlocks = False
         self.forwards: dict[str, str] = {}
         self.errors: list[str] = []
+        self.pseudo_loopback: dict[str, tuple[list[socket.socket], str]] = {}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.ssh_port: int = probe.getsockname()[1]
@@ -225,52 +264,58 @@ class HostAgent:
             time.sleep(0.01)
 
     def forward_ports(self) -> None:
-        """Ports published in the guest are reachable on the Mac's addresses."""
-        open_ports: dict[int, socket.socket] = {}
+        """What listens in the guest is forwarded as the rules say (L:port.go, L:port_darwin.go)."""
+        seen: set[tuple[str, int]] = set()
         while not self.stopping.is_set():
             try:
                 with agent.connect(self.instance) as connection:
                     connection.sendall(b'{"ports": 1}')
-                    wanted = set(json.loads(connection.makefile().readline() or "[]"))
+                    now = {(ip, port) for ip, port in json.loads(connection.makefile().readline() or "[]")}
             except (agent.UnreachableError, OSError, ValueError):
                 return
-            for port in set(open_ports) - wanted:
-                say(f"Stopping forwarding TCP from 0.0.0.0:{port} to 0.0.0.0:{port}")
-                listener = open_ports.pop(port)
-                listener.shutdown(socket.SHUT_RDWR)
-                listener.close()
-            for port in wanted - set(open_ports):
-                listener = socket.socket()
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                open_ports[port] = listener
-                try:
-                    listener.bind(("0.0.0.0", port))
-                    listener.listen(64)
-                except OSError as error:
-                    say(f"failed to set up forwarding tcp port {port}: {error}", "warning")
-                    continue
-                say(f"Forwarding TCP from 0.0.0.0:{port} to 0.0.0.0:{port}")
-                arguments = (listener, port)
-                threading.Thread(target=self.accept, args=arguments, daemon=True).start()
+            for verb, ports in (("cancel", seen - now), ("forward", now - seen)):
+                for ip, port in sorted(ports):
+                    self.forward_port(verb, ip, port)
+            seen = now
             self.stopping.wait(1)
 
-    def accept(self, listener: socket.socket, port: int) -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.carry, args=(client, port), daemon=True).start()
+    def forward_port(self, verb: str, ip: str, port: int) -> None:
+        host_ip = forwarding_address(self.instance.config.get("portForwards") or [], ip)
+        begins = "Stopping forwarding" if verb == "cancel" else "Forwarding"
+        if host_ip is None:
+            if verb == "forward":
+                say(f"Not forwarding TCP {ip}:{port}")
+            return
+        say(f"{begins} TCP from {ip}:{port} to {host_ip}:{port}")
+        local, directory = f"{host_ip}:{port}", None
+        pseudo = host_ip == "127.0.0.1" and port < 1024
+        try:
+            if pseudo and verb == "cancel":
+                listeners, local = self.pseudo_loopback.pop(local)
+                for listener in listeners:
+                    close(listener)
+            elif pseudo:
+                directory = tempfile.mkdtemp(prefix=f"lima-psl-{host_ip}-{port}-", dir="/tmp")
+                local = f"{directory}/sock"
+            self.ask_master(verb, json.dumps([local, [ip, port]] if verb == "forward" else local))
+            if directory is not None:
+                listeners = [listen_tcp(f"{any_}:{port}") for any_ in ("0.0.0.0", "[::]")]
+                self.pseudo_loopback[f"{host_ip}:{port}"] = listeners, local
+                for listener in listeners:
+                    threading.Thread(target=accept_loopback, args=(listener, local), daemon=True).start()
+        except (OSError, KeyError) as error:
+            what = "stop" if verb == "cancel" else "set up"
+            say(f"failed to {what} forwarding tcp port {port} (negligible if already forwarded): {error}",
+                "warning")  # fmt: skip
 
-    def carry(self, client: socket.socket, port: int) -> None:
-        with client:
-            try:
-                with agent.connect(self.instance) as remote:
-                    remote.sendall(json.dumps({"dial": port}).encode())
-                    if remote.recv(1) == b"+":
-                        relay(client, remote)
-            except (agent.UnreachableError, OSError):
-                pass
+    def ask_master(self, verb: str, words: str) -> None:
+        """`ssh -O VERB`: an error when the master says so, or is there no more."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(2)
+            control.connect(str(self.instance.dir / "ssh.sock"))
+            control.sendall(f"{verb} {words}".encode())
+            if answer := control.recv(4096):
+                raise OSError(answer.decode())
 
     # -- stop
 
@@ -318,14 +363,8 @@ class HostAgent:
     def stop_forwarding(self) -> None:
         for path, target in self.forwards.items():
             say(f"Stopping forwarding `{target}` (guest) to `{path}` (host)")
-        try:
-            with socket.socket(socket.AF_UNIX) as control:
-                control.settimeout(2)
-                control.connect(str(self.instance.dir / "ssh.sock"))
-                control.sendall(b"exit")
-                control.recv(1)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            self.ask_master("exit", "")
 
     def wait_for_machine(self) -> None:
         process = self.qemu or (self.power.process if self.power is not None else None)

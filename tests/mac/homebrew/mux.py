@@ -1,6 +1,7 @@
 """The SSH master of a running instance (`ssh: L/ID/ssh.sock [mux]`), and how it forwards.
 
-It owns the profile's docker.sock and carries each connection to the engine's socket in the guest.
+It owns the profile's docker.sock and carries each connection to the engine's socket in the guest, and
+the published ports: they go with it, and the host agent does not notice (`-O forward`).
 As with OpenSSH: a refused target is an accepted connection that is closed at once; the sockets
 stay behind when the master is killed; when the guest dies without a word nothing tells the master,
 and its connections hang, until TCP gives up.
@@ -13,6 +14,7 @@ Faults (files in /private/var/db/standin/faults):
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -67,6 +69,21 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
+def listen_tcp(place: str) -> socket.socket:
+    """A listening socket at ADDRESS:PORT. As on macOS, one below 1024 on one address alone is root's."""
+    address, _, port = place.rpartition(":")
+    if int(port) < 1024 and address not in ("0.0.0.0", "[::]"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
+    return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=64)
+
+
+def close(listener: socket.socket) -> None:
+    """Close a listening socket, also under the thread that accepts from it."""
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
 class Master:
     """The forwards of one SSH connection."""
 
@@ -80,6 +97,7 @@ class Master:
         self.guest_died = threading.Event()
         self.turn = 0
         self.turns = threading.Lock()
+        self.ports: dict[str, socket.socket] = {}
 
     def run(self) -> None:
         for path, target in self.forwards.items():
@@ -90,11 +108,43 @@ class Master:
         while True:
             client, _ = self.control.accept()
             with client:
-                if client.recv(16) == b"exit":
+                word, _, rest = client.recv(4096).partition(b" ")
+                if word == b"exit":
                     for path in self.forwards:
                         Path(path).unlink(missing_ok=True)
                     Path(self.control.getsockname()).unlink(missing_ok=True)
                     os._exit(0)
+                try:
+                    if word == b"forward":
+                        self.open_port(*json.loads(rest))
+                    elif word == b"cancel":
+                        close(self.ports.pop(json.loads(rest)))
+                except (OSError, KeyError) as error:
+                    client.sendall(str(error).encode())
+
+    def open_port(self, place: str, guest: list[str | int]) -> None:
+        """Listen at a path or at ADDRESS:PORT of the Mac, for an address and a port in the guest."""
+        self.ports[place] = listener = listen(place) if place.startswith("/") else listen_tcp(place)
+
+        def accept() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=self.forward_port, args=(client, guest), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+
+    def forward_port(self, client: socket.socket, guest: list[str | int]) -> None:
+        with client, socket.socket(socket.AF_UNIX) as remote, contextlib.suppress(OSError):
+            if self.guest_died.is_set():
+                time.sleep(DEAD_PEER_SECONDS)
+                return
+            remote.connect(f"{self.share}/agent.sock")
+            remote.sendall(json.dumps({"dial": guest}).encode())
+            if remote.recv(1) == b"+":
+                relay(client, remote)
 
     def watch_guest(self) -> None:
         with contextlib.suppress(OSError):

@@ -128,6 +128,65 @@ def test_networks(options: str, networks: tuple[str, ...]) -> None:
     assert Installers((installer, installer), (), ()).networks == networks
 
 
+def ports(options: str) -> list[tuple[str, int, int, str]]:
+    found = good(f"docker run {options} --name web nginx -p 9:9\n").ports
+    return [(each.address, each.numbers[0], each.numbers[-1], each.protocol) for each in found]
+
+
+ANY = "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ("-p 8080:80", [(ANY, 8080, 8080, "tcp")]),
+        ("-dp8080:80", [(ANY, 8080, 8080, "tcp")]),
+        ("--publish='8080:80/UDP' --publish 53:53/tcp", [(ANY, 8080, 8080, "udp"), (ANY, 53, 53, "tcp")]),
+        ("-p 127.0.0.1:8080:80", [("127.0.0.1", 8080, 8080, "tcp")]),
+        ("-p [::]:8080:80 -p [::1]:8081:80", [(ANY, 8080, 8080, "tcp"), ("127.0.0.1", 8081, 8081, "tcp")]),
+        ("-p 8000-8010:8000-8010/udp", [(ANY, 8000, 8010, "udp")]),
+        ("--publish published=8080,target=80", [(ANY, 8080, 8080, "tcp")]),
+        ("-p target=53,published=5353,protocol=udp", [(ANY, 5353, 5353, "udp")]),
+        # Docker chooses.
+        ("-p 80 -p :80 -p 127.0.0.1::80 -p 0:80 -p target=80 -P", []),
+        ("-p 8000-8010:80", []),
+        # A shell does, or Docker refuses it.
+        ("-p $PORT:80 -p ${PORT:-8080}:80 -p localhost:8080:80 -p 9-8:9-8", []),
+        ("--network host -p 8080:80", []),
+        ("-e -p", []),
+    ],
+)
+def test_ports(options: str, taken: list[tuple[str, int, int, str]]) -> None:
+    assert ports(options) == taken
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("-p 8080:80", "-p 8080:81", False),
+        ("-p 8080:80", "-p 127.0.0.1:8080:80", False),
+        ("-p 127.0.0.1:8080:80", "-p [::]:8080:80", False),
+        ("-p 127.0.0.1:8080:80", "-p [::1]:8080:80", False),  # one address of the Mac
+        ("-p 8000-8010:8000-8010", "-p 8010:80", False),
+        ("--rm -p 8080:80", "-p 1:1 -p 8080:80", False),
+        ("-p 127.0.0.1:8080:80", "-p 192.168.1.20:8080:80", True),
+        ("-p 8080:80", "-p 8080:80/udp", True),
+        ("-p 8000-8010:8000-8010", "-p 8011:80", True),
+        ("-p 80", "-p 80", True),
+        ("-p 127.0.0.1:8080:80 -p [::1]:8080:80", "", True),  # one installer's own
+    ],
+)
+def test_two_installers_that_publish_one_port(tmp_path: Path, one: str, other: str, both: bool) -> None:
+    (tmp_path / "a").write_text(f"# first\ndocker run {one} --name one nginx\n")
+    (tmp_path / "b").write_text(f"docker run \\\n {other} \\\n --name two nginx\n")
+    faults = read(tmp_path).faults
+    assert len(faults) == (not both)
+    for fault in faults:
+        assert fault.startswith("containers/b:1: --publish ")
+        assert "containers/a:2" in fault
+        assert one.split("-p ")[-1] in fault
+
+
 @pytest.mark.parametrize(
     ("first", "begins"),
     [
