@@ -138,31 +138,6 @@ def log_in(deployed: Deployed) -> None:
     config.chmod(0o600)
 
 
-def test_registries_without_a_keychain(deployed: Deployed) -> None:
-    mac, checkout = deployed.mac, deployed.checkout
-    mac.run(["/opt/homebrew/bin/brew", "install", "docker-credential-helper"], user="alice", env=BY_HAND)
-    docker(mac, "image", "rm", "busybox")
-    by_hand = ["/opt/homebrew/bin/docker", "--host", f"unix://{socket_of(mac)}", "create", "busybox"]
-    config = "/Users/alice/.docker/config.json"
-    for text in ("{}", '{"credsStore": "osxkeychain"}'):
-        mac.run(["/bin/sh", "-c", 'printf %s "$1" >"$2"', "sh", text, config], user="alice")
-        create = mac.run(by_hand, user="alice", env=BY_HAND, check=False)
-        assert "keychain cannot be accessed because the current session" in create.stderr
-    log_in(deployed)
-    checkout.installer("mine", LONG.format("mine").replace("busybox", f"{REGISTRY}/busybox"))
-    checkout.installer("shell", BRIEF.format("shell"))
-    for run in (checkout.ssh, checkout.local):
-        done = run("-y", "--data", "pull=true")
-        assert done.status == 0, done.output
-        assert "credsStore is osxkeychain in /Users/alice/.docker/config.json" in done.output
-        assert "Not pulled" not in done.output
-    assert f"{REGISTRY}/busybox: up to date" in done.output
-    assert container(mac, "mine", "State.Status") == "running"
-    assert mac.run(["/bin/ls", "/Users/alice/Library/Caches/colima-pulse"]).stdout == ""
-    assert "credsStore is osxkeychain" in checkout.ssh("--json", deploy="deploys/status.py").output
-    assert mac.run(["/bin/cat", config]).stdout == text
-
-
 def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:
     mac, checkout = deployed.mac, deployed.checkout
     checkout.installer(".env", f"TOKEN={SECRET}\n").chmod(0o600)
@@ -206,6 +181,31 @@ def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:
     assert not holds(said + run.output + fact.output)
     for file in (checkout.directory / "diagnostics").glob("*"):
         assert not holds(file.read_text())
+
+
+def test_registries_without_a_keychain(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    mac.run(["/opt/homebrew/bin/brew", "install", "docker-credential-helper"], user="alice", env=BY_HAND)
+    docker(mac, "image", "rm", "busybox")
+    by_hand = ["/opt/homebrew/bin/docker", "--host", f"unix://{socket_of(mac)}", "create", "busybox"]
+    config = "/Users/alice/.docker/config.json"
+    for text in ("{}", '{"credsStore": "osxkeychain"}'):
+        mac.run(["/bin/sh", "-c", 'printf %s "$1" >"$2"', "sh", text, config], user="alice")
+        create = mac.run(by_hand, user="alice", env=BY_HAND, check=False)
+        assert "keychain cannot be accessed because the current session" in create.stderr
+    log_in(deployed)
+    checkout.installer("mine", LONG.format("mine").replace("busybox", f"{REGISTRY}/busybox"))
+    checkout.installer("shell", BRIEF.format("shell"))
+    for run, only in ((checkout.ssh, ()), (checkout.local, ("--data", "only=mine"))):
+        done = run("-y", "--data", "pull=true", *only)
+        assert done.status == 0, done.output
+        assert "credsStore is osxkeychain in /Users/alice/.docker/config.json" in done.output
+        assert "Not pulled" not in done.output
+    assert f"{REGISTRY}/busybox: up to date" in done.output
+    assert container(mac, "mine", "State.Status") == "running"
+    assert mac.run(["/bin/ls", "/Users/alice/Library/Caches/colima-pulse"]).stdout == ""
+    assert "credsStore is osxkeychain" in checkout.ssh("--json", deploy="deploys/status.py").output
+    assert mac.run(["/bin/cat", config]).stdout == text
 
 
 def anonymous(mac: Mac, name: str) -> str:
