@@ -17,7 +17,7 @@ from tests.files.conftest import Mac, is_gone, libraries, lines, until
 from tests.files.test_launch import finish, launch
 from tests.files.test_lib import HOSTILE
 
-CALL = 'user=alice home=$1 with_docker_config 20 /bin/sh -c "$2" sh a\\ b'
+CALL = 'with_docker_config alice "$1" 20 /bin/sh -c "$2" sh a\\ b'
 SEEN = 'cat "$DOCKER_CONFIG/config.json"; echo; cat'
 NOBODY: dict[str, Any] = {"https://index.docker.io/v1/": {}}
 
