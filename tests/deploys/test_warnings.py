@@ -62,7 +62,7 @@ def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
     ],
 )
 def test_mounts_that_macos_keeps_daemons_out_of(flags: str, kept: str) -> None:
-    found = warnings(settings(colima_extra_args=flags), MINI, "/Homes/alice")
+    found = warnings(settings(colima_extra_args=flags), MINI, "/Homes/alice", DockerConfigState())
     said(found, kept and f"mounts {kept}: macOS keeps daemons, and so containers, out")
 
 
