@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -54,9 +54,9 @@ _PATTERNS = [
 _MASKS = [(re.compile(pattern, re.IGNORECASE | re.MULTILINE), mask) for pattern, mask in _PATTERNS]
 
 
-def secrets_of(flags: Iterable[str], installers: Mapping[str, str]) -> list[str]:
+def secrets_of(flags: Iterable[str], installers: Iterable[str] = ()) -> list[str]:
     """What must be masked: the values that `flags` of `colima start` put into the VM, and the installers'."""
-    found = list(installers.values())
+    found = list(installers)
     found += [flag.removeprefix("--env=").partition("=")[2] for flag in flags if flag.startswith("--env=")]
     return [value for value in found if value]
 

@@ -25,7 +25,7 @@ from deploys.faults import (
 from deploys.warnings import warnings
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, ProfileState, Strays
-from facts.docker import DockerEngine
+from facts.docker import DockerConfig, DockerConfigState, DockerEngine
 from facts.launchd import FIRST_START, PRUNE_DUE, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, MacState, User, UserState
 from facts.rivals import Definitions
@@ -49,6 +49,7 @@ class Target:
     mac: MacState
     user: UserState
     profile: ProfileState
+    docker_config: DockerConfigState | None = None
     stamp: str = field(default_factory=reset.stamp)
 
     @property
@@ -90,7 +91,7 @@ class Target:
     @property
     def warnings(self) -> list[str]:
         """What does not stop this run, and is to be minded."""
-        return warnings(self.settings, self.mac, self.user.home)
+        return warnings(self.settings, self.mac, self.user.home, self.docker_config)
 
 
 def _listed(faults: Sequence[str]) -> str:
@@ -207,12 +208,16 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
     faults += user_faults(settings, mac, user)
     if not isinstance(user, UserState):
         return faults
-    questions = [(ColimaProfile, {"user": who, "profile": settings.colima_profile}), place_of_log(settings)]
+    questions = [
+        (ColimaProfile, {"user": who, "profile": settings.colima_profile}),
+        place_of_log(settings),
+        (DockerConfig, {"user": who}),
+    ]
     if is_read():
-        profile, log = together(*questions)
+        profile, log, docker_config = together(*questions)
     else:
         # Nobody is asked between this and the operations.
-        profile, log, *_ = ahead.look(*questions, *asked_first(settings))
+        profile, log, docker_config, *_ = ahead.look(*questions, *asked_first(settings))
     faults += log_faults(settings, log)
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
     if profile is not None:
@@ -222,7 +227,7 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
         faults += backup_faults(settings, backups)
     if not is_read():
         faults += prune_faults(settings, profile)
-    return faults if faults or profile is None else Target(settings, mac, user, profile)
+    return faults if faults or profile is None else Target(settings, mac, user, profile, docker_config)
 
 
 def asked_first(settings: Settings) -> list[Question]:

@@ -28,7 +28,7 @@ from facts.colima import (
     ProgramState,
 )
 from facts.diagnosis import Diagnosis, DiagnosisState
-from facts.docker import Container, DockerEngine, EngineState
+from facts.docker import Container, DockerConfig, DockerConfigState, DockerEngine, EngineState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Mac, MacState
 from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, Pulse, PulseState
@@ -142,6 +142,7 @@ class Seen:
     pulse: PulseState | None = None
     log: LogState | None = None
     program: ProgramState | None = None
+    docker_config: DockerConfigState | None = None
 
     @property
     def good(self) -> bool:
@@ -254,7 +255,7 @@ def _of_docker(settings: Settings, seen: Seen, state: str) -> Iterator[Finding]:
             then = RECOVER if diagnosis.steps else DEPLOY if diagnosis.refused else None
             yield Finding(diagnosis.found, then)
         if diagnosis.fatal:
-            hidden = mask(diagnosis.fatal, secrets_of(settings.colima_extra_args, {}))
+            hidden = mask(diagnosis.fatal, secrets_of(settings.colima_extra_args))
             yield Finding(f"Colima says: {plain(textwrap.shorten(hidden, REASON_LENGTH, placeholder=' ..'))}")
     elif job is not None and not job.running:
         ended = f"launchd calls it {job.state} (last exit: {job.last_exit or 'unknown'})"
@@ -330,7 +331,7 @@ def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
     mac, log, program = seen.mac, seen.log, seen.program
     if mac is not None:
         home = seen.profile.home if seen.profile is not None else None
-        yield from map(Finding, warnings(settings, mac, home))
+        yield from map(Finding, warnings(settings, mac, home, seen.docker_config))
         if mac.volume_free is not None and mac.volume_free < LOW_ON_HOST:
             left = f"{mac.volume_free / GIB:.1f} GiB of disk left"
             yield Finding(f"this Mac has {left}, and the VM's disk grows as it fills")
@@ -396,16 +397,17 @@ def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Ins
     if mac is not None and mac.kernel != "Darwin":
         return Report(host.name, UNKNOWN, tuple(map(Finding, mac_faults(settings, mac))))
     start, log_path = settings.wait_start_max, settings.log_path
-    found, engine, guest, log, program, diagnosis = together(
+    found, engine, guest, log, program, docker_config, diagnosis = together(
         (ColimaProfile, where),
         (DockerEngine, where),
         (Guest, where),
         (Log, {"path": log_path}),
         (Program, {"pid": (job.pid if job is not None else None) or 0}),
+        (DockerConfig, {"user": user}),
         (
             Diagnosis,
             {**where, "label": label, "log": log_path, "start_seconds": start},
         ),
     )
-    seen = Seen(mac, job, found, engine, diagnosis, guest, pulse_job, pulse, log, program)
+    seen = Seen(mac, job, found, engine, diagnosis, guest, pulse_job, pulse, log, program, docker_config)
     return judge(host.name, settings, installers, seen)

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Sequence
 
+from facts.docker import DockerConfigState
 from facts.mac import MacState
 from settings import Settings
 
@@ -67,10 +68,36 @@ def backup_warnings(settings: Settings, home: str) -> list[str]:
     ]
 
 
-def warnings(settings: Settings, mac: MacState, home: str | None) -> list[str]:
+# Credential helpers that need somebody logged in; of the others some do not.
+OF_A_SESSION = ("osxkeychain", "desktop")
+
+
+def registry_warnings(config: DockerConfigState | None, user: str, home: str) -> list[str]:
+    """What keeps the user's own docker from registries."""
+    path = f"{home}/.docker/config.json"
+    if config is None:
+        return [f"{path} cannot be read: it is no JSON, or no file"]
+    named = [f"credsStore is {config.creds_store}"] if config.creds_store in OF_A_SESSION else []
+    named += [
+        f"credHelpers has {helper} for {registry}"
+        for registry, helper in sorted(config.cred_helpers.items())
+        if helper in OF_A_SESSION
+    ]
+    if not named:
+        return []
+    pulls = "pull, public images too" if config.creds_store in OF_A_SESSION else "pull from there"
+    return [
+        f"{', '.join(named)} in {path}: that fails while nobody is logged in (-25308), and with it each "
+        f"`docker run` of {user}'s that has to {pulls}. Remove it; a deploy asks no helper"
+    ]
+
+
+def warnings(
+    settings: Settings, mac: MacState, home: str | None, docker_config: DockerConfigState | None
+) -> list[str]:
     """What does not stop a deploy, and will be noticed on the day the power fails.
 
-    `home` is the Homebrew user's, None where it is not known.
+    `home` is the Homebrew user's, None where it is not known; `docker_config` counts where it is known.
     """
     found = []
     if mac.filevault:
@@ -92,6 +119,7 @@ def warnings(settings: Settings, mac: MacState, home: str | None) -> list[str]:
         )
     if home is not None:
         found += backup_warnings(settings, home)
+        found += registry_warnings(docker_config, settings.homebrew_user, home)
     if mac.rosetta:
         found.append("this session runs under Rosetta; the Mac is Apple Silicon")
     return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
 
 from facts.util import Record, read_lines
-from files import script_as
+from files import script, script_as
 
 # The label that names the installer text a container was made from.
 SPEC_LABEL = "colima-pulse.spec"
@@ -175,6 +177,8 @@ class PulledImage(FactBase["Pulled | None"]):
     + platform: the platform it is wanted for; empty: the engine's own
     + tries: how often it is tried in all when Docker's errors are transient
 
+    Standard input has the logins to registries: ask it with `**logins(text)`.
+
     .. code:: python
 
         Pulled(before="sha256:1f3c..", after="sha256:9b02..", trouble=None)
@@ -183,12 +187,54 @@ class PulledImage(FactBase["Pulled | None"]):
     def command(
         self, user: str, image: str, profile: str = "default", platform: str = "", tries: int = 1
     ) -> StringCommand:
-        return script_as(user, tries * 3700 + 100, "facts/pull", user, profile, tries, image, platform)
+        return script("facts/pull", user, profile, tries, image, platform)
 
     def process(self, output: list[str]) -> Pulled:
         lines = read_lines(output)
         return Pulled(
             lines.required("before") or None, lines.required("after") or None, lines.values.get("trouble")
+        )
+
+
+def logins(config: str) -> dict[str, Any]:
+    """PulledImage's standard input: a line of JSON, the logins to registries, or an empty one.
+
+    As a stream: pyinfra logs a fact's arguments, and of this one no more than that it is one.
+    """
+    return {"_stdin": io.StringIO(f"{config}\n")}
+
+
+@dataclass(frozen=True)
+class DockerConfigState(Record):
+    """The credential helpers that a user's docker asks: for all registries, and for some by their names."""
+
+    creds_store: str | None = None
+    cred_helpers: dict[str, str] = field(default_factory=dict)
+
+
+class DockerConfig(FactBase["DockerConfigState | None"]):
+    """
+    Returns which credential helpers the user's ~/.docker/config.json names; None when unreadable.
+
+    + user: who runs Colima
+
+    .. code:: python
+
+        DockerConfigState(creds_store="osxkeychain", cred_helpers={"ghcr.io": "desktop"})
+    """
+
+    def command(self, user: str) -> StringCommand:
+        return script_as(user, 30, "facts/docker-config")
+
+    def process(self, output: list[str]) -> DockerConfigState:
+        found = read_lines(output).objects()
+        if len(found) != 1:
+            raise FactProcessError("the answer is not one object")
+        store, helpers = found[0].get("credsStore"), found[0].get("credHelpers")
+        named = helpers.items() if isinstance(helpers, dict) else ()
+        return DockerConfigState(
+            creds_store=store if isinstance(store, str) and store else None,
+            cred_helpers={registry: each for registry, each in named if isinstance(each, str) and each},
         )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
-from facts.docker import SPEC_LABEL, Container, DockerEngine, EngineState, Pulled, PulledImage
+from facts.docker import SPEC_LABEL, Container, DockerEngine, EngineState, Pulled, PulledImage, logins
 from facts.launchd import Milestones
 from operations.util import ahead
 from operations.util.commands import Commands, ask, explain, live, refuse
@@ -132,7 +132,7 @@ def unowned(installers: Installers, engine: EngineState | None) -> dict[str, Con
     }
 
 
-def _pull(wanted: list[Image], user: str, profile: str, tries: int) -> dict[Image, Pulled]:
+def _pull(wanted: list[Image], config: str, user: str, profile: str, tries: int) -> dict[Image, Pulled]:
     """Pull images, and say what came of each."""
     found: dict[Image, Pulled] = {}
     for image in wanted:
@@ -142,7 +142,13 @@ def _pull(wanted: list[Image], user: str, profile: str, tries: int) -> dict[Imag
             continue
         host.log(f"Pull {name}")
         outcome = ask(
-            PulledImage, user=user, profile=profile, image=name, platform=image.platform, tries=tries
+            PulledImage,
+            user=user,
+            profile=profile,
+            image=name,
+            platform=image.platform,
+            tries=tries,
+            **logins(config),
         )
         found[image] = outcome = outcome or Pulled(None, None, "no answer")
         if outcome.nowhere:
@@ -163,7 +169,7 @@ def _command(due: Due, installers: Installers, label: str, tries: int) -> String
     kind = "smoke" if each.smoke_test else "detached" if each.detached else "attached"
     words = [each.container, tries, each.digest, kind, *([ANEW] if due.how == ANEW else [])]
     # By its last line the command knows that all of it has arrived.
-    text = f"{each.script(SPEC_LABEL, installers.secrets)}# end\n"
+    text = f"{installers.logins.text}\n{each.script(SPEC_LABEL, installers.secrets)}# end\n"
     return live("install-container", label, *words, stdin=text)
 
 
@@ -216,7 +222,7 @@ def installed(
     wanted = images(installers, engine, only) if pull else []
     pulled: dict[Image, Pulled] = {}
     if state.is_executing:
-        pulled = _pull(wanted, user, profile, tries)
+        pulled = _pull(wanted, installers.logins.text, user, profile, tries)
     elif wanted:
         count = "an image" if len(wanted) == 1 else f"{len(wanted)} images"
         explain(f"Pull {count} and install what has a newer one, which is known only then")

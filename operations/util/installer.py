@@ -18,6 +18,9 @@ from typing import NamedTuple
 
 from dotenv import dotenv_values
 
+from operations.util import registries
+from operations.util.registries import Logins
+
 # Where a copied command came from: shell prompts, and the boxes that documentation draws around it.
 PROMPT = re.compile(r"^[ \t]*(?:[$%>]|\u276f|\u279c)[ \t]+")
 BOX = re.compile("[\u2500-\u257f\u2580-\u259f]")
@@ -354,12 +357,19 @@ def _same_ports(installers: Iterable[Installer]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Installers:
-    """All of containers/: the installers in name order, what is wrong, what to mind, and the secrets."""
+    """All of containers/: the installers in name order, what is wrong, what to mind, the secrets and the
+    logins to registries."""
 
     all: tuple[Installer, ...]
     faults: tuple[str, ...]
     warnings: tuple[str, ...]
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+    logins: Logins = field(repr=False, default=Logins())
+
+    @property
+    def hidden(self) -> list[str]:
+        """All that is secret in it."""
+        return [*self.secrets.values(), *self.logins.secrets]
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -400,16 +410,34 @@ def _no_file(path: Path) -> str | None:
     return f"{KINDS[stat.filemode(mode)[0]]}, and no file: move it out of containers/"
 
 
-def _secrets(env: Path) -> tuple[dict[str, str], list[str]]:
-    """What containers/.env sets, and what to mind. Raises OSError when it cannot be read."""
+def _wide(path: Path) -> list[str]:
+    """What to mind of a file with secrets: that others can read it. Raises OSError when it cannot be seen."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return [f"{path} can be read by others (mode {mode:o}): chmod 600 {path}"] if mode & 0o077 else []
+
+
+def _secrets(env: Path) -> dict[str, str]:
+    """What containers/.env sets. Raises OSError when it cannot be read."""
     values = dotenv_values(env, interpolate=False)
-    mode = stat.S_IMODE(env.stat().st_mode)
-    wide = [f"{env} can be read by others (mode {mode:o}): chmod 600 {env}"] if mode & 0o077 else []
-    return {key: value for key, value in values.items() if value is not None}, wide
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _logins(path: Path) -> Logins:
+    """What containers/.docker/config.json has, which need not be there."""
+    if not path.exists() and not path.is_symlink():
+        return Logins()
+    if why := _no_file(path):
+        return Logins(faults=(why,))
+    try:
+        found, wide = registries.parse(path.read_bytes()), _wide(path)
+    except OSError as error:
+        return Logins(faults=(f"it cannot be read: {error.strerror}",))
+    return replace(found, warnings=(*wide, *found.warnings))
 
 
 def read(directory: Path) -> Installers:
-    """Read and check every installer in `directory`; `.env` there holds their secrets.
+    """Read and check every installer in `directory`; `.env` there holds their secrets, and
+    `.docker/config.json` the logins to registries.
 
     Passed over are *.md, dotfiles, and `example-*` and `template-*`, which are there to be copied.
     """
@@ -429,7 +457,7 @@ def read(directory: Path) -> Installers:
             continue
         try:
             if name == ".env":
-                secrets, warnings = _secrets(path)
+                secrets, warnings = _secrets(path), _wide(path)
                 continue
             raw = path.read_bytes()
         except OSError as error:
@@ -448,4 +476,7 @@ def read(directory: Path) -> Installers:
         found.append(installer)
         warnings += installer.warnings
     faults += _same_ports(found)
-    return Installers(tuple(found), tuple(faults), tuple(warnings), secrets)
+    logins = _logins(directory / registries.FILE)
+    faults += [f"containers/{registries.FILE}: {each}" for each in logins.faults]
+    warnings += [f"containers/{registries.FILE}: {each}" for each in logins.warnings]
+    return Installers(tuple(found), tuple(faults), tuple(warnings), secrets, logins)

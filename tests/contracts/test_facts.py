@@ -74,6 +74,7 @@ BARE: dict[str, Callable[[Any], bool]] = {
     "colima.Log": lambda it: it == {"size": 0, "exposed": None},
     "colima.Strays": lambda it: not it["supervised"] and it["processes"] == it["stale"] == [],
     "diagnosis.Diagnosis": lambda it: not it["good"] and it["refused"] and "is not loaded" in it["found"],
+    "docker.DockerConfig": lambda it: isinstance(it["cred_helpers"], dict),
     "docker.DockerEngine": lambda it: it["silence"] == "there is no socket" and it["version"] is None,
     "docker.PulledImage": lambda it: it["before"] is it["after"] is None and it["trouble"],
     "docker.Prunable": lambda it: it["goes"] == [] and it["trouble"],

@@ -17,6 +17,7 @@ from deploys import preflight
 from deploys.preflight import Target, check, settings_of_host
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, LogState
+from facts.docker import DockerConfig, DockerConfigState
 from facts.mac import Homebrew, HomebrewState, Mac, NoUser, User
 from operations.util import internals, terminal
 from operations.util.installer import Installers, parse
@@ -30,6 +31,7 @@ FACTS: dict[str, Any] = {
     "user": User,
     "profile": ColimaProfile,
     "log": Log,
+    "docker_config": DockerConfig,
     "backups": Backups,
     "homebrew": Homebrew,
 }
@@ -38,7 +40,13 @@ NO_INSTALLERS = Installers((), (), ())
 
 
 def host_with(**facts: Any) -> Any:
-    good = {Mac: MINI, User: ALICE, ColimaProfile: PROFILE, Log: LogState(0)}
+    good = {
+        Mac: MINI,
+        User: ALICE,
+        ColimaProfile: PROFILE,
+        Log: LogState(0),
+        DockerConfig: DockerConfigState(),
+    }
     # What is asked for the operations says nothing of what is checked.
     others = {fact: None for fact, _ in preflight.asked_first(parsed())}
     return FakeHost(others | good | {FACTS[name]: value for name, value in facts.items()})
@@ -84,6 +92,15 @@ def test_a_good_host() -> None:
     assert target is not None
     assert target.settings == parsed(colima_cpus=4)
     assert (target.mac, target.user, target.profile) == (MINI, ALICE, PROFILE)
+    assert target.warnings == []
+
+
+def test_what_keeps_the_users_docker_from_registries_is_no_fault() -> None:
+    for config, says in ((DockerConfigState("desktop"), "credsStore is desktop"), (None, "cannot be read")):
+        for reads in (False, True):
+            target = on(host_with(docker_config=config), DATA, reads=reads)
+            assert target is not None
+            assert [says in each for each in target.warnings] == [True]
 
 
 def test_all_faults_in_one_message() -> None:

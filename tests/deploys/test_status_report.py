@@ -12,7 +12,7 @@ from pyinfra.context import ctx_config, ctx_host
 from deploys.status_report import Containers, Finding, Report, Seen, judge, look
 from facts import colima
 from facts.diagnosis import Diagnosis, DiagnosisState
-from facts.docker import Container, DockerEngine, EngineState, Port
+from facts.docker import Container, DockerConfig, DockerConfigState, DockerEngine, EngineState, Port
 from facts.launchd import FileState, JobState, LaunchdJob
 from facts.mac import Mac
 from facts.pulse import BootReport, Event, Pulse, PulseState
@@ -73,7 +73,9 @@ GOOD = DiagnosisState("Docker answers", good=True)
 BROKEN = DiagnosisState("Docker does not answer; the guest is silent", ("job", "hard"))
 NEW = DiagnosisState("Docker does not answer; the profile has not come up yet", refused=True)
 PASSING = DiagnosisState("Docker does not answer; Colima is still starting", passing=True)
-SEEN = Seen(MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, colima.LogState(1000), PROGRAM)
+SEEN = Seen(
+    MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, colima.LogState(1000), PROGRAM, DockerConfigState()
+)
 DEAD = {"engine": SILENT, "diagnosis": BROKEN}
 
 
@@ -291,6 +293,7 @@ def looked(job: Any = JOB, **changed: Any) -> Report:
         colima.Log: colima.LogState(1000),
         Pulse: PULSE,
         colima.Program: lambda **arguments: replace(PROGRAM, age=arguments["pid"]),
+        DockerConfig: DockerConfigState("desktop"),
         LaunchdJob: job,
     }
     host: Any = FakeHost(values | {Mac: changed.get("mac", MAC)})
@@ -306,6 +309,7 @@ def test_look() -> None:
     assert report.daemon is not None
     assert (report.daemon["pid"], report.daemon["seconds"]) == (500, 500)
     assert ["the pulse is not loaded" in each.text for each in report.faults] == [True]
+    assert ["credsStore is desktop" in each.text for each in report.warnings] == [True]
 
 
 @pytest.mark.parametrize(

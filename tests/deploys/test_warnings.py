@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploys.warnings import warnings
+from facts.docker import DockerConfigState
 from facts.mac import MacState
 from tests.deploys.test_faults import MINI, said, settings
 
@@ -45,7 +46,7 @@ sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"""
     ],
 )
 def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
-    found = warnings(settings(**data), mac, "/Users/alice")
+    found = warnings(settings(**data), mac, "/Users/alice", DockerConfigState())
     said(found, says)
     assert "s3cret" not in "".join(found)
 
@@ -61,5 +62,31 @@ def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
     ],
 )
 def test_mounts_that_macos_keeps_daemons_out_of(flags: str, kept: str) -> None:
-    found = warnings(settings(colima_extra_args=flags), MINI, "/Homes/alice")
+    found = warnings(settings(colima_extra_args=flags), MINI, "/Homes/alice", DockerConfigState())
     said(found, kept and f"mounts {kept}: macOS keeps daemons, and so containers, out")
+
+
+KEYCHAIN = """\
+credsStore is osxkeychain in /Users/alice/.docker/config.json: that fails while nobody is logged in \
+(-25308), and with it each `docker run` of alice's that has to pull, public images too. Remove it; a deploy \
+asks no helper"""
+ONE = """\
+credHelpers has desktop for a.b, credHelpers has osxkeychain for c in /Users/alice/.docker/config.json: \
+that fails while nobody is logged in (-25308), and with it each `docker run` of alice's that has to pull \
+from there. Remove it; a deploy asks no helper"""
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (None, "/Users/alice/.docker/config.json cannot be read"),
+        (DockerConfigState("osxkeychain"), KEYCHAIN),
+        (DockerConfigState("osxkeychain", {"a.b": "ecr-login"}), KEYCHAIN),
+        (DockerConfigState(None, {"c": "osxkeychain", "a.b": "desktop"}), ONE),
+        # These need nobody.
+        (DockerConfigState("pass", {"a.b": "ecr-login"}), ""),
+    ],
+)
+def test_registries(config: DockerConfigState | None, says: str) -> None:
+    said(warnings(settings(homebrew_user="alice"), MINI, "/Users/alice", config), says)
+    assert warnings(settings(), MINI, None, config) == []

@@ -109,6 +109,11 @@ def write_secret(life: Life) -> None:
     life.write("containers/.env", "TOKEN=s3cret\n")
 
 
+def log_in(life: Life) -> None:
+    """To a registry that nothing here is pulled from."""
+    life.write("containers/.docker/config.json", '{"auths": {"ghcr.io": {"auth": "bWU6czNjcmV0"}}}')
+
+
 def provide_bot(life: Life) -> None:
     """The example's image, which no registry has."""
     docker(life.mac, "tag", "nginx", "example/bot")
@@ -181,6 +186,8 @@ LIFE = (
         "docker run --name web --detach --restart unless-stopped --publish 8080:80 nginx", typed=into_a_file
     ),
     Step("chmod 600 containers/.env", before=write_secret),
+    Step("mkdir -m 700 containers/.docker", after=log_in),
+    Step("chmod 600 containers/.docker/config.json"),
     Step("sudo pmset -a sleep 0 disksleep 0 autorestart 1", typed=on_the_mac),
     Step("pyinfra HOST deploy.py --dry", says=("Start Colima at boot and now",)),
     Step("sudo -v", typed=on_the_mac),
@@ -274,6 +281,7 @@ LIFE = (
 # What the documents show and no step runs, and why.
 ELSEWHERE = {
     "make demo": "test_readme.py runs it, weekly",
+    "docker --config containers/.docker login ghcr.io": "tests/operations/util/test_registries.py runs it",
     "make test": "this is it",
     "make test-weekly": "runs for long",
     "make acceptance": "tests/acceptance is that",

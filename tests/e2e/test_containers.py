@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
+import shutil
 import threading
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.looking import Deployed, container, docker, wait_for
+from tests.e2e.looking import BY_HAND, Deployed, container, docker, socket_of, wait_for
 from tests.mac.machine import Mac
 
 # Of this run alone: it stands in no file, not even here.
 SECRET = f"secret-{uuid.uuid4().hex}"
+LOGIN = base64.b64encode(f"alice:{SECRET}".encode()).decode()
+# The stand-in's registry that wants a login.
+REGISTRY = "127.0.0.1:5001"
 BRIEF = "docker run --name {0} busybox true\n"
 LONG = "docker run -d --restart always --name {0} busybox sleep 1000\n"
 
@@ -26,8 +32,8 @@ def settings() -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def clean(deployed: Deployed) -> Iterator[None]:
     """No installer of another test is there, and none of their containers, images and faults."""
-    for path in (deployed.checkout.directory / "containers").iterdir():
-        path.unlink()
+    shutil.rmtree(deployed.checkout.directory / "containers")
+    (deployed.checkout.directory / "containers").mkdir()
     for name in docker(deployed.mac, "ps", "-aq").split():
         docker(deployed.mac, "rm", "--force", "--volumes", name)
     yield
@@ -165,22 +171,36 @@ def test_a_newer_image_is_installed(deployed: Deployed) -> None:
     assert ids() == after
 
 
+def log_in(deployed: Deployed) -> None:
+    """As `docker --config containers/.docker login` does."""
+    deployed.mac.fault("registry-login", f"alice:{SECRET}")
+    config = deployed.checkout.directory / "containers/.docker/config.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({"auths": {REGISTRY: {"auth": LOGIN}}}))
+    config.chmod(0o600)
+
+
 def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:
     mac, checkout = deployed.mac, deployed.checkout
     checkout.installer(".env", f"TOKEN={SECRET}\n").chmod(0o600)
+    log_in(deployed)
     bot = "sleep 2\ndocker run -d --restart always --name bot -e TOKEN {0} sleep 1000\n"
-    checkout.installer("bot", bot.format("busybox"))
+    checkout.installer("bot", bot.format(f"{REGISTRY}/busybox"))
     seen: list[str] = []
+
+    def holds(text: str) -> bool:
+        return SECRET in text or LOGIN in text
+
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
-            seen.extend(each.command for each in mac.processes() if SECRET in each.command)
+            seen.extend(each.command for each in mac.processes() if holds(each.command))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        run = checkout.ssh("-y", "-vvv", "--debug", "--diff")
+        run = checkout.ssh("-y", "-vvv", "--debug", "--diff", "--data", "pull=true")
     finally:
         done.set()
         watcher.join()
@@ -188,9 +208,9 @@ def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:
     assert f"TOKEN={SECRET}" in docker(mac, "inspect", "--format", "{{.Config.Env}}", "bot")
     said = run.output
     assert seen == []
-    assert not any(SECRET in command for command in mac.ssh_commands() + mac.commands())
+    assert not any(holds(command) for command in mac.ssh_commands() + mac.commands())
     places = ("/Users", "/Library", "/private/var/log", "/private/tmp", "/private/var/root")
-    assert mac.run(["/usr/bin/grep", "-rlsF", SECRET, *places], check=False).stdout == ""
+    assert mac.run(["/usr/bin/grep", "-rlsF", "-e", SECRET, "-e", LOGIN, *places], check=False).stdout == ""
     # One whose own line tells it fails, and what is told of that does not.
     checkout.installer("bot", bot.format(f"-l token={SECRET} no-such-image:1"))
     run = checkout.ssh("-y")
@@ -200,9 +220,34 @@ def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:
         said += checkout.ssh("-y", "--json", deploy=deploy).output
     fact = checkout.ssh("fact", "facts.docker.DockerEngine", "user=alice", "-vvv", "--json", deploy=None)
     assert '"containers"' in fact.output
-    assert SECRET not in said + run.output + fact.output
+    assert not holds(said + run.output + fact.output)
     for file in (checkout.directory / "diagnostics").glob("*"):
-        assert SECRET not in file.read_text()
+        assert not holds(file.read_text())
+
+
+def test_registries_without_a_keychain(deployed: Deployed) -> None:
+    mac, checkout = deployed.mac, deployed.checkout
+    mac.run(["/opt/homebrew/bin/brew", "install", "docker-credential-helper"], user="alice", env=BY_HAND)
+    docker(mac, "image", "rm", "busybox")
+    by_hand = ["/opt/homebrew/bin/docker", "--host", f"unix://{socket_of(mac)}", "create", "busybox"]
+    config = "/Users/alice/.docker/config.json"
+    for text in ("{}", '{"credsStore": "osxkeychain"}'):
+        mac.run(["/bin/sh", "-c", 'printf %s "$1" >"$2"', "sh", text, config], user="alice")
+        create = mac.run(by_hand, user="alice", env=BY_HAND, check=False)
+        assert "keychain cannot be accessed because the current session" in create.stderr
+    log_in(deployed)
+    checkout.installer("mine", LONG.format("mine").replace("busybox", f"{REGISTRY}/busybox"))
+    checkout.installer("shell", BRIEF.format("shell"))
+    for run, only in ((checkout.ssh, ()), (checkout.local, ("--data", "only=mine"))):
+        done = run("-y", "--data", "pull=true", *only)
+        assert done.status == 0, done.output
+        assert "credsStore is osxkeychain in /Users/alice/.docker/config.json" in done.output
+        assert "Not pulled" not in done.output
+    assert f"{REGISTRY}/busybox: up to date" in done.output
+    assert container(mac, "mine", "State.Status") == "running"
+    assert mac.run(["/bin/ls", "/Users/alice/Library/Caches/colima-pulse"]).stdout == ""
+    assert "credsStore is osxkeychain" in checkout.ssh("--json", deploy="deploys/status.py").output
+    assert mac.run(["/bin/cat", config]).stdout == text
 
 
 def anonymous(mac: Mac, name: str) -> str:

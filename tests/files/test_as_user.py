@@ -13,7 +13,7 @@ from pyinfra.api import FactBase, StringCommand
 
 from facts.backup import Backups, ProfileContents
 from facts.colima import ColimaProfile
-from facts.docker import DockerEngine
+from facts.docker import DockerConfig, DockerEngine, PulledImage
 from tests.files.conftest import Mac, lines
 from tests.files.resets import Home
 
@@ -32,6 +32,8 @@ FACTS: list[tuple[type[FactBase[Any]], dict[str, str]]] = [
     (ProfileContents, {"profile": "default", "backup": "{unit}"}),
     (Backups, {"backup": "{unit}"}),
     (DockerEngine, {"profile": "default"}),
+    (DockerConfig, {}),
+    (PulledImage, {"image": "nginx"}),
 ]
 IDS = [fact.__name__ for fact, _ in FACTS]
 

@@ -77,18 +77,18 @@ def install(
     return mac.run(
         "bin/install-container",
         *arguments,
-        stdin=f"{text}# end\n",
+        stdin=f"\n{text}# end\n",
         env=HOSTILE,
         edits={**EDITS, **(edits or {})},
     )
 
 
-def begin(mac: Mac, kind: str, text: str = TEXT) -> subprocess.Popen[str]:
+def begin(mac: Mac, kind: str, text: str = TEXT, logins: str = "") -> subprocess.Popen[str]:
     """Have it begin, with its text."""
     words = ("install-container", LABEL, "web", "1", SPEC, kind)
     process = mac.popen("-c", mac.text("bin/install-container", EDITS), *words, env=HOSTILE)
     assert process.stdin is not None
-    process.stdin.write(f"{text}# end\n")
+    process.stdin.write(f"{logins}\n{text}# end\n")
     process.stdin.close()
     process.stdin = None
     return process
@@ -114,7 +114,7 @@ def test_the_old_container_goes_and_the_text_runs(mac: Mac) -> None:
     assert ["run", "-d", "--name", "web", "an image"] in calls
 
 
-@pytest.mark.parametrize("text", ["", TEXT])
+@pytest.mark.parametrize("text", ["", "{}\n", f"{{}}\n{TEXT}"])
 def test_a_text_that_was_cut_short_changes_nothing(mac: Mac, text: str) -> None:
     """As a lost connection leaves it."""
     holds(mac, "old running 0")
@@ -304,18 +304,28 @@ def test_a_smoke_test_that_passed_is_noted(mac: Mac) -> None:
 
 
 def test_a_secret_is_on_no_command_line_and_in_no_file(mac: Mac) -> None:
-    docker(mac, f'{HELD}printf %s "$TOKEN"')
-    process = begin(mac, "attached", f"export TOKEN='{SECRET}'\ndocker run --name web --env TOKEN image\n")
+    docker(mac, f'{HELD}printf %s "$TOKEN"; cat "$DOCKER_CONFIG/config.json"')
+    login = "bG9naW46c2VjcmV0"
+    auths = f'{{"auths":{{"ghcr.io":{{"auth":"{login}"}}}}}}'
+    text = f"export TOKEN='{SECRET}'\ndocker run --name web --env TOKEN image\n"
+    process = begin(mac, "attached", text, auths)
     until((mac.home / "runs").exists)
-    assert [each for each in mac.left().values() if SECRET in each] == []
-    holding = [
-        path for path in mac.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()
-    ]
+    assert [each for each in mac.left().values() if SECRET in each or login in each] == []
+
+    def holding(what: str) -> list[Path]:
+        paths = (path for path in mac.root.rglob("*") if path.is_file())
+        return [path for path in paths if what.encode() in path.read_bytes()]
+
     # Docker's environment has it, and what notes that is the stand-in.
-    assert holding == [Path(mac.root / "calls/docker.env")]
+    assert holding(SECRET) == [Path(mac.root / "calls/docker.env")]
+    # While docker may need it.
+    (config,) = holding(login)
+    assert config.parent.parent == mac.home / "Library/Caches/colima-pulse"
     (mac.home / "go").touch()
-    assert (process.communicate(timeout=60)[0], process.returncode) == (f"{SECRET}\n", 0)
-    assert all(SECRET not in word for name in ("sudo", "docker") for call in mac.calls(name) for word in call)
+    assert (process.communicate(timeout=60)[0], process.returncode) == (f"{SECRET}{auths}\n", 0)
+    assert holding(login) == []
+    words = [word for name in ("sudo", "docker") for call in mac.calls(name) for word in call]
+    assert not any(SECRET in word or login in word for word in words)
 
 
 def start(mac: Mac, edits: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from facts.docker import Pulled, PulledImage
+from facts.docker import Pulled, PulledImage, logins
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
 
@@ -18,10 +20,14 @@ esac
 """
 
 
+LOGINS = '{"auths": {"ghcr.io": {"auth": "YTpi"}}}'
+
+
 def pull(mac: Mac, docker: str, *arguments: object, edits: dict[str, str] | None = None) -> Pulled:
     mac.brewed("docker", DOCKER.format(pull=docker) if "\n" not in docker else docker)
     words = arguments or (3, "nginx")
-    done = mac.run("facts/pull", "alice", "default", *words, env=HOSTILE, edits=edits)
+    given = logins(LOGINS)["_stdin"].read()
+    done = mac.run("facts/pull", "alice", "default", *words, stdin=given, env=HOSTILE, edits=edits)
     assert (done.returncode, done.stderr) == (0, "")
     return PulledImage().process(lines(done))
 
@@ -37,6 +43,16 @@ def test_a_pull(mac: Mac) -> None:
     words = ["--host", socket, "image", "pull", "--quiet", "--platform=linux/amd64", "$(touch x) '"]
     assert pulls(mac) == [words] * 2
     assert "DOCKER_HOST" not in mac.env("docker")
+
+
+def test_a_pull_knows_the_logins_and_nobody_else_does(mac: Mac) -> None:
+    mac.become("root")
+    seen = f"cp \"$DOCKER_CONFIG/config.json\" '{mac.root}/seen'; ps -axww -o command= >'{mac.root}/ps'"
+    assert pull(mac, seen) == Pulled("sha256:old", "sha256:new")
+    assert json.loads((mac.root / "seen").read_text()) == json.loads(LOGINS)
+    assert "YTpi" not in (mac.root / "ps").read_text()
+    assert list((mac.home / "Library/Caches/colima-pulse").iterdir()) == []
+    assert mac.calls("sudo"), "docker runs as the user"
 
 
 def test_an_image_that_is_not_here(mac: Mac) -> None:

@@ -11,10 +11,12 @@ from facts.docker import Container, DockerEngine, EngineState, Pulled, PulledIma
 from facts.launchd import Milestones
 from operations.containers import images, installed, pending, unowned
 from operations.util.installer import Image, Installer, Installers, parse
+from operations.util.registries import Logins
 from tests.conftest import RunOperation
 from tests.fakes import FakeHost, words
 
 LABEL = "homebrew.mrcee.colima-pulse"
+LOGINS = '{"auths": {"ghcr.io": {"auth": "YWxpY2U6czNjcmV0"}}}'
 SILENT = EngineState("/s", "curl: (52) Empty reply from server")
 
 
@@ -46,7 +48,7 @@ def holding(**containers: Container) -> EngineState:
 
 
 def installers(*each: Installer, **secrets: str) -> Installers:
-    return Installers(each, (), (), secrets)
+    return Installers(each, (), (), secrets, Logins(LOGINS))
 
 
 def due(each: Installer, *arguments: Any, **named: Any) -> tuple[str, str] | None:
@@ -191,8 +193,10 @@ def test_each_in_its_order(commands: RunOperation) -> None:
     ):
         assert said in host.said
     command = f"docker run --label colima-pulse.spec={last.digest} --name last -e TOKEN nginx\n"
-    assert raw[-1].connector_arguments["_stdin"] == f"export TOKEN=hunter2\n{command}# end\n"
-    assert "hunter2" not in repr(raw) + str(got) + host.said
+    assert raw[-1].connector_arguments["_stdin"] == f"{LOGINS}\nexport TOKEN=hunter2\n{command}# end\n"
+    shown = repr(raw) + repr(installers(DB, TOKEN="hunter2")) + str(got) + host.said
+    assert "hunter2" not in shown
+    assert "YWxp" not in shown
 
 
 def test_what_is_asked_for_and_nothing_else(commands: RunOperation) -> None:
@@ -234,8 +238,11 @@ UP_TO_DATE = Pulled("sha256:3", "sha256:3")
     ],
 )
 def test_a_pull(commands: RunOperation, nginx: Any, hello: Any, does: list[str], says: str) -> None:
-    def pulled(image: str, platform: str, user: str, profile: str, tries: int) -> Pulled | None:
-        assert (user, profile, platform, tries) == ("alice", "default", "", 3)
+    def pulled(image: str, platform: str, _stdin: Any, **where: Any) -> Pulled | None:
+        assert (where, platform) == ({"user": "alice", "profile": "default", "tries": 3}, "")
+        assert _stdin.read() == f"{LOGINS}\n"
+        # pyinfra logs it.
+        assert "YWxp" not in str(_stdin)
         found: Pulled | None = {"nginx": nginx, "hello-world": hello}[image]
         return found
 

@@ -15,10 +15,18 @@ PROGRAMS = {  # a formula: the programs that say whether it is there
     "colima": ["lima", "limactl", "colima"],
     "lima": ["lima", "limactl"],
     "docker": ["docker"],
+    "docker-credential-helper": ["docker-credential-osxkeychain"],
     "qemu": ["qemu-img", "qemu-system-aarch64", "qemu-system-x86_64"],
     "uv": ["uv"],
 }
-VERSIONS = {"colima": "0.10.3", "lima": "2.2.0", "docker": "29.1.3", "qemu": "10.1.2", "uv": "0.9.11"}
+VERSIONS = {
+    "colima": "0.10.3",
+    "lima": "2.2.0",
+    "docker": "29.1.3",
+    "docker-credential-helper": "0.9.4",
+    "qemu": "10.1.2",
+    "uv": "0.9.11",
+}
 DEPENDENCIES = {"colima": ["lima"]}
 ROOT = """Error: Running Homebrew as root is extremely dangerous and no longer supported.
 As Homebrew does not drop privileges on installation you would be giving all

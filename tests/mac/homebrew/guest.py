@@ -19,6 +19,7 @@ too many restarts in a minute), but does as it is told; by the seconds in ``gues
 clock differs from the Mac's; and those of :class:`Registry`.
 """
 
+import base64
 import contextlib
 import ctypes
 import encodings.idna  # noqa: F401  # a codec comes lazily: too late, once the root has changed
@@ -63,6 +64,7 @@ CONTAINERD = "/run/containerd/containerd.sock"
 SHARE = "/run/host"  # the guest's name for the directory it shares with the Mac
 ALTERNATIVES = {"iptables": "iptables-nft", "ip6tables": "ip6tables-nft"}
 MIRROR_PORT = 5000
+PRIVATE_PORT = 5001
 FORGOTTEN_SECONDS = 600
 POWERDOWN_SECONDS = 90  # systemd's DefaultTimeoutStopSec
 
@@ -251,6 +253,7 @@ class Registry:
     """The images of :data:`IMAGES`, made on this machine from one layer: a static busybox.
 
     The content of the fault ``image-NAME`` is the version of that image; ``registry-down``: it answers 503.
+    At :data:`PRIVATE_PORT` they are for who logs in as the fault ``registry-login`` says, NAME:PASSWORD.
     """
 
     def __init__(self, busybox: Path, applets: list[str]) -> None:
@@ -340,26 +343,39 @@ class Registry:
             return 200, "application/octet-stream", self.blobs[reference]
         return error(404, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
 
-    def serve(self) -> None:
-        """Answer dockerd on the loopback of the guest, in a thread."""
-        listener = socket.create_server(("127.0.0.1", MIRROR_PORT), backlog=16)
+    def private(self, path: str, authorization: str) -> tuple[int, str, bytes]:
+        """The same, asked with this Authorization (distribution's registry/auth/htpasswd)."""
+        login = base64.b64encode((fault("registry-login") or "").encode()).decode()
+        if login and authorization == f"Basic {login}":
+            return self.find(path)
+        return 401, "application/json", b'{"errors":[{"code":"UNAUTHORIZED"}]}'
 
-        def answer(connection: socket.socket) -> None:
+    def serve(self) -> None:
+        """Answer dockerd on the loopback of the guest, in threads."""
+
+        def answer(connection: socket.socket, port: int) -> None:
             with connection, connection.makefile("rb") as lines:
                 method, path, _ = lines.readline().decode().split(" ")
-                while lines.readline().strip():
-                    pass
-                status, kind, content = self.find(path.partition("?")[0])
+                fields = dict(line.decode().split(": ", 1) for line in iter(lines.readline, b"\r\n"))
+                path = path.partition("?")[0]
+                if port == PRIVATE_PORT:
+                    status, kind, content = self.private(path, fields.get("Authorization", "").strip())
+                else:
+                    status, kind, content = self.find(path)
                 head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
+                if status == 401:
+                    head += 'WWW-Authenticate: Basic realm="Registry Realm"\r\n'
                 head += f"Docker-Content-Digest: {digest(content)}\r\nConnection: close\r\n\r\n"
                 connection.sendall(head.encode() + (content if method == "GET" else b""))
 
-        def accept() -> None:
+        def accept(listener: socket.socket, port: int) -> None:
             while True:
                 connection, _ = listener.accept()
-                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+                threading.Thread(target=answer, args=(connection, port), daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        for port in (MIRROR_PORT, PRIVATE_PORT):
+            listener = socket.create_server(("127.0.0.1", port), backlog=16)
+            threading.Thread(target=accept, args=(listener, port), daemon=True).start()
 
 
 # ---- the guest ------------------------------------------------------------------------------
@@ -870,7 +886,7 @@ def listening_ports() -> list[tuple[str, int]]:
                 words = (int(address[i : i + 8], 16) for i in range(0, len(address), 8))
                 packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
                 found.add((str(ipaddress.ip_address(packed)), int(port, 16)))
-    return sorted(found - {("127.0.0.1", MIRROR_PORT)})
+    return sorted(found - {("127.0.0.1", port) for port in (MIRROR_PORT, PRIVATE_PORT)})
 
 
 def main() -> int:

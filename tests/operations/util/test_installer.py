@@ -323,6 +323,37 @@ def test_secrets_that_others_can_read(tmp_path: Path) -> None:
     assert read(tmp_path).warnings == ()
 
 
+def test_logins_to_registries(tmp_path: Path) -> None:
+    """What is wrong in them is tests/operations/util/test_registries.py's."""
+    path = tmp_path / ".docker/config.json"
+    path.parent.mkdir()
+    (tmp_path / ".env").write_text("TOKEN=s3cret\n")
+    (tmp_path / ".env").chmod(0o600)
+    path.write_text('{"auths": {"ghcr.io": {"auth": "YTpi"}, "x": {}}}')
+    path.chmod(0o640)
+    found = read(tmp_path)
+    assert found.logins.text == path.read_text()
+    assert found.hidden == ["s3cret", "YTpi", "b"]
+    assert "YTpi" not in repr(found)
+    wide, empty = found.warnings
+    assert (
+        wide == f"containers/.docker/config.json: {path} can be read by others (mode 640): chmod 600 {path}"
+    )
+    assert empty.startswith("containers/.docker/config.json: x has no password")
+    path.write_text("{")
+    (fault,) = read(tmp_path).faults
+    assert fault.startswith("containers/.docker/config.json: this is no configuration of docker's")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("away")])
+def test_logins_that_are_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / ".docker/config.json"
+    path.parent.mkdir()
+    make(path)
+    (fault,) = read(tmp_path).faults
+    assert fault.startswith("containers/.docker/config.json: a")
+
+
 def test_the_repositorys_own_installers() -> None:
     containers = Path(__file__).resolve().parents[3] / "containers"
     for path in containers.glob("*-*"):
