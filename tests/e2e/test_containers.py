@@ -216,13 +216,17 @@ def test_a_secret_is_nowhere_to_be_seen(deployed: Deployed) -> None:
     run = checkout.ssh("-y")
     assert run.status == 1
     assert "bot could not be installed" in run.output
+    # A log that tells it is shown without.
+    with mac.path("/private/var/log/colima.log").open("a") as log:
+        log.write(f"the login {LOGIN} was refused\n")
     for deploy in ("deploys/diagnose.py", "deploys/status.py"):
         said += checkout.ssh("-y", "--json", deploy=deploy).output
     fact = checkout.ssh("fact", "facts.docker.DockerEngine", "user=alice", "-vvv", "--json", deploy=None)
     assert '"containers"' in fact.output
     assert not holds(said + run.output + fact.output)
-    for file in (checkout.directory / "diagnostics").glob("*"):
-        assert not holds(file.read_text())
+    (file,) = (checkout.directory / "diagnostics").iterdir()
+    assert "the login *** was refused" in file.read_text()
+    assert not holds(file.read_text())
 
 
 def test_registries_without_a_keychain(deployed: Deployed) -> None:
