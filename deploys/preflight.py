@@ -22,10 +22,11 @@ from deploys.faults import (
     state_faults,
     user_faults,
 )
-from deploys.warnings import warnings
+from deploys.warnings import older, warnings
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, ProfileState, Strays
 from facts.docker import DockerConfig, DockerConfigState, DockerEngine
+from facts.homebrew import Formulae, FormulaeState
 from facts.launchd import FIRST_START, PRUNE_DUE, LaunchdJob, Milestones
 from facts.mac import Homebrew, Mac, MacState, User, UserState
 from facts.rivals import Definitions
@@ -50,6 +51,7 @@ class Target:
     user: UserState
     profile: ProfileState
     docker_config: DockerConfigState | None = None
+    formulae: FormulaeState | None = None
     stamp: str = field(default_factory=reset.stamp)
 
     @property
@@ -91,7 +93,10 @@ class Target:
     @property
     def warnings(self) -> list[str]:
         """What does not stop this run, and is to be minded."""
-        return warnings(self.settings, self.mac, self.user.home, self.docker_config)
+        found = warnings(self.settings, self.mac, self.user.home, self.docker_config, self.formulae)
+        if self.formulae and (why := older(self.formulae)) and not self.restart:
+            found.append(f"{why}; to restart it: --data restart=true")
+        return found
 
 
 def _listed(faults: Sequence[str]) -> str:
@@ -212,12 +217,13 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
         (ColimaProfile, {"user": who, "profile": settings.colima_profile}),
         place_of_log(settings),
         (DockerConfig, {"user": who}),
+        (Formulae, {"user": who, "label": settings.label}),
     ]
     if is_read():
-        profile, log, docker_config = together(*questions)
+        profile, log, docker_config, formulae = together(*questions)
     else:
         # Nobody is asked between this and the operations.
-        profile, log, docker_config, *_ = ahead.look(*questions, *asked_first(settings))
+        profile, log, docker_config, formulae, *_ = ahead.look(*questions, *asked_first(settings))
     faults += log_faults(settings, log)
     faults += profile_faults(settings, profile, mac.homebrew.prefix)
     if profile is not None:
@@ -227,7 +233,9 @@ def _looked_at(settings: Settings, wrong: list[Fault], installers: Installers) -
         faults += backup_faults(settings, backups)
     if not is_read():
         faults += prune_faults(settings, profile)
-    return faults if faults or profile is None else Target(settings, mac, user, profile, docker_config)
+    if faults or profile is None:
+        return faults
+    return Target(settings, mac, user, profile, docker_config, formulae)
 
 
 def asked_first(settings: Settings) -> list[Question]:

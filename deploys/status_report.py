@@ -14,7 +14,7 @@ from pyinfra.api import Host
 from deploys.diagnostics import mask, secrets_of
 from deploys.faults import GIB, log_faults, mac_faults
 from deploys.ports import Published, published
-from deploys.warnings import warnings
+from deploys.warnings import older, warnings
 from facts.colima import (
     QEMU,
     RUNNING,
@@ -24,11 +24,10 @@ from facts.colima import (
     Log,
     LogState,
     ProfileState,
-    Program,
-    ProgramState,
 )
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerConfig, DockerConfigState, DockerEngine, EngineState
+from facts.homebrew import Formulae, FormulaeState
 from facts.launchd import JobState, LaunchdJob
 from facts.mac import Mac, MacState
 from facts.pulse import BACKING_OFF, GAVE_UP, MISSING, Pulse, PulseState
@@ -124,7 +123,7 @@ WORDS = {
     "pulse_job": "the pulse's job",
     "pulse": "the pulse's notes",
     "log": "Colima's log",
-    "program": "the installed Colima",
+    "formulae": "what Homebrew has installed",
 }
 
 
@@ -141,7 +140,7 @@ class Seen:
     pulse_job: JobState | None = None
     pulse: PulseState | None = None
     log: LogState | None = None
-    program: ProgramState | None = None
+    formulae: FormulaeState | None = None
     docker_config: DockerConfigState | None = None
 
     @property
@@ -168,7 +167,7 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
     minded = [*_of_mac(settings, seen)]
     if found and engine and engine.containers is not None:
         minded += _of_containers(installers, found, engine.containers, pending)
-    age = seen.program.age if seen.program else None
+    age = seen.formulae.age if seen.formulae else None
     parts: dict[str, Part] = {"last_boot": _last_boot(seen)}
     if job is not None:
         parts["daemon"] = {
@@ -209,9 +208,10 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
         }
     if seen.mac is not None:
         parts["mac"] = {"volume_free": seen.mac.volume_free}
-    if seen.program is not None:
-        outdated = _is_outdated(seen.program, seen.mac)
-        parts["colima"] = {"installed": seen.program.version, "outdated": outdated}
+    if (formulae := seen.formulae) is not None:
+        outdated = None if formulae.newer is None else bool(formulae.newer)
+        others = {name: formulae.version(name) for name in ("lima", "qemu")}
+        parts["colima"] = {"installed": formulae.version("colima"), **others, "outdated": outdated}
     return Report(
         host=host,
         state=DEGRADED if state == HEALTHY and faults else state,
@@ -328,10 +328,10 @@ def _of_containers(
 
 def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
     """What of the Mac, the VM and Colima does not make a host unhealthy, today."""
-    mac, log, program = seen.mac, seen.log, seen.program
+    mac, log, formulae = seen.mac, seen.log, seen.formulae
     if mac is not None:
         home = seen.profile.home if seen.profile is not None else None
-        yield from map(Finding, warnings(settings, mac, home, seen.docker_config))
+        yield from map(Finding, warnings(settings, mac, home, seen.docker_config, formulae))
         if mac.volume_free is not None and mac.volume_free < LOW_ON_HOST:
             left = f"{mac.volume_free / GIB:.1f} GiB of disk left"
             yield Finding(f"this Mac has {left}, and the VM's disk grows as it fills")
@@ -347,20 +347,8 @@ def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
     yield from map(Finding, log_faults(settings, log))
     if log is not None and log.size > settings.log_max_mb * 1_000_000:
         yield Finding(f"{settings.log_path} has {log.size / 1e6:.0f} MB, above LOG_MAX_MB")
-    if program is not None and _is_outdated(program, mac):
-        installed = f"the one that is installed ({program.version or 'unknown version'})"
-        yield Finding(f"an older Colima runs than {installed}", f"{DEPLOY} --data restart=true")
-
-
-def _is_outdated(program: ProgramState, mac: MacState | None) -> bool | None:
-    """Whether the Colima that runs was started before the installed one came; None: unknown."""
-    if program.now is None or program.age is None or program.linked is None:
-        return None
-    started = program.now - program.age
-    # A process from before the boot: the clock has been set since, and tells nothing.
-    if mac is None or mac.boot_time is None or started < mac.boot_time:
-        return None
-    return program.linked > started
+    if formulae is not None and (why := older(formulae)):
+        yield Finding(why, f"{DEPLOY} --data restart=true")
 
 
 def _last_boot(seen: Seen) -> Part:
@@ -372,11 +360,11 @@ def _last_boot(seen: Seen) -> Part:
     down = {name for name, each in (now or {}).items() if each.state != "running"}
     not_back = tuple(name for name in report.not_back if now is None or name in down)
     ago = None
-    if seen.program is not None and seen.program.now is not None:
+    if seen.formulae is not None and seen.formulae.now is not None:
         with suppress(ValueError):
             then = datetime.strptime(report.at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
             # The clock may have been set since.
-            ago = max(seen.program.now - int(then.timestamp()), 0)
+            ago = max(seen.formulae.now - int(then.timestamp()), 0)
     return {**asdict(report), "not_back": not_back, "ago": ago}
 
 
@@ -397,17 +385,17 @@ def look(host: Host, settings: Settings, wrong: Sequence[Fault], installers: Ins
     if mac is not None and mac.kernel != "Darwin":
         return Report(host.name, UNKNOWN, tuple(map(Finding, mac_faults(settings, mac))))
     start, log_path = settings.wait_start_max, settings.log_path
-    found, engine, guest, log, program, docker_config, diagnosis = together(
+    found, engine, guest, log, formulae, docker_config, diagnosis = together(
         (ColimaProfile, where),
         (DockerEngine, where),
         (Guest, where),
         (Log, {"path": log_path}),
-        (Program, {"pid": (job.pid if job is not None else None) or 0}),
+        (Formulae, {"user": user, "label": label}),
         (DockerConfig, {"user": user}),
         (
             Diagnosis,
             {**where, "label": label, "log": log_path, "start_seconds": start},
         ),
     )
-    seen = Seen(mac, job, found, engine, diagnosis, guest, pulse_job, pulse, log, program, docker_config)
+    seen = Seen(mac, job, found, engine, diagnosis, guest, pulse_job, pulse, log, formulae, docker_config)
     return judge(host.name, settings, installers, seen)

@@ -170,6 +170,8 @@ def details(report: Report) -> dict[str, str]:
     if (colima := report.colima) and colima["installed"]:
         runs = {True: ", an older one runs", False: ", and runs", None: ""}[colima["outdated"]]
         said["Colima"] = f"{colima['installed']} installed{runs}"
+        if colima["lima"] and colima["qemu"]:
+            said["Colima"] += f"; Lima {colima['lima']}, QEMU {colima['qemu']}"
     return said
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from facts.docker import DockerConfigState
+from facts.homebrew import FormulaeState
 from facts.mac import MacState
 from settings import Settings
 
@@ -92,12 +93,60 @@ def registry_warnings(config: DockerConfigState | None, user: str, home: str) ->
     ]
 
 
+# Lima refuses an older one on Apple silicon (lima minimumQemuVersion).
+OLDEST_QEMU = (8, 2, 1)
+# An older one aborts where the chip has SME (colima#1211).
+OLDEST_QEMU_ON_M4 = (9, 2)
+
+
+def qemu_warnings(mac: MacState, formulae: FormulaeState) -> list[str]:
+    """Why QEMU does not start a VM on this Mac."""
+    found = []
+    version = formulae.version("qemu") or ""
+    numbers = tuple(map(int, re.findall(r"\d+", version)))
+    chip = re.match(r"Apple M(\d+)", mac.chip or "")
+    how = "brew upgrade qemu, or deploys/upgrade.py"
+    if numbers and not version.startswith("HEAD"):
+        if numbers < OLDEST_QEMU:
+            found.append(f"QEMU {version} is older than 8.2.1, which Lima wants: {how}")
+        elif numbers < OLDEST_QEMU_ON_M4 and chip and int(chip[1]) >= 4:
+            found.append(f"QEMU {version} aborts on an {mac.chip}, below 9.2: {how}")
+    if formulae.entitled is False and mac.hypervisor:
+        found.append("QEMU is not signed for the hypervisor: docs/upgrades.md has the command")
+    return found
+
+
+def upgrade_warnings(mac: MacState, formulae: FormulaeState | None) -> list[str]:
+    """What replaces the VM's programs, or restarts the Mac, at a moment that nobody chooses."""
+    found = []
+    installed = formulae.installed if formulae is not None else {}
+    if loose := [name for name, each in installed.items() if not each.pinned]:
+        pin = f"brew pin {' '.join(loose)}"
+        found.append(f"any brew upgrade takes {', '.join(loose)} along; as Homebrew's owner: {pin}")
+    if mac.installs_updates:
+        setting = "/Library/Preferences/com.apple.SoftwareUpdate AutomaticallyInstallMacOSUpdates"
+        found.append(f"macOS restarts for updates by itself: sudo defaults write {setting} -bool false")
+    if mac.arch == "x86_64":
+        found.append("Homebrew builds nothing new for Intel: docs/upgrades.md")
+    return found
+
+
+def older(formulae: FormulaeState) -> str | None:
+    """That Colima runs on older programs than those that are installed, if it does."""
+    return f"installed since Colima was started: {', '.join(formulae.newer)}" if formulae.newer else None
+
+
 def warnings(
-    settings: Settings, mac: MacState, home: str | None, docker_config: DockerConfigState | None
+    settings: Settings,
+    mac: MacState,
+    home: str | None,
+    docker_config: DockerConfigState | None,
+    formulae: FormulaeState | None = None,
 ) -> list[str]:
     """What does not stop a deploy, and will be noticed on the day the power fails.
 
-    `home` is the Homebrew user's, None where it is not known; `docker_config` counts where it is known.
+    `home` is the Homebrew user's, None where it is not known; `docker_config` counts where it is known, and
+    `formulae`, those of Homebrew, where they are.
     """
     found = []
     if mac.filevault:
@@ -120,6 +169,9 @@ def warnings(
     if home is not None:
         found += backup_warnings(settings, home)
         found += registry_warnings(docker_config, settings.homebrew_user, home)
+    if formulae is not None:
+        found += qemu_warnings(mac, formulae)
+    found += upgrade_warnings(mac, formulae)
     if mac.rosetta:
         found.append("this session runs under Rosetta; the Mac is Apple Silicon")
     return found

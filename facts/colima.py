@@ -6,13 +6,11 @@ instance "not running" and makes several SSH calls without a limit (Colima 0.6 t
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
 
 from facts.launchd import NOT_FOUND, OK
-from facts.mac import elapsed_seconds
 from facts.util import Record, read_lines
 from files import script, script_as
 
@@ -177,46 +175,6 @@ class Guest(FactBase["GuestState | None"]):
             docker_seconds=seconds,
             disk=Disk(*sizes) if len(sizes) == 3 else None,
             clock_off=_off(lines.number("before"), lines.number("clock"), lines.number("after")),
-        )
-
-
-@dataclass(frozen=True)
-class ProgramState(Record):
-    """The Colima that is installed, and a process of one.
-
-    `version` is that of the Cellar's directory, None where Homebrew did not install it; `linked`, when it
-    was installed, and `now` are in seconds since 1970; `age` is for how long the process has run, in seconds,
-    None when there is none.
-    """
-
-    version: str | None
-    linked: int | None
-    now: int | None
-    age: int | None
-
-
-class Program(FactBase["ProgramState | None"]):
-    """
-    Returns which Colima is installed and since when, and how long a process has run; None when unreadable.
-
-    + pid: the process; 0: none
-
-    .. code:: python
-
-        ProgramState(version="0.10.3", linked=1763800000, now=1763900000, age=86400)
-    """
-
-    def command(self, pid: int = 0) -> StringCommand:
-        return script("facts/program", pid)
-
-    def process(self, output: list[str]) -> ProgramState | None:
-        lines = read_lines(output)
-        version = re.search(r"(?:^|/)Cellar/colima/([^/]+)/", lines.values.get("link", ""))
-        return ProgramState(
-            version[1] if version else None,
-            lines.number("linked"),
-            lines.number("now"),
-            elapsed_seconds(lines.values.get("elapsed", "")),
         )
 
 

@@ -48,7 +48,11 @@ class Homebrew(FactBase["HomebrewState | None"]):
 
 @dataclass(frozen=True)
 class MacState(Record):
-    """A host. Memory and volume in bytes, boot time in seconds since 1970; None is unknown."""
+    """A host. Memory and volume in bytes, boot time in seconds since 1970; None is unknown.
+
+    `chip` is its CPU's name; `hypervisor`, whether VMs can have one; `installs_updates`, whether macOS
+    installs its updates by itself, and restarts for them.
+    """
 
     kernel: str
     macos: str | None
@@ -65,6 +69,9 @@ class MacState(Record):
     boot_time: int | None
     console_user: str | None
     disk_sleep_minutes: int | None = None
+    chip: str | None = None
+    hypervisor: bool | None = None
+    installs_updates: bool | None = None
 
     @property
     def macos_version(self) -> tuple[int, ...]:
@@ -72,10 +79,15 @@ class MacState(Record):
         return tuple(int(part) for part in re.findall(r"\d+", self.macos or ""))
 
 
+# All three have to be on, as they are where nothing is set (Apple's device-management schema).
+UPDATES = ("AutomaticCheckEnabled", "AutomaticDownload", "AutomaticallyInstallMacOSUpdates")
+
+
 class Mac(FactBase["MacState | None"]):
     """
     Returns what the Mac is: version, architecture, CPUs, memory, Homebrew and its tools, FileVault,
-    sleep, restart after a power failure, boot time and who is at the console; None when unreadable.
+    sleep, restart after a power failure, boot time, who is at the console, the chip and automatic updates;
+    None when unreadable.
 
     .. code:: python
 
@@ -93,6 +105,7 @@ class Mac(FactBase["MacState | None"]):
         boot = re.search(r"sec = (\d+)", values.get("kern.boottime", ""))
         console = values.get("console_user") or None
         auto_restart = lines.number("autorestart")
+        hypervisor = lines.number("kern.hv_support")
         return MacState(
             kernel=values.get("kernel", ""),
             macos=values.get("macos") or None,
@@ -112,6 +125,9 @@ class Mac(FactBase["MacState | None"]):
             # At the login window the console is root's.
             console_user=None if console == "root" else console,
             disk_sleep_minutes=lines.number("disksleep"),
+            chip=values.get("machdep.cpu.brand_string") or None,
+            hypervisor=None if hypervisor is None else hypervisor == 1,
+            installs_updates=all(values.get(key) != "0" for key in UPDATES) if "updates" in values else None,
         )
 
 

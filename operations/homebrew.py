@@ -7,9 +7,10 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import operation
 
+from facts.homebrew import FORMULAE, Outdated
 from facts.mac import Homebrew
 from operations.util import ahead
-from operations.util.commands import Commands, explain, live, refuse
+from operations.util.commands import Commands, ask, explain, live, refuse
 
 # What each formula brings; lima comes with colima, and qemu is optional for both.
 TOOLS = {"colima": {"colima", "limactl"}, "docker": {"docker"}, "qemu": {"qemu-img"}}
@@ -40,3 +41,33 @@ def formulae(label: str) -> Commands:
         return
     explain(f"Install {', '.join(missing)} with Homebrew")
     yield live("install-formulae", label, *missing)
+
+
+@operation()
+def upgraded(label: str, user: str) -> Commands:
+    """
+    Keep colima, lima and qemu at the newest versions that Homebrew has.
+
+    + label: the LaunchDaemon's label, for which the toolkit knows who owns Homebrew
+    + user: who owns Homebrew
+
+    Pinned ones are upgraded too, and stay pinned. What runs is not touched.
+
+    **Example:**
+
+    .. code:: python
+
+        homebrew.upgraded(
+            name="Upgrade colima, lima and qemu", label="homebrew.mrcee.colima-pulse", user="alice"
+        )
+    """
+    upgrades = ask(Outdated, user=user)
+    if upgrades is None:
+        asking = f"brew outdated {' '.join(FORMULAE)}"
+        yield from refuse(f"Homebrew does not tell what is outdated. Look, as {user}: {asking}")
+        return
+    if not upgrades:
+        host.noop("Homebrew has no newer colima, lima or qemu")
+        return
+    explain(f"Upgrade {', '.join(map(str, upgrades))} with Homebrew")
+    yield live("upgrade-formulae", label, *(each.name for each in upgrades))

@@ -13,6 +13,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import operation
 from pyinfra.operations.util.files import generate_color_diff
 
+from facts.homebrew import Formulae
 from facts.launchd import VERIFIED, JobState, LaunchdJob, Milestones, plist_path
 from operations.util import ahead
 from operations.util.ahead import together
@@ -289,3 +290,41 @@ def started(label: str, required: int) -> Commands:
         host.noop(f"{label} is loaded and runs (pid {job.pid})")
         return
     yield live("start", label)
+
+
+@operation()
+def restarted(label: str, user: str, upgrade: bool = False) -> Commands:
+    """
+    Keep Colima from running on what was installed before it: restart it gracefully where it does.
+
+    + label: the job's label
+    + user: who owns Homebrew
+    + upgrade: whether, as far as can be foreseen, Homebrew upgrades first
+
+    Changes neither the plist nor whether the job is loaded.
+
+    **Example:**
+
+    .. code:: python
+
+        launchd.restarted(
+            name="Restart Colima after an upgrade", label="homebrew.mrcee.colima-pulse", user="alice"
+        )
+    """
+    job, formulae = together((LaunchdJob, {"label": label}), (Formulae, {"user": user, "label": label}))
+    if job is None or formulae is None:
+        yield from refuse(unreadable(label) if job is None else "what is installed cannot be read")
+        return
+    if not job.loaded:
+        host.noop(f"{label} is stopped, and stays so")
+        return
+    if formulae.newer:
+        explain(f"Restart Colima: {', '.join(formulae.newer)} installed since its start")
+    elif job.pid is None:
+        explain(f"Start Colima: not running (last exit: {job.last_exit or 'unknown'})")
+    elif upgrade and not state.is_executing:
+        explain("Restart Colima after the upgrade")
+    else:
+        host.noop("Colima runs on what is installed")
+        return
+    yield live("load", label, "--reload", stdin="")

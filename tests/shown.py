@@ -9,8 +9,8 @@ from pathlib import Path
 
 # What a line in a block begins with when it is a command and no output.
 PROGRAMS = frozenset(
-    ". .venv/bin/pyinfra brew cd chmod colima cp crontab docker git launchctl limactl make mkdir mv pip "
-    "python python3 pyinfra rm sh ssh sudo tail uv".split()
+    ". .venv/bin/pyinfra brew cd chmod codesign colima cp crontab docker git launchctl limactl make mkdir mv "
+    "pip python python3 pyinfra rm sh ssh sudo tail uv".split()
 )
 # And a span in the text, where the rest of them are rather spoken of.
 IN_TEXT = frozenset("brew chmod cp docker git make python pyinfra sudo uv".split())

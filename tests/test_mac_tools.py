@@ -87,6 +87,8 @@ def machine(database: Path, **facts: object) -> None:
     (database / "machine.sh").write_text("".join(f"{key}='{value}'\n" for key, value in facts.items()))
 
 
+UPDATES = "/Library/Preferences/com.apple.SoftwareUpdate"
+
 # (command, stdout, exit status); the machine: macOS 15.5 on Apple silicon.
 SAYS: list[tuple[str, str, int]] = [
     ("dscl . -read /Users/alice NFSHomeDirectory", "NFSHomeDirectory: /Users/alice\n", 0),
@@ -104,6 +106,15 @@ SAYS: list[tuple[str, str, int]] = [
     ("sysctl -n kern.boottime", "{ sec = 1722409523, usec = 0 } Wed Jul 31 07:05:23 2024\n", 0),
     ("sysctl -n hw.optional.arm64 kern.ostype", "1\nDarwin\n", 0),
     ("sysctl -n hw.nonsense", "", 1),
+    (
+        "sysctl machdep.cpu.brand_string kern.hv_support",
+        "machdep.cpu.brand_string: Apple M2\nkern.hv_support: 1\n",
+        0,
+    ),
+    (f"defaults read {UPDATES} AutomaticallyInstallMacOSUpdates", "0\n", 0),
+    (f"defaults read {UPDATES} Nonsense", "", 1),
+    ("defaults read /Library/Preferences/nonsense", "", 1),
+    ("codesign -d --entitlements - --xml /nowhere", "", 1),
     ("fdesetup status", "FileVault is Off.\n", 0),
     ("id -u nobody-here", "", 1),
     ("stat -f %Su /dev/console", "root\n", 0),

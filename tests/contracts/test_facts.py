@@ -70,7 +70,6 @@ BARE: dict[str, Callable[[Any], bool]] = {
         it["provisioned"] is False and it["status"] is it["unfinished"] is None
     ),
     "colima.Guest": lambda it: it["answers"] is False,
-    "colima.Program": lambda it: abs(it["now"] - time.time()) < 3600,
     "colima.Log": lambda it: it == {"size": 0, "exposed": None},
     "colima.Strays": lambda it: not it["supervised"] and it["processes"] == it["stale"] == [],
     "diagnosis.Diagnosis": lambda it: not it["good"] and it["refused"] and "is not loaded" in it["found"],
@@ -78,6 +77,14 @@ BARE: dict[str, Callable[[Any], bool]] = {
     "docker.DockerEngine": lambda it: it["silence"] == "there is no socket" and it["version"] is None,
     "docker.PulledImage": lambda it: it["before"] is it["after"] is None and it["trouble"],
     "docker.Prunable": lambda it: it["goes"] == [] and it["trouble"],
+    "homebrew.Formulae": lambda it: (
+        abs(it["now"] - time.time()) < 3600
+        and it["up"] > 0
+        and it["age"] is None
+        and it["entitled"] is (True if "qemu" in it["installed"] else None)
+        and all(each["version"] and each["linked"] > 1.5e9 for each in it["installed"].values())
+    ),
+    "homebrew.Outdated": lambda it: {each["name"] for each in it} <= {"colima", "lima", "qemu"},
     "launchd.LaunchdJob": lambda it: not it["loaded"] and not it["disabled"] and it["plist_file"] is None,
     "launchd.Milestones": lambda it: it == {},
     "logs.Logs": lambda it: [each["place"] for each in it] == ["absent"] * 4,
@@ -91,6 +98,9 @@ BARE: dict[str, Callable[[Any], bool]] = {
         and it["filevault"] in (True, False)
         and it["sleep_minutes"] >= 0
         and 0 < it["boot_time"] < time.time() + 3600
+        and it["chip"]
+        and it["hypervisor"] in (True, False)
+        and it["installs_updates"] in (True, False)
     ),
     "mac.User": lambda it: it["uid"] > 500 and it["home_present"],
     "power.Power": lambda it: all("sleep" in keys for keys in it["sources"].values()) and it["sources"],

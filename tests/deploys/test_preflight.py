@@ -18,6 +18,7 @@ from deploys.preflight import Target, check, settings_of_host
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, LogState
 from facts.docker import DockerConfig, DockerConfigState
+from facts.homebrew import Formula, Formulae, FormulaeState
 from facts.mac import Homebrew, HomebrewState, Mac, NoUser, User
 from operations.util import internals, terminal
 from operations.util.installer import Installers, parse
@@ -34,6 +35,7 @@ FACTS: dict[str, Any] = {
     "docker_config": DockerConfig,
     "backups": Backups,
     "homebrew": Homebrew,
+    "formulae": Formulae,
 }
 DATA: dict[str, Any] = {"homebrew_user": "alice"}
 NO_INSTALLERS = Installers((), (), ())
@@ -46,6 +48,7 @@ def host_with(**facts: Any) -> Any:
         ColimaProfile: PROFILE,
         Log: LogState(0),
         DockerConfig: DockerConfigState(),
+        Formulae: None,
     }
     # What is asked for the operations says nothing of what is checked.
     others = {fact: None for fact, _ in preflight.asked_first(parsed())}
@@ -233,6 +236,17 @@ def test_where_it_ends(data: dict[str, Any], facts: dict[str, Any], says: list[s
     said = refused(data, **facts)
     assert all(each in said for each in says)
     assert not_says not in said
+
+
+@pytest.mark.parametrize(("restart", "says"), [(False, True), (True, False)])
+def test_what_runs_is_older_than_what_is_installed(restart: bool, says: bool) -> None:
+    """It is said where this run restarts nothing."""
+    installed = {"qemu": Formula("10.2.0", 900, pinned=True)}
+    state = FormulaeState(installed, now=1000, age=200, up=300)
+    target = on(host_with(formulae=state), DATA | {"restart": restart})
+    assert target is not None
+    words = "installed since Colima was started: qemu 10.2.0; to restart it: --data restart=true"
+    assert target.warnings == [words] * says
 
 
 def test_only_lima_is_asked_with_sudo() -> None:

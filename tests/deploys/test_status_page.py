@@ -130,7 +130,7 @@ def hostile(word: str) -> Report:
         containers=Containers((word,), (), {word: word}, (), (word,)),
         history=history(60, event, boots=(boot,)),
         pulse={"loaded": True, "state": word, "reason": word},
-        colima={"installed": word, "outdated": False},
+        colima={"installed": word, "lima": word, "qemu": word, "outdated": False},
     )
 
 

@@ -13,6 +13,7 @@ from deploys.status_report import Containers, Finding, Report, Seen, judge, look
 from facts import colima
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerConfig, DockerConfigState, DockerEngine, EngineState, Port
+from facts.homebrew import Formula, Formulae, FormulaeState
 from facts.launchd import FileState, JobState, LaunchdJob
 from facts.mac import Mac
 from facts.pulse import BootReport, Event, Pulse, PulseState
@@ -68,13 +69,15 @@ MAC = replace(mini(), boot_time=NOW - 3 * DAY, volume_free=200 * GIB)
 BOOT = BootReport("2026-11-19T12:21:14Z", 74, None, 2, 3)
 AGAIN = Event("2026-11-20T04:01:10Z", "back", "Docker answers again", 71)
 PULSE = PulseState("well", reports=(BOOT,), events=(AGAIN,), since="2026-11-19T12:20:00Z")
-PROGRAM = colima.ProgramState("0.10.3", linked=NOW - 9 * DAY, now=NOW, age=2 * DAY)
+VERSIONS = {"colima": "0.10.3", "lima": "2.2.0", "qemu": "10.1.2"}
+INSTALLED = {name: Formula(version, NOW - 9 * DAY, pinned=True) for name, version in VERSIONS.items()}
+FORMULAE = FormulaeState(INSTALLED, True, now=NOW, age=2 * DAY, up=3 * DAY)
 GOOD = DiagnosisState("Docker answers", good=True)
 BROKEN = DiagnosisState("Docker does not answer; the guest is silent", ("job", "hard"))
 NEW = DiagnosisState("Docker does not answer; the profile has not come up yet", refused=True)
 PASSING = DiagnosisState("Docker does not answer; Colima is still starting", passing=True)
 SEEN = Seen(
-    MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, colima.LogState(1000), PROGRAM, DockerConfigState()
+    MAC, JOB, PROFILE, ENGINE, GOOD, GUEST, JOB, PULSE, colima.LogState(1000), FORMULAE, DockerConfigState()
 )
 DEAD = {"engine": SILENT, "diagnosis": BROKEN}
 
@@ -100,7 +103,7 @@ AS_JSON = """
  "last_boot": {"at": "2026-11-19T12:21:14Z", "seconds": 74, "console": null, "running": 2, "total": 3,
                "not_back": [], "ago": 259126},
  "pulse": {"loaded": true, "state": "well", "reason": null},
- "colima": {"installed": "0.10.3", "outdated": false},
+ "colima": {"installed": "0.10.3", "lima": "2.2.0", "qemu": "10.1.2", "outdated": false},
  "log_size": 1000,
  "mac": {"volume_free": 214748364800},
  "history": {"since": "2026-11-19T12:20:00Z",
@@ -249,7 +252,10 @@ def test_containers_that_no_file_describes() -> None:
         ({"guest": replace(GUEST, clock_off=3)}, "the guest's clock is 3 s ahead of the Mac's"),
         ({"log": colima.LogState(51_000_000)}, "/var/log/colima.log has 51 MB, above LOG_MAX_MB"),
         ({"log": colima.LogState(1, "/a is b's")}, "LOG_PATH: '/var/log/colima.log'; /a is b's"),
-        ({"program": replace(PROGRAM, linked=NOW - DAY)}, "an older Colima runs than the one"),
+        (
+            {"formulae": replace(FORMULAE, age=10 * DAY, up=11 * DAY)},
+            "since Colima was started: colima 0.10.3, lima",
+        ),
         ({"engine": of_engine(web=replace(RUNS, restart_policy="no"))}, "has no restart policy"),
         ({"engine": of_engine(web=replace(RUNS, spec="abc"))}, "containers/web says: its text changed"),
     ],
@@ -270,17 +276,14 @@ def test_what_is_not_to_return_after_a_reboot_needs_no_restart_policy(text: str)
 
 @pytest.mark.parametrize(
     ("changed", "outdated"),
-    [
-        ({"linked": NOW - DAY}, True),
-        ({"linked": None}, None),
-        ({"age": None}, None),
-        # Started before the boot: the clock was set since.
-        ({"age": 4 * DAY, "linked": NOW}, None),
-    ],
+    [({"age": 10 * DAY, "up": 11 * DAY}, True), ({"age": None}, None), ({"installed": {}}, None)],
 )
 def test_an_older_colima(changed: dict[str, Any], outdated: bool | None) -> None:
-    report = judged(replace(SEEN, program=replace(PROGRAM, **changed)))
-    assert report.colima == {"installed": "0.10.3", "outdated": outdated}
+    report = judged(replace(SEEN, formulae=replace(FORMULAE, **changed)))
+    versions = dict.fromkeys(VERSIONS) if "installed" in changed else VERSIONS
+    installed, *others = versions.items()
+    assert report.colima == {"installed": installed[1], **dict(others), "outdated": outdated}
+    assert [each.next for each in report.warnings] == ["deploy.py --data restart=true"] * bool(outdated)
 
 
 def looked(job: Any = JOB, **changed: Any) -> Report:
@@ -292,7 +295,7 @@ def looked(job: Any = JOB, **changed: Any) -> Report:
         colima.Guest: GUEST,
         colima.Log: colima.LogState(1000),
         Pulse: PULSE,
-        colima.Program: lambda **arguments: replace(PROGRAM, age=arguments["pid"]),
+        Formulae: FORMULAE,
         DockerConfig: DockerConfigState("desktop"),
         LaunchdJob: job,
     }
@@ -307,7 +310,7 @@ def test_look() -> None:
 
     report = looked(job)
     assert report.daemon is not None
-    assert (report.daemon["pid"], report.daemon["seconds"]) == (500, 500)
+    assert (report.daemon["pid"], report.daemon["seconds"]) == (500, 2 * DAY)
     assert ["the pulse is not loaded" in each.text for each in report.faults] == [True]
     assert ["credsStore is desktop" in each.text for each in report.warnings] == [True]
 

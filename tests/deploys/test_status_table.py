@@ -47,7 +47,7 @@ WELL = Report(
     containers=Containers(("api", "web"), ("api", "web"), {}, (), ("compose-1",)),
     last_boot=BOOT,
     pulse={"loaded": True, "state": "well", "reason": None},
-    colima={"installed": "0.10.3", "outdated": False},
+    colima={"installed": "0.10.3", "lima": "2.2.0", "qemu": "10.1.2", "outdated": False},
 )
 SLEEPS = Finding("this Mac sleeps after 10 min: sudo pmset -a sleep 0 disksleep 0")
 BROKEN = replace(
@@ -92,7 +92,7 @@ VM          colima: Running, qemu; 44 GiB free for Docker
 Containers  api, web; not from containers/: compose-1
 Last boot   2026-11-19T12:21:14Z: Docker answered after 74 s; console: nobody; containers: 2 of 3 ran
 Pulse       well
-Colima      0.10.3 installed, and runs"""
+Colima      0.10.3 installed, and runs; Lima 2.2.0, QEMU 10.1.2"""
     )
 
 

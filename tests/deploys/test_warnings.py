@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from deploys.warnings import warnings
+from deploys.warnings import older, warnings
 from facts.docker import DockerConfigState
+from facts.homebrew import Formula, FormulaeState
 from facts.mac import MacState
 from tests.deploys.test_faults import MINI, said, settings
 
@@ -29,7 +30,6 @@ sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"""
         ),
         # By apple_ssh_and_filevault(7).
         (replace(MINI, filevault=True, macos="26.0"), {}, "once, by `ssh NAME@HOST` with a password, (or"),
-        (replace(MINI, filevault=True, macos="27.1", arch="x86_64"), {}, "the disk once (or"),
         (replace(MINI, rosetta=True), {}, "Rosetta"),
         (MINI, {"colima_memory": "1.5"}, "COLIMA_MEMORY is 1.5 GiB"),
         (ASLEEP, {}, POWER),
@@ -49,6 +49,11 @@ def test_warnings(mac: MacState, data: dict[str, Any], says: str) -> None:
     found = warnings(settings(**data), mac, "/Users/alice", DockerConfigState())
     said(found, says)
     assert "s3cret" not in "".join(found)
+
+
+def test_filevault_of_an_intel_mac() -> None:
+    found = warnings(settings(), replace(MINI, filevault=True, macos="26.0", arch="x86_64"), None, None)
+    assert "the disk once (or" in found[0]
 
 
 @pytest.mark.parametrize(
@@ -90,3 +95,50 @@ from there. Remove it; a deploy asks no helper"""
 def test_registries(config: DockerConfigState | None, says: str) -> None:
     said(warnings(settings(homebrew_user="alice"), MINI, "/Users/alice", config), says)
     assert warnings(settings(), MINI, None, config) == []
+
+
+M4 = replace(MINI, chip="Apple M4 Pro", hypervisor=True)
+
+
+def formulae(
+    qemu: str = "10.1.2", *, entitled: bool | None = True, pinned: str = "lima qemu"
+) -> FormulaeState:
+    versions = {"lima": "2.2.0", "qemu": qemu}
+    installed = {name: Formula(each, 0, name in pinned.split()) for name, each in versions.items()}
+    return FormulaeState(installed, entitled)
+
+
+@pytest.mark.parametrize(
+    ("mac", "found", "says"),
+    [
+        (M4, formulae(), ""),
+        (M4, None, ""),
+        (M4, FormulaeState({}), ""),
+        (M4, formulae("9.1.2_1"), "QEMU 9.1.2_1 aborts on an Apple M4 Pro, below 9.2: brew upgrade qemu, or"),
+        (replace(M4, chip="Apple M10"), formulae("9.1"), "aborts on an Apple M10"),
+        (M4, formulae("9.2"), ""),
+        (M4, formulae("HEAD-0a1"), ""),
+        (replace(M4, chip="Apple M3"), formulae("9.1.2"), ""),
+        (replace(M4, chip="Intel(R) Core(TM) M4"), formulae("9.1.2"), ""),
+        (replace(M4, chip=None), formulae("8.2.1"), ""),
+        (MINI, formulae("8.2.0"), "QEMU 8.2.0 is older than 8.2.1, which Lima wants: brew upgrade qemu, or"),
+        (M4, formulae("7.2"), "which Lima wants"),
+        (M4, formulae(entitled=False), "QEMU is not signed for the hypervisor: docs/upgrades.md"),
+        (M4, formulae(entitled=None), ""),
+        # Lima does without one there.
+        (replace(M4, hypervisor=False), formulae(entitled=False), ""),
+        (M4, formulae(pinned="qemu"), "takes lima along; as Homebrew's owner: brew pin lima"),
+        (M4, formulae(pinned=""), "brew pin lima qemu"),
+        (replace(MINI, installs_updates=True), None, "AutomaticallyInstallMacOSUpdates -bool false"),
+        (replace(MINI, installs_updates=False), None, ""),
+        (replace(MINI, arch="x86_64"), None, "Homebrew builds nothing new for Intel"),
+    ],
+)
+def test_what_an_upgrade_is_for_or_breaks(mac: MacState, found: FormulaeState | None, says: str) -> None:
+    said(warnings(settings(), mac, None, None, found), says)
+
+
+def test_older() -> None:
+    assert older(formulae()) is None
+    late = replace(formulae(), now=1000, age=2000, up=3000)
+    assert older(late) == "installed since Colima was started: lima 2.2.0, qemu 10.1.2"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.checkout import QUICK, ROOT, WAITS
-from tests.e2e.looking import LABEL, docker, is_loaded, ping, wait_for
+from tests.e2e.looking import LABEL, container, docker, is_loaded, ping, vm_events, wait_for
 from tests.mac.machine import Mac
 from tests.shown import Shown, commands
 from tests.terminal import CLONE, ENTER, Seen, Terminal
@@ -141,6 +141,30 @@ def answers_again(life: Life) -> None:
     wait_for(lambda: ping(life.mac) == "200")
 
 
+def something_newer(life: Life) -> None:
+    """Homebrew has newer versions of two of them."""
+    life.mac.fault("brew-newer", "colima=0.10.4 qemu=10.2.0")
+
+
+def was_upgraded(life: Life) -> None:
+    """By one graceful restart, with the container back and all pinned as it was."""
+    assert vm_events(life.mac)[-2:] == ["graceful-stop", "start"]
+    assert container(life.mac, "web", "State.Running") is True
+    pins = life.mac.path("/opt/homebrew/var/homebrew/pinned")
+    assert {path.name: path.readlink().name for path in pins.iterdir()} == {
+        "colima": "0.10.4",
+        "lima": "2.2.0",
+        "qemu": "10.2.0",
+    }
+
+
+def lose_signature(life: Life) -> None:
+    """QEMU's, and the page's file is written to make it anew."""
+    life.mac.fault("qemu-signature", "none")
+    (text,) = re.findall(r"(?s)```xml\n(.*?)```", (ROOT / "docs/upgrades.md").read_text())
+    life.write("qemu.xml", text)
+
+
 def is_stopped(life: Life) -> None:
     assert not is_loaded(life.mac)
     assert ping(life.mac) != "200"
@@ -199,6 +223,16 @@ LIFE = (
     Step("uv run pyinfra HOST deploy.py", says=("No changes",), never=UNCHANGED),
     Step("docker ps", says=("nginx",), typed=by_alice),
     Step("brew pin colima lima qemu", typed=by_alice),
+    Step(
+        "codesign --sign - --force --entitlements qemu.xml /opt/homebrew/bin/qemu-system-aarch64",
+        typed=by_alice,
+        before=lose_signature,
+    ),
+    Step(
+        "sudo defaults write /Library/Preferences/com.apple.SoftwareUpdate"
+        " AutomaticallyInstallMacOSUpdates -bool false",
+        typed=on_the_mac,
+    ),
     Step("cp .env.example .env", after=fill_in),
     Step("make deploy", says=("No changes",), never=(*UNCHANGED, "is not set"), typed=on_the_mac),
     Step(
@@ -236,6 +270,12 @@ LIFE = (
     ),
     Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
     Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",)),
+    Step(
+        "pyinfra HOST deploys/upgrade.py --dry",
+        says=("Upgrade colima 0.10.3 -> 0.10.4, qemu 10.1.2 -> 10.2.0 with Homebrew", "Restart Colima"),
+        before=something_newer,
+    ),
+    Step("pyinfra HOST deploys/upgrade.py", says=("Pouring qemu--10.2.0", "is ready"), after=was_upgraded),
     Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",)),
     Step(
         "pyinfra HOST deploy.py --dry --diff",
@@ -302,7 +342,6 @@ ELSEWHERE = {
     "pyinfra HOST deploys/restore.py --data restore=default-20261122-101530": "tests/acceptance runs it",
     "sudo visudo -f /etc/sudoers.d/deploy": "opens an editor",
     "sudo fdesetup authrestart": "asks for a FileVault password, which no stand-in has",
-    "sudo softwareupdate --schedule off": "the stand-in has no updates",
     "sudo brew services start colima --sudo-service-user USER": "is Homebrew's own way",
 }
 

@@ -239,7 +239,7 @@ def test_states(fleet: Fleet) -> None:
     assert len(good.ssh_commands()) - asked <= 10
     for word in (f"pid {job_pid(good)}", "2 CPUs, 2 GiB", "1 of 1"):
         assert word in rows(run)[good.name]
-    assert re.search(r" \d+\.\d+\.\d\S*, \d+ s ", rows(run)[good.name])
+    assert re.search(r" \d+\.\d+\.\d\S*, \d+ (s|min) ", rows(run)[good.name])
     assert "in the guest docker is inactive" in run.stdout
     assert f"next: pyinfra .. deploys/recover.py --limit {bad.name}\n" in run.stdout
     bad.heal("docker-stays-dead")

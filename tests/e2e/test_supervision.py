@@ -147,6 +147,22 @@ def test_a_job_loaded_with_other_arguments_is_reloaded(mac: Mac, checkout: Check
     assert "--dns" not in mac.run(["launchctl", "print", f"system/{LABEL}"]).stdout
 
 
+def test_an_upgrade_that_fails_leaves_the_vm_alone(mac: Mac, checkout: Checkout) -> None:
+    """And one for which there is nothing newer changes nothing."""
+    before, pins = job_pid(mac), mac.path("/opt/homebrew/var/homebrew/pinned")
+    mac.fault("brew-newer", "lima=2.2.1")
+    mac.fault("brew-fails")
+    run = checkout.ssh("-y", deploy="deploys/upgrade.py")
+    assert run.status == 1, run.output
+    assert "Upgrade lima 2.2.0 -> 2.2.1 with Homebrew" in run.output
+    assert "the VM runs on as it is. Run this again, or as alice: brew upgrade lima" in run.output
+    assert sorted(path.name for path in pins.iterdir()) == ["colima", "lima", "qemu"]
+    mac.heal("brew-newer")
+    run = checkout.ssh("-y", "--json", deploy="deploys/upgrade.py")
+    assert (run.status, run.changed) == (0, []), run.output
+    assert job_pid(mac) == before
+
+
 def test_a_boot_waits_for_the_disk_that_is_mounted(mac: Mac) -> None:
     """The empty directory in its place is not mounted, and nothing is written into it."""
     before, since = len(vm_events(mac)), mac.path(LOG).stat().st_size

@@ -8,9 +8,10 @@ import pytest
 from pyinfra.api import FactBase, FactProcessError
 
 from facts.backup import Backups, Contents, Part, ProfileContents, Unit
-from facts.colima import Log, LogState, Program, ProgramState
+from facts.colima import Log, LogState
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Garbage, Prunable, Pulled, PulledImage
+from facts.homebrew import Formula, Formulae, FormulaeState, Outdated, Upgrade
 from facts.launchd import Milestones
 from facts.logs import LogLines, Logs
 from facts.mac import Homebrew, HomebrewState, NoUser, User
@@ -61,6 +62,23 @@ plan=a; b=c. To recover: d
 steps=docker job
 fatal="""
 
+FORMULAE = """\
+formula=qemu 900 yes 10.1.2_1
+entitled=yes
+elapsed=   01:05
+now=1000
+up=70"""
+
+OUTDATED = """\
+|==> Updated Homebrew from 1 to 2.
+|{
+|  "formulae": [
+|    {"name": "qemu", "installed_versions": ["9.2", "10.1.2"], "current_version": "10.2.0", "pinned": true},
+|    {"name": "al/ice/colima", "installed_versions": ["HEAD-1a"], "current_version": "0.10.4"}
+|  ],
+|  "casks": []
+|}"""
+
 SUDO_SAID = "sudo: unable to resolve host mini"
 
 
@@ -95,12 +113,17 @@ SUDO_SAID = "sudo: unable to resolve host mini"
         (Backups, "home=", None),
         (Backups, "home=/a", []),
         (Log, "exposed=/a is b's\nsize=0", LogState(0, "/a is b's")),
+        (Formulae, FORMULAE, FormulaeState({"qemu": Formula("10.1.2_1", 900, True)}, True, 1000, 65, 70)),
+        (Formulae, "entitled=no\nnow=\nup=", FormulaeState({}, False)),
         (
-            Program,
-            "now=1000\nelapsed=   01:05\nlink=../Cellar/colima/HEAD-1a/bin/colima\nlinked=900",
-            ProgramState("HEAD-1a", 900, 1000, 65),
+            Outdated,
+            OUTDATED,
+            [Upgrade("qemu", "9.2, 10.1.2", "10.2.0"), Upgrade("colima", "HEAD-1a", "0.10.4")],
         ),
-        (Program, "now=\nelapsed=\nlink=/opt/colima\nlinked=", ProgramState(None, None, None, None)),
+        (Outdated, '|{\n|"formulae": []\n|}', []),
+        (Outdated, "", None),
+        (Outdated, "|==> Updated Homebrew\n|{", None),
+        (Outdated, '|{\n|"formulae": [{"name": "qemu"}]}', None),
         (
             Diagnosis,
             f"outcome=broken\n{DIAGNOSIS}x",

@@ -28,6 +28,11 @@ MINI = [
     "sleep=0",
     "disksleep=10",
     "autorestart=1",
+    "machdep.cpu.brand_string=Apple M2",
+    "kern.hv_support=1",
+    "updates=readable",
+    "AutomaticDownload=1",
+    "AutomaticallyInstallMacOSUpdates=0",
     *BREW,
 ]
 
@@ -55,6 +60,9 @@ def test_mac() -> None:
         boot_time=1722409523,
         console_user=None,
         disk_sleep_minutes=10,
+        chip="Apple M2",
+        hypervisor=True,
+        installs_updates=False,
     )
 
 
@@ -66,6 +74,16 @@ def test_mac() -> None:
         ({"autorestart": "0", "sleep": "10"}, {"auto_restart": False, "sleep_minutes": 10}),
         ({"disksleep": ""}, {"disk_sleep_minutes": None}),
         ({"console_user": "bob"}, {"console_user": "bob"}),
+        ({"kern.hv_support": "0"}, {"hypervisor": False}),
+        ({"kern.hv_support": "", "machdep.cpu.brand_string": ""}, {"hypervisor": None, "chip": None}),
+        # What is not set is on.
+        ({"AutomaticallyInstallMacOSUpdates": "1"}, {"installs_updates": True}),
+        ({"AutomaticallyInstallMacOSUpdates": ""}, {"installs_updates": True}),
+        ({"AutomaticallyInstallMacOSUpdates": "1", "AutomaticDownload": "0"}, {"installs_updates": False}),
+        (
+            {"AutomaticallyInstallMacOSUpdates": "1", "AutomaticCheckEnabled": "0"},
+            {"installs_updates": False},
+        ),
         # uname says x86_64 under Rosetta; where Homebrew belongs is told by the hardware.
         ({"machine": "x86_64"}, {"arch": "arm64", "rosetta": True}),
         ({"machine": "x86_64", "prefix": "/usr/local"}, {"arch": "x86_64", "rosetta": False}),

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from facts.colima import Disk, Guest, GuestState, Program, ProgramState
+from facts.colima import Disk, Guest, GuestState
 from tests.files.conftest import Mac, lines
 from tests.files.test_lib import HOSTILE
 
@@ -182,34 +182,3 @@ def test_a_restart_that_fails_says_why_and_one_that_hangs_has_a_deadline(mac: Ma
     assert (done.returncode, done.stdout) == (1, "failed\n")
     mac.brewed("limactl", "trap '' TERM; sleep 300")
     assert mac.call(RESTART, mac.home, 0.3, edits={"alarm 5": "alarm 0.2"}).returncode == 124
-
-
-def test_program(mac: Mac) -> None:
-    keg = mac.prefix / "Cellar/colima/0.10.3/bin"
-    keg.mkdir(parents=True)
-    (keg / "colima").touch()
-    (mac.prefix / "bin/colima").symlink_to("../Cellar/colima/0.10.3/bin/colima")
-    # Of the link itself: with -L it would be another's time.
-    mac.tool("/usr/bin/stat", f"""[ "$*" = '-f %m {mac.prefix}/bin/colima' ] && echo 900""")
-    mac.tool("/bin/ps", "echo '   01:05'")
-    mac.tool("/bin/date", "echo 1000")
-    done = mac.run("facts/program", 312, env=HOSTILE)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert Program().process(lines(done)) == ProgramState("0.10.3", 900, 1000, 65)
-    assert mac.calls("ps") == [["-o", "etime=", "-p", "312"]]
-
-
-def test_a_link_is_told_as_it_is(mac: Mac) -> None:
-    (mac.prefix / "bin/colima").symlink_to(r"../Cellar/colima/1\nend\t2/bin/colima")
-    found = Program().process(lines(mac.run("facts/program", 0)))
-    assert found is not None and found.version == r"1\nend\t2"
-
-
-def test_no_program_and_no_process(mac: Mac) -> None:
-    mac.tool("/usr/bin/stat", "exit 1")
-    mac.tool("/bin/ps", "echo 'ps: Invalid process id' >&2; exit 1")
-    done = mac.run("facts/program", 0)
-    assert (done.returncode, done.stderr) == (0, "")
-    found = Program().process(lines(done))
-    assert found is not None
-    assert (found.version, found.linked, found.age) == (None, None, None)

@@ -37,6 +37,7 @@ def test_what_is_missing_is_installed_as_the_user(mac: Mac) -> None:
     env = mac.env("brew")
     assert (env["HOME"], env["USER"], env["NONINTERACTIVE"]) == (str(mac.home), "alice", "1")
     assert env["PATH"].startswith(f"{mac.prefix}/bin:")
+    assert env["HOMEBREW_NO_ASK"] == "1"
     assert not {"TMPDIR", "DOCKER_HOST", "SUDO_USER"} & env.keys()
     assert all("-u" in call and "alice" in call for call in mac.calls("sudo"))
     assert len(mac.calls("sudo")) == len(mac.calls("brew"))

@@ -27,8 +27,8 @@ WHERE = {
     ),
     "/sbin": "dmesg ifconfig md5 mount ping reboot shutdown umount",
     "/usr/bin": (
-        "awk basename caffeinate cmp comm curl cut defaults diff dirname dscl du env false fdesetup file "
-        "find fold grep gzip head iconv id install join logger mktemp nc nice nohup od pgrep perl pkill "
+        "awk basename caffeinate cmp codesign comm curl cut defaults diff dirname dscl du env false fdesetup "
+        "file find fold grep gzip head iconv id install join logger mktemp nc nice nohup od pgrep perl pkill "
         "plutil pmset printenv printf readlink sed shasum sort stat su sudo sw_vers tail tee touch tr true "
         "tty uname uniq uptime wc xargs xattr"
     ),

@@ -51,6 +51,8 @@ def test_a_mac(mac: Mac) -> None:
             hw.optional.arm64 | sysctl.proc_translated) value=1 ;;
             hw.ncpu) value=8 ;;
             hw.memsize) value=17179869184 ;;
+            machdep.cpu.brand_string) value='Apple M4: Pro' ;;
+            kern.hv_support) value=1 ;;
             kern.boottime) value='{ sec = 1750000000, usec = 42 } Sun Jun 15 15:06:40 2025' ;;
             *) echo "sysctl: unknown oid '$name'" >&2; continue ;;
             esac
@@ -65,6 +67,12 @@ def test_a_mac(mac: Mac) -> None:
         "-f %HT:%Su "*/opt/homebrew) echo 'Directory:al=ice' ;;
         *) exit 1 ;;
         esac""",
+    )
+    mac.tool(
+        "/usr/bin/defaults",
+        """[ "$*" = 'read /Library/Preferences/com.apple.SoftwareUpdate' ] && printf '%s\\n' '{' \
+        '    AutomaticCheckEnabled = 1;' '    AutomaticallyInstallMacOSUpdates = 0;' \
+        '    LastResultCode = 2;' '    RecommendedUpdates =     (' '    );' '}'""",
     )
     mac.tool("/usr/bin/fdesetup", "printf 'FileVault is On.\\nEncryption in progress: Percent = 5\\nend\\n'")
     mac.tool(
@@ -90,7 +98,7 @@ def test_a_mac(mac: Mac) -> None:
         volume_size=482797652 * 1024, volume_free=340000000 * 1024,
         homebrew=HomebrewState("/opt/homebrew", "/opt/homebrew/bin/brew", "al=ice", ("colima", "docker")),
         filevault=True, sleep_minutes=0, auto_restart=True, boot_time=1750000000, console_user=None,
-        disk_sleep_minutes=10,
+        disk_sleep_minutes=10, chip="Apple M4: Pro", hypervisor=True, installs_updates=False,
     )  # fmt: skip
     assert [mac.calls(tool) for tool in ("brew", "colima", "docker")] == [[], [], []], "only looked at"
 

@@ -287,10 +287,13 @@ def _homebrew(config: dict[str, Any]) -> None:
     (prefix / "bin/brew").chmod(0o755)
     with contextlib.redirect_stdout(io.StringIO()):
         brew.install(prefix, config["installed"])
+        # As the owner of a server has it.
+        brew.pin(prefix, [name for name in ("colima", "lima", "qemu") if name in brew.installed(prefix)])
     links = (
         each for each in (prefix / "bin").iterdir() if each.is_symlink() and "Cellar" in str(each.readlink())
     )
-    for path in (prefix / "bin/brew", *links, *(prefix / "opt").iterdir(), *(prefix / "Cellar").rglob("*")):
+    made = (each for name in ("opt", "Cellar", "var") for each in (prefix / name).rglob("*"))
+    for path in (prefix / "bin/brew", *links, *made):
         os.chown(path, owner, ADMIN, follow_symlinks=False)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pyinfra.api import OperationError
 
+from facts.homebrew import Outdated, Upgrade
 from facts.mac import Homebrew, HomebrewState
-from operations.homebrew import formulae
+from operations.homebrew import formulae, upgraded
 from tests.conftest import RunOperation
 from tests.fakes import words
 
@@ -32,4 +33,20 @@ def test_unreadable(commands: RunOperation) -> None:
     with pytest.raises(OperationError):
         commands(formulae, {Homebrew: None}, executing=False, label="a.b")
     got, _ = commands(formulae, {Homebrew: None}, label="a.b")
+    assert [words(each)[0] for each in got] == ["refuse"]
+
+
+def test_what_is_outdated_is_upgraded(commands: RunOperation) -> None:
+    upgrades = [Upgrade("colima", "0.10.3", "0.10.4"), Upgrade("qemu", "10.1.2", "10.2.0")]
+    got, host = commands(upgraded, {Outdated: upgrades}, label="a.b", user="alice")
+    assert [words(each) for each in got] == [["upgrade-formulae", "a.b", "colima", "qemu"]]
+    assert host.logged == ["Upgrade colima 0.10.3 -> 0.10.4, qemu 10.1.2 -> 10.2.0 with Homebrew"]
+    got, host = commands(upgraded, {Outdated: []}, label="a.b", user="alice")
+    assert (got, host.noops) == ([], ["Homebrew has no newer colima, lima or qemu"])
+
+
+def test_a_brew_that_does_not_tell(commands: RunOperation) -> None:
+    with pytest.raises(OperationError, match="as alice: brew outdated colima lima qemu"):
+        commands(upgraded, {Outdated: None}, executing=False, label="a.b", user="alice")
+    got, _ = commands(upgraded, {Outdated: None}, label="a.b", user="alice")
     assert [words(each)[0] for each in got] == ["refuse"]

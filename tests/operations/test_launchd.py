@@ -9,8 +9,9 @@ import click
 import pytest
 from pyinfra.api import OperationError, StringCommand
 
+from facts.homebrew import Formula, Formulae, FormulaeState
 from facts.launchd import VERIFIED, FileState, JobState, LaunchdJob, Milestones, plist_path
-from operations.launchd import absent, daemon, started, stopped
+from operations.launchd import absent, daemon, restarted, started, stopped
 from operations.util.plist import daemon_plist, pulse_label, pulse_plist, to_xml
 from settings import Settings
 from tests.conftest import RunOperation
@@ -255,6 +256,30 @@ def test_started(commands: RunOperation, job: JobState, notes: Any, says: str | 
     assert host.noops == ([] if says else [f"{LABEL} is loaded and runs (pid 312)"])
 
 
+INSTALLED = {"lima": Formula("2.2.0", 500, pinned=False), "qemu": Formula("10.2.0", 900, pinned=False)}
+OLD = FormulaeState(INSTALLED, now=1000, age=200, up=300)
+NEW = FormulaeState(INSTALLED, now=1000, age=50, up=300)
+
+
+@pytest.mark.parametrize(
+    ("job", "formulae", "foreseen", "says"),
+    [
+        (RUNNING, OLD, {}, "Restart Colima: qemu 10.2.0 installed since its start"),
+        (RUNNING, NEW, {"upgrade": True, "executing": False}, "Restart Colima after the upgrade"),
+        (running(pid=None, last_exit="1"), NEW, {}, "Start Colima: not running (last exit: 1)"),
+        # It was said before that it would be one, and was none.
+        (RUNNING, NEW, {"upgrade": True}, None),
+        (RUNNING, replace(NEW, age=None), {}, None),
+        (STOPPED, OLD, {"upgrade": True, "executing": False}, None),
+    ],
+)
+def test_restarted(commands: RunOperation, job: Any, formulae: Any, foreseen: Any, says: str | None) -> None:
+    got, host = commands(restarted, {LaunchdJob: job, Formulae: formulae}, label=LABEL, user="al", **foreseen)
+    assert [words(each) for each in got] == ([["load", LABEL, "--reload"]] if says else [])
+    assert host.logged == ([says] if says else [])
+    assert len(host.noops) == (not says)
+
+
 LOOK = rf"cannot be read, so nothing is changed.*Look: sudo launchctl print system/{LABEL}$"
 NEVER = "cannot be started: it has never been deployed to this Mac, or was uninstalled. Run deploy.py$"
 
@@ -269,11 +294,13 @@ NEVER = "cannot be started: it has never been deployed to this Mac, or was unins
         (daemon, {"plist": PLIST}, None, LOOK),
         (absent, {"target": LABEL}, None, LOOK),
         (stopped, {}, None, LOOK),
+        (restarted, {"user": "al"}, None, LOOK),
+        (restarted, {"user": "al"}, RUNNING, "what is installed cannot be read"),
     ],
 )
 def test_refused(commands: RunOperation, operation: Any, arguments: Any, job: Any, why: str) -> None:
     """What only a deploy can start, and an answer that cannot be read."""
-    facts: dict[Any, Any] = {LaunchdJob: job, Milestones: {}}
+    facts: dict[Any, Any] = {LaunchdJob: job, Milestones: {}, Formulae: None}
     (command,), _ = commands(operation, facts, label=LABEL, **arguments)
     assert words(command)[0] == "refuse"
     with pytest.raises(OperationError, match=why):

@@ -1,15 +1,17 @@
-"""brew: Homebrew's command, for a handful of formulae: install, pin, and list --versions.
+"""brew: Homebrew's command, for a handful of formulae: install, upgrade, outdated, pin, unpin, list.
 
-Fault (a file in /private/var/db/standin/faults): brew-fails (counted: a download that fails).
+Faults (files in /private/var/db/standin/faults): brew-fails (counted: a download that fails),
+brew-newer (what has come out since, a word NAME=VERSION each).
 """
 
+import json
 import os
 import pwd
 import shutil
 import sys
 from pathlib import Path
 
-from .common import STANDIN, own_path, record, take_fault
+from .common import STANDIN, fault, own_path, record, take_fault
 
 PROGRAMS = {  # a formula: the programs that say whether it is there
     "colima": ["lima", "limactl", "colima"],
@@ -35,6 +37,21 @@ build scripts full access to your system."""
 
 class BrewError(Exception):
     """What brew prints after `Error: `."""
+
+
+def newest() -> dict[str, str]:
+    """The versions that Homebrew has."""
+    words = (fault("brew-newer") or "").split()
+    return VERSIONS | dict(word.split("=") for word in words)
+
+
+def version_of(prefix: Path, name: str) -> str:
+    """The version of an installed formula: its keg's, which opt leads to."""
+    return (prefix / "opt" / name).readlink().name
+
+
+def pin_of(prefix: Path, name: str) -> Path:
+    return prefix / "var/homebrew/pinned" / name
 
 
 def user() -> str:
@@ -67,7 +84,7 @@ def install(prefix: Path, names: list[str]) -> int:
     present = installed(prefix)
     for name in names:
         if name in present:
-            version = VERSIONS[name]
+            version = version_of(prefix, name)
             print(f"Warning: {name} {version} is already installed and up-to-date.", file=sys.stderr)
         else:
             for wanted in (*DEPENDENCIES.get(name, []), name):
@@ -78,7 +95,7 @@ def install(prefix: Path, names: list[str]) -> int:
 
 def pour(prefix: Path, name: str) -> None:
     """Put a formula into the Cellar and link its programs."""
-    version = VERSIONS[name]
+    version = newest()[name]
     print(f"==> Pouring {name}--{version}.bottle.tar.gz")
     keg = prefix / "Cellar" / name / version
     (keg / "bin").mkdir(parents=True, exist_ok=True)
@@ -95,26 +112,85 @@ def pour(prefix: Path, name: str) -> None:
     print(f"🍺  {keg}: 5 files, 20MB")
 
 
+def outdated(prefix: Path, names: list[str]) -> list[str]:
+    """Those of which there is a newer version; the pinned ones too."""
+    return [name for name in names if version_of(prefix, name) != newest()[name]]
+
+
+def show_outdated(prefix: Path, names: list[str]) -> int:
+    """JSON, and exit 1 where something that was named is outdated (Homebrew cmd/outdated.rb)."""
+    found = outdated(prefix, [name for name in names if name in installed(prefix)])
+    formulae = [
+        {
+            "name": name,
+            "installed_versions": [version_of(prefix, name)],
+            "current_version": newest()[name],
+            "pinned": (pinned := pin_of(prefix, name)).is_symlink(),
+            "pinned_version": pinned.readlink().name if pinned.is_symlink() else None,
+        }
+        for name in found
+    ]
+    print(json.dumps({"formulae": formulae, "casks": []}, indent=2))
+    return 1 if found else 0
+
+
+def upgrade(prefix: Path, names: list[str]) -> int:
+    """Upgrade the outdated ones; exit 1 where one that was named is pinned (Homebrew cmd/upgrade.rb)."""
+    old = outdated(prefix, names)
+    for name in names:
+        if name not in old:
+            print(f"Warning: {name} {version_of(prefix, name)} already installed", file=sys.stderr)
+    pinned = [name for name in old if pin_of(prefix, name).is_symlink()]
+    old = [name for name in old if name not in pinned]
+    if pinned:
+        packages = "package" if len(pinned) == 1 else "packages"
+        print(f"Error: Not upgrading {len(pinned)} pinned {packages}:", file=sys.stderr)
+        print(", ".join(f"{name} {newest()[name]}" for name in pinned))
+    if not old:
+        return 1 if pinned else 0
+    print(f"==> Upgrading {len(old)} outdated {'package' if len(old) == 1 else 'packages'}:")
+    print("\n".join(f"{name} {version_of(prefix, name)} -> {newest()[name]}" for name in old), flush=True)
+    if take_fault("brew-fails"):
+        raise BrewError(f'{old[0]}: Failed to download resource "{old[0]}"')
+    for name in old:
+        keg = prefix / "Cellar" / name / version_of(prefix, name)
+        print(f"==> Upgrading {name}\n  {keg.name} -> {newest()[name]}")
+        pour(prefix, name)
+        print(f"==> Running `brew cleanup {name}`...\nRemoving: {keg}... (5 files, 20MB)")
+        shutil.rmtree(keg)
+    return 1 if pinned else 0
+
+
 def pin(prefix: Path, names: list[str]) -> int:
     """Keep formulae from being upgraded (Homebrew cmd/pin.rb)."""
-    pins = prefix / "var/homebrew/pinned"
-    pins.mkdir(parents=True, exist_ok=True)
     status = 0
     for name in names:
+        link = pin_of(prefix, name)
+        link.parent.mkdir(parents=True, exist_ok=True)
         if name not in installed(prefix):
             print(f"Error: {name} not installed", file=sys.stderr)
             status = 1
-        elif os.path.lexists(pins / name):
+        elif link.is_symlink():
             print(f"Warning: {name} already pinned", file=sys.stderr)
         else:
-            (pins / name).symlink_to(f"../../../Cellar/{name}/{VERSIONS[name]}")
+            link.symlink_to(f"../../../Cellar/{name}/{version_of(prefix, name)}")
     return status
+
+
+def unpin(prefix: Path, names: list[str]) -> int:
+    """Let formulae be upgraded again (Homebrew cmd/unpin.rb)."""
+    for name in names:
+        if pin_of(prefix, name).is_symlink():
+            pin_of(prefix, name).unlink()
+        else:
+            print(f"Warning: {name} not pinned", file=sys.stderr)
+    return 0
 
 
 def list_versions(prefix: Path, words: list[str]) -> int:
     present = installed(prefix)
     names = [word for word in words if not word.startswith("-")] or present
-    print("".join(f"{name} {VERSIONS[name]}\n" for name in names if name in present), end="")
+    print("".join(f"{name} {version_of(prefix, name)}\n" for name in names if name in present), end="")
     return 0 if set(names) <= set(present) else 1
 
 
@@ -134,10 +210,9 @@ def run(prefix: Path, words: list[str]) -> int:
         raise BrewError(f"The current working directory must be readable to {user()} to run brew.")
     if verb == "list" and "--versions" in rest:
         return list_versions(prefix, rest)
-    if verb == "install":
-        return install(prefix, [word for word in rest if not word.startswith("-")])
-    if verb == "pin":
-        return pin(prefix, rest)
+    verbs = {"install": install, "upgrade": upgrade, "outdated": show_outdated, "pin": pin, "unpin": unpin}
+    if verb in verbs:
+        return verbs[verb](prefix, [word for word in rest if not word.startswith("-")])
     raise BrewError(f"Unknown command: brew {verb}")
 
 

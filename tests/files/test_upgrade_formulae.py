@@ -1,0 +1,89 @@
+"""bin/upgrade-formulae: what was pinned is pinned again, whatever comes of the upgrade."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+from tests.files.conftest import LABEL, Mac, until
+from tests.files.test_formulae import pin
+from tests.files.test_lib import HOSTILE
+
+FORMULAE = ("colima", "qemu")
+
+
+def prepare(mac: Mac, upgrade: str, *pinned: str) -> None:
+    """A brew that does `upgrade`, and keeps its pins as links."""
+    mac.become("root")
+    mac.configure()
+    for name in pinned:
+        pin(mac, name)
+    pins = f"'{mac.prefix}/var/homebrew/pinned'"
+    mac.brewed(
+        "brew",
+        f"""verb=$1
+        shift
+        case $verb in
+        unpin) for name; do rm {pins}/"$name"; done ;;
+        pin) for name; do ln -s new {pins}/"$name"; done ;;
+        upgrade) {upgrade} ;;
+        esac""",
+    )
+
+
+def run(mac: Mac) -> subprocess.CompletedProcess[str]:
+    return mac.run("bin/upgrade-formulae", LABEL, *FORMULAE, env=HOSTILE)
+
+
+def pinned(mac: Mac) -> list[str]:
+    return sorted(path.name for path in (mac.prefix / "var/homebrew/pinned").iterdir())
+
+
+@pytest.mark.parametrize("pins", [(), ("qemu",), ("colima", "lima", "qemu")])
+def test_what_is_pinned_stays_so(mac: Mac, pins: tuple[str, ...]) -> None:
+    prepare(mac, f"ls '{mac.prefix}/var/homebrew/pinned' 2>/dev/null; echo poured", *pins)
+    done = run(mac)
+    rest = [name for name in pins if name not in FORMULAE]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [*rest, "poured"]
+    assert not pins or pinned(mac) == sorted(pins)
+    (upgrade,) = [call[1:] for call in mac.calls("brew") if call[0] == "upgrade"]
+    assert upgrade == ["--formula", *FORMULAE]
+    assert len(mac.calls("brew")) == (3 if pins else 1)
+
+
+def test_nothing_else_is_upgraded_or_removed_and_nobody_asked(mac: Mac) -> None:
+    prepare(mac, ":")
+    assert run(mac).returncode == 0
+    env = mac.env("brew")
+    assert env["HOMEBREW_NO_INSTALLED_DEPENDENTS_CHECK"] == env["HOMEBREW_NO_ASK"] == "1"
+    assert int(env["HOMEBREW_CLEANUP_PERIODIC_FULL_DAYS"]) > 3650
+    assert (env["USER"], "TMPDIR" in env) == ("alice", False)
+    assert all("alice" in call for call in mac.calls("sudo"))
+
+
+def test_a_brew_that_fails(mac: Mac) -> None:
+    prepare(mac, "echo 'Error: no network\033]0;' >&2; exit 3", "colima")
+    done = run(mac)
+    assert (done.returncode, done.stdout) == (1, "Error: no network?]0;\n")
+    assert "exit status 3; the VM runs on as it is" in done.stderr
+    assert "as alice: brew upgrade colima qemu" in done.stderr
+    assert pinned(mac) == ["colima"]
+
+
+def test_one_that_is_cut_off(mac: Mac) -> None:
+    prepare(mac, f"touch '{mac.root}/upgrading'; sleep 30", "colima")
+    process = mac.popen("-c", mac.text("bin/upgrade-formulae"), "upgrade-formulae", LABEL, *FORMULAE)
+    until((mac.root / "upgrading").exists)
+    assert pinned(mac) == []
+    process.send_signal(signal.SIGTERM)
+    # It is brew that a person's Ctrl-C ends, and its keeper.
+    for pid, command in mac.left().items():
+        if "sleep 30" in command or "brew upgrade" in command:
+            subprocess.run(["kill", str(pid)], check=False)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "brew upgrade: exit status" in err
+    assert pinned(mac) == ["colima"]
