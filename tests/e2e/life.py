@@ -191,6 +191,7 @@ class Step:
 
     `says` and `never`: words on the terminal, and words that are not to be there. `answers`: what is typed
     when a pattern is seen; pyinfra's question before it changes something is answered with the Enter key.
+    `weekly`: another test of each run does the same, and the story goes on without it.
     """
 
     command: str
@@ -201,6 +202,7 @@ class Step:
     answers: Mapping[str, str] = field(default_factory=lambda: ENTER)
     before: Callable[[Life], None] | None = None
     after: Callable[[Life], None] | None = None
+    weekly: bool = False
 
 
 LIFE = (
@@ -246,14 +248,26 @@ LIFE = (
         says=("Remove bot",),
         before=retire_bot,
     ),
-    Step("pyinfra HOST deploy.py -y --data only=web", never=UNCHANGED),
-    Step("pyinfra HOST deploy.py -y --data pull=true", says=("nginx: up to date",), never=UNCHANGED),
-    Step("pyinfra HOST deploy.py -y --data reinstall=web", says=("Install web",)),
-    Step("pyinfra HOST fact facts.mac.Mac --json", says=('"arm64"',)),
-    Step(f"pyinfra HOST fact facts.launchd.LaunchdJob label={LABEL} --json", says=('"running"',)),
-    Step("pyinfra HOST fact facts.colima.ColimaProfile user=alice --json", says=('"Running"',)),
-    Step("pyinfra HOST fact facts.docker.DockerEngine user=alice --json", says=('"web"',), never=('"bot"',)),
-    Step(f"pyinfra HOST fact facts.pulse.Pulse label={LABEL} --json", says=('"state": "well"',)),
+    Step("pyinfra HOST deploy.py -y --data only=web", never=UNCHANGED, weekly=True),
+    Step(
+        "pyinfra HOST deploy.py -y --data pull=true",
+        says=("nginx: up to date",),
+        never=UNCHANGED,
+        weekly=True,
+    ),
+    Step("pyinfra HOST deploy.py -y --data reinstall=web", says=("Install web",), weekly=True),
+    Step("pyinfra HOST fact facts.mac.Mac --json", says=('"arm64"',), weekly=True),
+    Step(
+        f"pyinfra HOST fact facts.launchd.LaunchdJob label={LABEL} --json", says=('"running"',), weekly=True
+    ),
+    Step("pyinfra HOST fact facts.colima.ColimaProfile user=alice --json", says=('"Running"',), weekly=True),
+    Step(
+        "pyinfra HOST fact facts.docker.DockerEngine user=alice --json",
+        says=('"web"',),
+        never=('"bot"',),
+        weekly=True,
+    ),
+    Step(f"pyinfra HOST fact facts.pulse.Pulse label={LABEL} --json", says=('"state": "well"',), weekly=True),
     Step("pyinfra HOST deploys/recover.py --dry", says=("docker is inactive",), before=stop_docker),
     Step("sudo /Library/ColimaPulse/bin/recover LABEL --dry", says=("docker is inactive",), typed=on_the_mac),
     Step("pyinfra HOST deploys/recover.py", says=("helped: restart Docker",), after=answers_again),
@@ -269,18 +283,19 @@ LIFE = (
         "sudo /Library/ColimaPulse/bin/start LABEL", says=("is ready",), typed=on_the_mac, after=answers_again
     ),
     Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
-    Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",)),
+    Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",), weekly=True),
     Step(
         "pyinfra HOST deploys/upgrade.py --dry",
         says=("Upgrade colima 0.10.3 -> 0.10.4, qemu 10.1.2 -> 10.2.0 with Homebrew", "Restart Colima"),
         before=something_newer,
     ),
     Step("pyinfra HOST deploys/upgrade.py", says=("Pouring qemu--10.2.0", "is ready"), after=was_upgraded),
-    Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",)),
+    Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",), weekly=True),
     Step(
         "pyinfra HOST deploy.py --dry --diff",
         says=("memory 4 -> 2 GiB", "<string>--memory=2</string>"),
         after=keep_memory,
+        weekly=True,
     ),
     Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
     Step(
@@ -289,15 +304,17 @@ LIFE = (
         typed=locally,
         after=shows_the_same,
     ),
-    Step("pyinfra HOST deploys/drift.py", never=("change",)),
+    Step("pyinfra HOST deploys/drift.py", never=("change",), weekly=True),
     Step("make drift HOST=@ssh/macmini.lan", never=("change",)),
     Step("cp -R group_data/example fleet", after=fleet_of_one),
     Step("pyinfra fleet/inventory.py deploy.py -y", says=("unchanged",)),
-    Step("pyinfra fleet/inventory.py deploy.py -y --limit builders", says=("unchanged",)),
-    Step("pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0", says=("unchanged",)),
+    Step("pyinfra fleet/inventory.py deploy.py -y --limit builders", says=("unchanged",), weekly=True),
+    Step(
+        "pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0", says=("unchanged",), weekly=True
+    ),
     Step("pyinfra HOST deploys/logs.py", says=("keeping Colima in the foreground",)),
     Step("pyinfra HOST deploys/stop.py", says=("stays stopped",), after=is_stopped),
-    Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2),
+    Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2, weekly=True),
     Step("pyinfra HOST deploys/start.py", says=("is ready",), after=answers_again),
     Step("pyinfra HOST deploy.py --dry --data full_reset=true", says=("makes it anew",), never=("Type ",)),
     Step("pyinfra HOST deploys/uninstall.py --dry", says=("leaves:",), never=("Press enter",)),
@@ -310,12 +327,12 @@ LIFE = (
     ),
     Step("pyinfra HOST deploys/restore.py", says=("default-",)),
     # Another Mac, by hand
-    Step("python -m tests.mac up", says=("The stand-in Mac mini is up",)),
-    Step("python -m tests.mac ssh", answers={r"\$ ": "exit\n"}),
-    Step("python -m tests.mac run -- launchctl print system", says=("type = system",)),
-    Step("python -m tests.mac faults start-fails=1", says=("start-fails                  = 1",)),
-    Step("python -m tests.mac reboot --hard"),
-    Step("python -m tests.mac down"),
+    Step("python -m tests.mac up", says=("The stand-in Mac mini is up",), weekly=True),
+    Step("python -m tests.mac ssh", answers={r"\$ ": "exit\n"}, weekly=True),
+    Step("python -m tests.mac run -- launchctl print system", says=("type = system",), weekly=True),
+    Step("python -m tests.mac faults start-fails=1", says=("start-fails                  = 1",), weekly=True),
+    Step("python -m tests.mac reboot --hard", weekly=True),
+    Step("python -m tests.mac down", weekly=True),
 )
 
 # What the documents show and no step runs, and why.

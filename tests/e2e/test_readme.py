@@ -21,12 +21,22 @@ def life(make_mac: Callable[..., Mac], tmp_path_factory: pytest.TempPathFactory)
         Mac.attach(each.parent).destroy()
 
 
-@pytest.mark.parametrize("step", LIFE, ids=lambda step: step.command)
-def test_step(life: Life, step: Step) -> None:
+def take(life: Life, step: Step) -> None:
     assert not life.ended, f"not run, for a step before it failed: {life.ended}"
     life.ended = step.command
     live(life, step)
     life.ended = ""
+
+
+@pytest.mark.parametrize("step", [step for step in LIFE if not step.weekly], ids=lambda step: step.command)
+def test_step(life: Life, step: Step) -> None:
+    take(life, step)
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("step", LIFE, ids=lambda step: step.command)
+def test_every_step(life: Life, step: Step) -> None:
+    take(life, step)
 
 
 @pytest.mark.weekly

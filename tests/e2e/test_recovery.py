@@ -127,6 +127,7 @@ def test_docker_that_dies_at_an_installer_is_restarted_and_the_next_try_succeeds
     docker(mac, "rm", "--force", "dying")
 
 
+@pytest.mark.weekly
 def test_a_gate_that_fails_and_nothing_that_helps(deployed: Deployed, mac: Mac) -> None:
     mac.fault("api-503")
     quick = ("--data", "wait_docker_api_max=3", "--data", "wait_qemu_max=5")

@@ -82,6 +82,7 @@ def test_danger_in_env_is_ignored_with_a_warning(mac: Mac, make_checkout: MakeCh
     assert checkout.ssh("--dry", "-y", "--json").would_change == []
 
 
+@pytest.mark.weekly
 def test_a_profile_of_vz_and_the_way_out(mac: Mac, make_checkout: MakeCheckout) -> None:
     """Docker's data is kept; and nothing of what stands first in the PATH runs in the whole of a deploy."""
     colima(mac, "start", "--vm-type=vz", "--disk=20")
