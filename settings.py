@@ -223,6 +223,9 @@ class Settings:
     pulse: bool = option(True, _yes_no, "look after Docker between deploys")
     pulse_interval: int = option(30, _whole("seconds", most=3600), "from one look to the next")
     pulse_misses: int = option(3, _whole("misses", most=100), "in a row, before anything is restarted")
+    maintain_every_days: int = option(
+        0, _whole("days", least=0, most=365), "prune Docker and trim the VM's disks; 0: never"
+    )
     wait_socket_max: int = option(180, _whole("seconds"), "for the profile's docker.sock")
     wait_docker_api_max: int = option(180, _whole("seconds"), "for the Docker API behind it")
     wait_qemu_max: int = option(120, _whole("seconds"), "for Lima to say Running, on QEMU")

@@ -42,6 +42,7 @@ from settings import Fault, Settings
 LOW_ON_HOST = 10 * GIB
 FULL_IN_GUEST = 0.9
 CLOCK_OFF = 2  # seconds
+DAY = 86400
 REASON_LENGTH = 200
 
 # The words of Report.state.
@@ -57,6 +58,7 @@ UNREACHABLE = "unreachable"
 Part = dict[str, Any] | None
 
 DEPLOY, RECOVER, START = "deploy.py", "deploys/recover.py", "deploys/start.py"
+DIAGNOSE = "deploys/diagnose.py"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Report:
     ports: tuple[Published, ...] = ()
     last_boot: Part = None
     pulse: Part = None
+    maintenance: Part = None
     colima: Part = None
     log_size: int | None = None
     mac: Part = None
@@ -200,6 +203,9 @@ def judge(host: str, settings: Settings, installers: Installers, seen: Seen) -> 
             "state": seen.pulse.state if seen.pulse else None,
             "reason": seen.pulse.reason if seen.pulse else None,
         }
+        parts["maintenance"] = maintenance = _maintenance(settings, seen)
+        if maintenance:
+            minded += _of_maintenance(maintenance)
     if (pulse := seen.pulse) is not None:
         parts["history"] = {
             "since": pulse.since,
@@ -349,6 +355,32 @@ def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
         yield Finding(f"{settings.log_path} has {log.size / 1e6:.0f} MB, above LOG_MAX_MB")
     if formulae is not None and (why := older(formulae)):
         yield Finding(why, f"{DEPLOY} --data restart=true")
+
+
+def _maintenance(settings: Settings, seen: Seen) -> Part:
+    """When and how Docker was last maintained, or, with `seconds` None, since when it is to be."""
+    if not settings.maintain_every_days or seen.pulse is None or seen.pulse.maintenance is None:
+        return None
+    last = seen.pulse.maintenance
+    now = seen.formulae.now if seen.formulae is not None else None
+    return {
+        "every_days": settings.maintain_every_days,
+        "ago": max(now - last.at, 0) if now is not None else None,
+        "seconds": last.seconds,
+        "given_back": last.given_back,
+        "trouble": last.trouble,
+    }
+
+
+def _of_maintenance(last: dict[str, Any]) -> Iterator[Finding]:
+    """What to mind of it: that it fails, or is late by another period and a day."""
+    if last["trouble"] is not None:
+        yield Finding(
+            f"the last maintenance of Docker failed, and is tried once a day: {last['trouble']}", DIAGNOSE
+        )
+    elif last["ago"] is not None and last["ago"] > (2 * last["every_days"] + 1) * DAY:
+        late = f"Docker was not maintained for {last['ago'] // DAY} days"
+        yield Finding(f"{late}; MAINTAIN_EVERY_DAYS is {last['every_days']}", DIAGNOSE)
 
 
 def _last_boot(seen: Seen) -> Part:

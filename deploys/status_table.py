@@ -48,6 +48,10 @@ def gib(size: int) -> str:
     return f"{size / GIB:.1f}".removesuffix(".0") if size < 10 * GIB else f"{size / GIB:.0f}"
 
 
+def _room(size: int) -> str:
+    return f"{gib(size)} GiB" if size >= GIB else f"{size >> 20} MiB"
+
+
 def count(number: int, what: str) -> str:
     """A number of things, in words: 1 boot, 2 boots."""
     return f"{number} {what}" + ("s" if number != 1 else "")
@@ -167,6 +171,12 @@ def details(report: Report) -> dict[str, str]:
         said["Pulse"] = (pulse["state"] or "unreadable") if pulse["loaded"] else "not loaded"
         if pulse["reason"]:
             said["Pulse"] += f": {pulse['reason']}"
+    if last := report.maintenance:
+        ago, gave = span(last["ago"]) or "?", _room(last["given_back"] or 0)
+        done = f"{ago} ago: {gave} given back, in {last['seconds']} s"
+        none = f"none yet, wanted for {ago}"
+        said["Maintenance"] = done if last["seconds"] is not None else none
+        said["Maintenance"] += f"; every {count(last['every_days'], 'day')}"
     if (colima := report.colima) and colima["installed"]:
         runs = {True: ", an older one runs", False: ", and runs", None: ""}[colima["outdated"]]
         said["Colima"] = f"{colima['installed']} installed{runs}"

@@ -166,6 +166,9 @@ def warnings(
             "out of there without Full Disk Access. Mount a directory in /Users/Shared, or see "
             "docs/troubleshooting.md, Mounts and disks"
         )
+    if settings.maintain_every_days and not settings.pulse:
+        days = settings.maintain_every_days
+        found.append(f"MAINTAIN_EVERY_DAYS={days} is the pulse's to do, and PULSE=false")
     if home is not None:
         found += backup_warnings(settings, home)
         found += registry_warnings(docker_config, settings.homebrew_user, home)

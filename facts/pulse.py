@@ -73,6 +73,18 @@ class Event(Record):
 
 
 @dataclass(frozen=True)
+class Maintenance(Record):
+    """Docker's last maintenance by the pulse: `at` is when, in seconds since 1970, `seconds` how long it
+    took, and `given_back` how many bytes less the VM's disks then took of the Mac. With `seconds` None there
+    was none yet, and `at` is since when there is to be. `trouble` is why one has failed since."""
+
+    at: int
+    seconds: int | None = None
+    given_back: int | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True)
 class PulseState(Record):
     """The pulse of a job since the boot.
 
@@ -80,7 +92,8 @@ class PulseState(Record):
     Docker does not answer yet), "gave up", "left alone" (the job was unloaded or disabled on purpose), or
     "not looked yet". `reason` is what it said last while not all is well, `step` the last one it took:
     kick, docker, job or hard. `reports` are the boots in its log and `events` the trouble, the latest last;
-    they tell all that was `since` then (UTC; None: the log is empty, and its age unknown).
+    they tell all that was `since` then (UTC; None: the log is empty, and its age unknown). `maintenance` is
+    None where none was ever to be.
     """
 
     state: str
@@ -90,6 +103,7 @@ class PulseState(Record):
     reports: tuple[BootReport, ...] = ()
     events: tuple[Event, ...] = ()
     since: str | None = None
+    maintenance: Maintenance | None = None
 
 
 def _count(word: str) -> int | None:
@@ -130,6 +144,15 @@ def _since(made: int | None, log: list[str]) -> str | None:
     return next((match["at"] for match in map(LINE.fullmatch, log) if match), None)
 
 
+def _maintenance(note: str) -> Maintenance | None:
+    """What a note of files/daemons/pulse says; None when it is none."""
+    match = re.fullmatch(r"(\d{10}) \d{10} (\d+|-) (\d+|-) ?(.*)", note)
+    if match is None:
+        return None
+    mib = _count(match[3])
+    return Maintenance(int(match[1]), _count(match[2]), mib and mib << 20, match[4] or None)
+
+
 def _state(values: dict[str, str], misses: int) -> str:
     if values.get("gave_up") == "yes":
         return GAVE_UP
@@ -165,8 +188,9 @@ class Pulse(FactBase["PulseState | None"]):
         reports = tuple(filter(None, map(_report, lines.raw)))
         events = tuple(filter(None, map(_event, lines.raw)))
         since = _since(lines.number("made"), lines.raw)
+        maintenance = _maintenance(values.get("maintenance", ""))
         if lines.required("noted") != "yes":
-            return PulseState(UNSEEN, reports=reports, events=events, since=since)
+            return PulseState(UNSEEN, reports=reports, events=events, since=since, maintenance=maintenance)
         misses = lines.number("misses") or 0
         return PulseState(
             _state(values, misses),
@@ -176,4 +200,5 @@ class Pulse(FactBase["PulseState | None"]):
             reports,
             events,
             since,
+            maintenance,
         )

@@ -35,6 +35,9 @@ def configuration(settings: Settings, home: str, prefix: str) -> dict[str, str]:
         "good_answers": settings.wait_stable_required,
         "hide_info": "yes" if settings.colima_start_filter_info else "no",
         "pulse_misses": settings.pulse_misses,
+        "maintain_days": settings.maintain_every_days,
+        # Nobody is asked there.
+        "maintain_prune": "images" if settings.prune_mode == "aggressive" else settings.prune_mode,
         "log_max_mb": settings.log_max_mb,
         # The last: without it configure knows that not all has arrived.
         "log_keep": settings.log_keep,

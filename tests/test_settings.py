@@ -46,6 +46,7 @@ GOOD = [
     ("colima_vm_type", "QEMU", "qemu"),
     *((name, given, int(given)) for name in WHOLE for given in ("7", 1)),
     ("wait_stable_required", "600", 600),
+    ("maintain_every_days", "0", 0),
     ("colima_memory", "2.5", 2.5),
     ("colima_memory", 4, 4.0),
     ("colima_extra_args", "--dns=1.1.1.1 --env='A=b c'", ("--dns=1.1.1.1", "--env=A=b c")),
@@ -105,6 +106,7 @@ BAD: dict[str, list[Any]] = {
     "power": ["always"],
     "prune_mode": ["all"],
 }
+BAD["maintain_every_days"] = [each for each in BAD["maintain_every_days"] if each != 0] + ["366"]
 BAD["homebrew_user"] = [*BAD["homebrew_user"], "root", "1alice", "a" * 32]
 # One directory of ~/.colima, on a disk that takes two spellings for one name.
 OWN = ["Default", "COLIMA", "docker.sock", "Ssh_Config"]

@@ -105,7 +105,9 @@ BARE: dict[str, Callable[[Any], bool]] = {
     "mac.User": lambda it: it["uid"] > 500 and it["home_present"],
     "power.Power": lambda it: all("sleep" in keys for keys in it["sources"].values()) and it["sources"],
     "pulse.Pulse": lambda it: (
-        it["state"] == "not looked yet" and it["reports"] == it["events"] == [] and it["since"] is None
+        it["state"] == "not looked yet"
+        and it["reports"] == it["events"] == []
+        and it["since"] is it["maintenance"] is None
     ),
     "rivals.Definitions": lambda it: all(each["label"] != LABEL for each in it),
     "toolkit.Toolkit": lambda it: it["settings"] == {} and not it["safe"],

@@ -16,7 +16,7 @@ from facts.docker import Container, DockerConfig, DockerConfigState, DockerEngin
 from facts.homebrew import Formula, Formulae, FormulaeState
 from facts.launchd import FileState, JobState, LaunchdJob
 from facts.mac import Mac
-from facts.pulse import BootReport, Event, Pulse, PulseState
+from facts.pulse import BootReport, Event, Maintenance, Pulse, PulseState
 from operations.util import internals
 from operations.util.installer import Installers, parse
 from settings import Settings
@@ -103,6 +103,7 @@ AS_JSON = """
  "last_boot": {"at": "2026-11-19T12:21:14Z", "seconds": 74, "console": null, "running": 2, "total": 3,
                "not_back": [], "ago": 259126},
  "pulse": {"loaded": true, "state": "well", "reason": null},
+ "maintenance": null,
  "colima": {"installed": "0.10.3", "lima": "2.2.0", "qemu": "10.1.2", "outdated": false},
  "log_size": 1000,
  "mac": {"volume_free": 214748364800},
@@ -181,6 +182,31 @@ def test_what_the_pulse_does_about_it(pulse: PulseState, said: str) -> None:
 def test_a_pulse_that_is_not_wanted_is_not_missed() -> None:
     report = judged(replace(SEEN, pulse_job=UNLOADED), pulse=False)
     assert (report.state, report.pulse) == ("healthy", None)
+
+
+LAST = Maintenance(NOW - 2 * DAY, 41, 3 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("last", "minded"),
+    [
+        (LAST, None),
+        (replace(LAST, at=NOW - 15 * DAY), None),
+        (replace(LAST, at=NOW - 16 * DAY), "not maintained for 16 days; MAINTAIN_EVERY_DAYS is 7"),
+        (replace(LAST, at=NOW + DAY), None),
+        (replace(LAST, trouble="denied"), "is tried once a day: denied"),
+    ],
+)
+def test_maintenance(last: Maintenance, minded: str | None) -> None:
+    report = judged(replace(SEEN, pulse=replace(PULSE, maintenance=last)), maintain_every_days=7)
+    assert report.maintenance is not None
+    assert report.maintenance["ago"] == max(NOW - last.at, 0)
+    assert report.healthy
+    assert [each.next for each in report.warnings] == ["deploys/diagnose.py"] * (minded is not None)
+    assert (minded or "") in "".join(each.text for each in report.warnings)
+    # What is not to be is not missed.
+    report = judged(replace(SEEN, pulse=replace(PULSE, maintenance=last)))
+    assert (report.maintenance, report.warnings) == (None, ())
 
 
 DETACHED = "docker run -d --name web nginx"

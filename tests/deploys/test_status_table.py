@@ -118,6 +118,23 @@ def test_more_of_one_host() -> None:
     assert lines[-2:] == ["containers/ cannot be read as a whole", "  containers/db:3: no --name"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({}, "Maintenance  2 d ago: 3.4 GiB given back, in 41 s; every 7 days"),
+        (
+            {"given_back": 37 << 20, "every_days": 1},
+            "Maintenance  2 d ago: 37 MiB given back, in 41 s; every 1 day",
+        ),
+        ({"seconds": None, "given_back": None}, "Maintenance  none yet, wanted for 2 d; every 7 days"),
+        ({"ago": None}, "Maintenance  ? ago: 3.4 GiB given back, in 41 s; every 7 days"),
+    ],
+)
+def test_maintenance(changed: dict[str, Any], line: str) -> None:
+    last = {"every_days": 7, "ago": 2 * DAY, "seconds": 41, "given_back": int(3.4 * GIB), "trouble": None}
+    assert line in text([replace(WELL, maintenance=last | changed)], ())
+
+
 def test_several_hosts() -> None:
     seen = {each.host: each for each in (WELL, BROKEN, OFF)}
     assert (

@@ -39,6 +39,8 @@ sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"""
         (MINI, {"backup_dir_base": "./backups/"}, "./backups is /Users/alice/backups on this Mac"),
         (MINI, {"backup_dir_base": "backups"}, ""),
         (MINI, {"backup_dir_base": "/a/./b"}, ""),
+        (MINI, {"maintain_every_days": 7}, ""),
+        (MINI, {"maintain_every_days": 7, "pulse": False}, "MAINTAIN_EVERY_DAYS=7 is the pulse's to do"),
         # What every user of the Mac can read.
         (MINI, {"colima_extra_args": "--env=A=s3cret,B=x --env=C=s3cret=x"}, "sets A, B, C with --env"),
         (MINI, {"colima_extra_args": """--env='"A=1,s3cret=2"'"""}, "sets A with --env"),

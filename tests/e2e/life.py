@@ -282,6 +282,8 @@ LIFE = (
     Step(
         "sudo /Library/ColimaPulse/bin/start LABEL", says=("is ready",), typed=on_the_mac, after=answers_again
     ),
+    Step("sudo /Library/ColimaPulse/bin/prune LABEL images", says=("image: ",), typed=on_the_mac),
+    Step("LIMA_HOME=~/.colima/_lima limactl shell colima sudo fstrim -a", typed=by_alice),
     Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
     Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",), weekly=True),
     Step(

@@ -32,6 +32,8 @@ from tests.mac.machine import Mac
 OWN_LOG = f"/private/var/log/{LABEL}.log"
 LONG = "docker run -d --restart always --name {0} busybox sleep 1000\n"
 PULSE = ("--data", "pulse=true")
+MAINTAIN = {"MAINTAIN_EVERY_DAYS": "7", "PRUNE_MODE": "images", "PRUNE_DOCKER_AFTER_START": "false"}
+DATA_DISK = "/Users/alice/.colima/_lima/_disks/colima/datadisk"
 
 # The waits of a person, in a test that is to see them end.
 WAITS = {
@@ -45,7 +47,8 @@ WAITS = {
 def deployed(make_mac: MakeMac, make_checkout: MakeCheckout) -> Deployed:
     """At first nothing but what is tested is to bring Docker back."""
     mac = make_mac()
-    env = {"PULSE": "false", "PULSE_INTERVAL": "1", "PULSE_MISSES": "3"}
+    mac.fault("real-disk")
+    env = {"PULSE": "false", "PULSE_INTERVAL": "1", "PULSE_MISSES": "3", **MAINTAIN}
     checkout = make_checkout(mac, env=env, installers={"web": WEB})
     for file, edits in WAITS.items():
         path = checkout.directory / file
@@ -198,6 +201,38 @@ def test_a_docker_that_is_dead_in_the_guest_is_restarted_there(deployed: Deploye
     assert (job_pid(pulsing), vm_events(pulsing)) == (pid, before)
     wait_for(lambda: container(pulsing, "web", "State.Status") == "running")
     assert deployed.run("-y", *PULSE, "--json").changed == [], "smoke tests need not run again"
+
+
+def mib(mac: Mac) -> int:
+    """What the data disk takes of the Mac."""
+    return mac.path(DATA_DISK).stat().st_blocks >> 11
+
+
+def test_it_maintains_a_docker_that_is_never_restarted(deployed: Deployed, pulsing: Mac) -> None:
+    note = pulsing.path(f"/Library/ColimaPulse/maintained/{LABEL}")
+    wait_for(note.exists)
+    before, empty = len(said(pulsing)), mib(pulsing)
+    fill = "dd if=/dev/urandom of=/data/file bs=1M count=64 && sync"
+    docker(pulsing, "run", "--rm", "--volume", "data:/data", "busybox", "sh", "-c", fill)
+    docker(pulsing, "volume", "rm", "data")
+    full = mib(pulsing)
+    assert full >= empty + 60, "what is removed in the guest is not given back by that"
+    assert "alpine" in docker(pulsing, "images")
+    since, *rest = note.read_text().split(" ", 1)
+    note.write_text(" ".join([str(int(since) - 7 * 86400), *rest]))
+    wait_for(lambda: "maintained" in said(pulsing)[before:], 30)
+    words = re.search(
+        r"maintained in \d+ s: (\d+) MiB given back; .* image: \S+ reclaimed", said(pulsing)[before:]
+    )
+    assert words, said(pulsing)[before:]
+    assert mib(pulsing) <= empty + 4
+    assert int(words[1]) >= full - empty - 4
+    kept = docker(pulsing, "images", "--format", "{{.Repository}}").split()
+    assert ("nginx" in kept, "alpine" in kept) == (True, False), kept
+    status = deployed.checkout.ssh("-y", *PULSE, deploy="deploys/status.py")
+    assert re.search(
+        rf"Maintenance +\d+ s ago: {words[1]} MiB given back, in \d+ s; every 7 days", status.stdout
+    )
 
 
 def test_a_job_that_was_booted_out_on_purpose_stays_out(deployed: Deployed, pulsing: Mac) -> None:

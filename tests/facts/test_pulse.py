@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyinfra.api import FactProcessError
 
-from facts.pulse import BootReport, Event, Pulse, PulseState
+from facts.pulse import BootReport, Event, Maintenance, Pulse, PulseState
 
 READY = (
     'time="2026-11-20T08:00:10Z" level=info msg="ready 74 s after boot; console: nobody; '
@@ -91,6 +91,20 @@ def test_since_when_the_log_tells() -> None:
 @pytest.mark.parametrize("line", [READY.replace("info", "error"), f"x {READY}", READY.replace("74", "-1")])
 def test_a_line_that_only_looks_like_a_report_is_none(line: str) -> None:
     assert process(line).reports == ()
+
+
+@pytest.mark.parametrize(
+    ("note", "found"),
+    [
+        ("", None),
+        ("1764362000 1764362000 - - ", Maintenance(1764362000)),
+        ("1764362000 1764362000 41 3482", Maintenance(1764362000, 41, 3482 << 20)),
+        ("1764362000 1764448400 41 0 denied - 1", Maintenance(1764362000, 41, 0, "denied - 1")),
+        ("1764362000 soon 41 0", None),
+    ],
+)
+def test_maintenance(note: str, found: Maintenance | None) -> None:
+    assert process(maintenance=note).maintenance == process(maintenance=note, noted="no").maintenance == found
 
 
 def test_a_log_that_cannot_be_read_is_not_an_empty_one() -> None:

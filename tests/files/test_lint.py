@@ -43,7 +43,7 @@ BUILTINS = set(
 )
 
 # What they have the guest do is Linux'.
-ASKS_THE_GUEST = {"facts/guest"}
+ASKS_THE_GUEST = {"facts/guest", "lib/maintenance"}
 
 # What only GNU's or a newer Mac's tools know; to the end of that command.
 FOREIGN = {

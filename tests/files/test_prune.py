@@ -216,7 +216,7 @@ FAILS = "echo 'Cannot connect to the Docker daemon' >&2; exit 1"
 def test_docker_in_trouble(mac: Mac, where: str, body: str, says: str) -> None:
     """What could not be listed is not absent: nothing is removed then; and nothing follows a failure."""
     mac.brewed("docker", f'if [ "$3 $4" = "{where}" ]; then {body}; fi\n{DOCKER}')
-    edits = {"engine 60 ": "engine 0.3 ", "engine 600 ": "engine 0.3 ", "engine 1800 ": "engine 0.3 "}
+    edits = {"engine 60 ": "engine 0.3 ", "engine 600 ": "engine 0.3 ", "prune 1800 ": "prune 0.3 "}
     done = prune(mac, "aggressive", edits=edits if says.endswith("0.3 s") else {})
     assert done.returncode == 1
     assert done.stderr.startswith("Docker could not be pruned (aggressive)")

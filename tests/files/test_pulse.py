@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from facts.pulse import Maintenance, PulseState
 from facts.pulse import Pulse as PulseFact
-from facts.pulse import PulseState
 from tests.files.conftest import LABEL, Mac, a_mac, lines, until
 from tests.files.test_docker import container
 from tests.files.world import BOOT, FATAL, KICK, KILL, SILENT, STARTED, STARTING, TERM, World
@@ -411,6 +411,207 @@ def test_what_docker_says_reaches_no_terminal(fresh: Pulse) -> None:
     assert "; containers: 0 of 29 run; not back: a?" in said
     assert said.endswith(", 19 more")
     assert set(said.partition("not back: ")[2]) <= {*ascii_letters, *digits, *"?, -"}
+
+
+# Maintenance
+
+DAY = 86400
+QUIET, BUSY = "9.00 0.99 9.00 1/143 812\\n2", "0.00 1.00 0.00 1/143 812\\n2"
+MIB = 2048  # blocks
+
+
+class Maintained(Pulse):
+    """Its pulse maintains Docker every week; Docker answers, and a prune frees a disk by 3 of 8 MiB."""
+
+    def __init__(self, mac: Mac) -> None:
+        super().__init__(mac)
+        self.configure(maintain_days=7, maintain_prune="images")
+        self.notes = mac.root / f"Library/ColimaPulse/maintained/{LABEL}"
+        lima = mac.home / ".colima/_lima"
+        for path, mib in (("_disks/colima/datadisk", 8), ("colima/diffdisk", 2)):
+            (lima / path).parent.mkdir(parents=True, exist_ok=True)
+            (lima / path).write_text(f"{mib * MIB}\n")
+        self.trim = f"echo {5 * MIB} >'{lima}/_disks/colima/datadisk'"
+        self.guest_has(QUIET)
+        self.prune()
+        self.answers()
+
+    def guest_has(self, load: str, trim: str | None = None) -> None:
+        self.guest(
+            body=f"""case $* in
+            *fstrim*) {trim or self.trim} ;;
+            *loadavg*) printf 'Welcome\\n7\\n{load}\\n' ;;
+            esac"""
+        )
+
+    def prune(self, body: str = "echo 'Total reclaimed space: 1.2GB'") -> None:
+        self.mac.brewed("docker", body)
+
+    @property
+    def maintenance(self) -> Maintenance:
+        found = self.observed().maintenance
+        assert found is not None
+        return found
+
+    @property
+    def work(self) -> list[str]:
+        """What was done in the guest and by Docker, since this was last asked."""
+        guest = ["trim" for call in self.mac.calls("limactl") if call[-4:] == ["sudo", "-n", "fstrim", "-a"]]
+        guest += ["look" for call in self.mac.calls("limactl") if "loadavg" in call[-1]]
+        guest += ["sync" for call in self.mac.calls("limactl") if call[-1] == "sync"]
+        docker = [" ".join(call[2:]) for call in self.mac.calls("docker")]
+        self.forget_calls()
+        return sorted(docker + guest)
+
+
+PRUNED = ["image prune --force --all", "look", "sync", "trim"]
+SAID = "3 MiB given back; the VM's disks take 7 MiB of this Mac; image: 1.2GB reclaimed"
+
+
+@pytest.fixture
+def weekly() -> Iterator[Maintained]:
+    """A week from being due."""
+    with a_mac("dash") as mac:
+        pulse = Maintained(mac)
+        assert pulse.ticks(2) == []
+        pulse.forget_calls()
+        yield pulse
+
+
+def test_what_is_not_due_costs_a_look_at_the_clock(weekly: Maintained) -> None:
+    assert weekly.tick(7 * DAY - 60) == []
+    assert {path.name for path in (weekly.mac.root / "calls").iterdir()} == {"curl", "date", "stat", "sudo"}
+    weekly.configure(maintain_days=0)
+    weekly.forget_calls()
+    assert weekly.tick(DAY) == []
+    assert {path.name for path in (weekly.mac.root / "calls").iterdir()} == {"curl", "stat", "sudo"}
+
+
+def test_it_is_maintained_every_week(weekly: Maintained) -> None:
+    assert weekly.maintenance == Maintenance(BOOT + 5060)
+    (said,) = weekly.tick(7 * DAY)
+    assert re.fullmatch(rf"info maintained in \d+ s: {SAID}", said)
+    assert weekly.work == PRUNED
+    now = BOOT + weekly.uptime
+    assert weekly.maintenance == Maintenance(now, 0, 3 << 20)
+    weekly.put(boottime=f"{{ sec = {now}, usec = 42 }} Mon")
+    assert weekly.tick(3600) == weekly.tick(6 * DAY) == [], "a boot is no reason"
+    assert len(weekly.tick(DAY)) == 1
+
+
+@pytest.mark.parametrize(("mode", "does"), [("none", []), ("safe", ["image prune --force"])])
+def test_it_prunes_as_it_was_told(weekly: Maintained, mode: str, does: list[str]) -> None:
+    weekly.configure(maintain_days=7, maintain_prune=mode)
+    (said,) = weekly.tick(7 * DAY)
+    assert said.endswith(SAID if does else SAID.partition("; image")[0])
+    assert weekly.work == [*does, "look", "sync", "trim"]
+
+
+def test_it_waits_for_a_quiet_moment_and_for_a_period_at_most(weekly: Maintained) -> None:
+    weekly.guest_has(BUSY)
+    assert weekly.tick(7 * DAY) == weekly.tick(3599) == []
+    assert weekly.work == ["look"]
+    assert weekly.tick(30) == []
+    assert weekly.work == ["look"]
+    weekly.guest_has(QUIET)
+    assert weekly.tick(3570) == []
+    assert len(weekly.tick(30)) == 1
+    weekly.forget_calls()
+    weekly.guest_has(BUSY)
+    assert weekly.tick(14 * DAY - 30) == []
+    assert len(weekly.tick(3600)) == 1
+    assert weekly.work == sorted([*PRUNED, "look"])
+
+
+def test_it_waits_for_what_another_does_and_for_docker(weekly: Maintained) -> None:
+    with weekly.locked():
+        assert weekly.tick(7 * DAY) == []
+    weekly.silent()
+    weekly.tick()
+    weekly.answers()
+    assert weekly.tick() == []
+    assert weekly.work == []
+    assert len(weekly.tick()) == 1
+
+
+def test_nobody_works_on_it_meanwhile(weekly: Maintained) -> None:
+    at = f"'{weekly.world}/locked'"
+    weekly.prune(f"""head -n 1 '{weekly.directory}/lock' >{at}; perl -e 'use Fcntl ":flock";
+        open my $lock, "<", shift; print flock($lock, LOCK_EX | LOCK_NB) ? "free" : "taken"' \
+        '{weekly.directory}/lock' >>{at}""")
+    weekly.tick(7 * DAY)
+    assert re.fullmatch(r"pulse \(pid \d+\)\ntaken", (weekly.world / "locked").read_text())
+
+
+@pytest.mark.parametrize(
+    ("prune", "load", "trim", "why"),
+    [
+        (r"printf 'no\033[31m\nCannot connect\n' >&2; exit 1", QUIET, None, "no?[31m Cannot connect"),
+        ("exec sleep 300", QUIET, None, "docker image prune did not end within 0.3 s"),
+        ("", "", None, "the guest does not answer"),
+        (
+            "",
+            QUIET,
+            "echo 'fstrim: /: denied' >&2; exit 64",
+            "fstrim: /: denied the trim in the guest failed (64)",
+        ),
+        ("", QUIET, "exec sleep 300", "the trim in the guest did not end in time"),
+    ],
+)
+def test_what_fails_is_said_and_tried_again_in_a_day(
+    weekly: Maintained, prune: str, load: str, trim: str | None, why: str
+) -> None:
+    edits = {"PRUNE_SECONDS=330": "PRUNE_SECONDS=0.3", "TRIM_SECONDS=150": "TRIM_SECONDS=0.3"}
+    # as_user rounds its seconds down.
+    edits |= {"as_user_seconds=${3%%.*}": "as_user_seconds=$3", "$((as_user_seconds + 15))": "15"}
+    weekly.prune(prune)
+    weekly.guest_has(load, trim)
+    assert weekly.tick(7 * DAY, edits) == [f"warning not maintained, tried again in a day: {why}"]
+    assert weekly.maintenance.trouble == why
+    assert weekly.done()[:2] == ([], 0)
+    assert weekly.mac.left() == {}
+    weekly.prune()
+    weekly.guest_has(QUIET)
+    assert weekly.tick(DAY - 60) == []
+    assert len(weekly.tick(60)) == 1
+    assert weekly.maintenance.trouble is None
+
+
+def test_one_that_was_cut_off_is_not_repeated_at_once(weekly: Maintained) -> None:
+    weekly.uptime += 7 * DAY
+    weekly.prune("exec sleep 300")
+    process = weekly.mac.popen("-c", weekly.mac.text("daemons/pulse"), "pulse", LABEL)
+    until(lambda: weekly.mac.calls("docker"))
+    os.killpg(process.pid, signal.SIGKILL)
+    weekly.mac.clear()
+    process.communicate()
+    weekly.prune()
+    weekly.forget_calls()
+    assert weekly.tick(DAY - 60) == []
+    assert weekly.work == []
+    assert (weekly.maintenance.seconds, weekly.maintenance.trouble) == (None, "it was cut off")
+    assert len(weekly.tick(60)) == 1
+
+
+def test_a_clock_that_jumps_neither_repeats_it_nor_stops_it(weekly: Maintained) -> None:
+    years = 3650 * DAY
+    assert len(weekly.tick(years)) == 1
+    weekly.uptime -= years
+    assert weekly.ticks(3) == weekly.tick(7 * DAY - 120) == []
+    weekly.guest_has("")
+    assert len(weekly.tick(years)) == 1, "it fails"
+    weekly.uptime -= years
+    weekly.guest_has(QUIET)
+    assert len(weekly.tick(60)) == 1, "what is to be tried in ten years is not waited for"
+    assert weekly.ticks(2) == []
+
+
+@pytest.mark.parametrize("text", ["", "x", "0000000000 0000000000", "1touch=x.0 1234567890 - -", f"{BOOT}"])
+def test_a_note_that_is_none_is_made_anew(weekly: Maintained, text: str) -> None:
+    weekly.notes.write_text(text)
+    assert weekly.tick(7 * DAY) == weekly.ticks(2) == []
+    assert (weekly.work, weekly.maintenance) == ([], Maintenance(BOOT + weekly.uptime - 60))
+    assert len(weekly.tick(7 * DAY)) == 1
 
 
 # The logs

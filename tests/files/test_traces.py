@@ -35,7 +35,11 @@ class Left:
         self.others = [Path(f"{self.log}.txt"), mac.root / "log/colima.logs", self.caches.parent / "colima/x"]
         for path in (
             *(self.support / "bin/launch", self.support / "state" / LABEL / "verified", *self.plists),
-            *(self.support / "diagnostics/a file", self.daemons / "com.apple.x.plist"),
+            *(
+                self.support / "maintained" / LABEL,
+                self.support / "diagnostics/a file",
+                self.daemons / "com.apple.x.plist",
+            ),
             *(self.run_dir / LABEL / "state", self.caches / "a file"),
             *(self.log, Path(f"{self.log}.1.gz"), Path(f"{self.log}.12.gz"), Path(f"{self.log}.new.gz")),
             *(self.own, Path(f"{self.own}.1.gz"), *self.others),
@@ -135,9 +139,10 @@ def test_another_installation_keeps_what_it_uses(left: Left) -> None:
     (left.support / f"diagnostics/{LABEL}-20261122-101530.txt").write_text("")
     found = left.see()
     assert found.others == ("com.example.work",)
-    mine = [left.support / f"etc/{LABEL}.conf", left.support / "state" / LABEL, left.run_dir / LABEL]
+    mine = [left.support / f"etc/{LABEL}.conf", left.support / "state" / LABEL]
+    mine += [left.support / "maintained" / LABEL, left.run_dir / LABEL]
     mine.append(left.support / f"diagnostics/{LABEL}-20261122-101530.txt")
-    assert found.paths[:4] == tuple(map(str, mine))
+    assert found.paths[:5] == tuple(map(str, mine))
     assert str(left.log) in found.paths
     left.other("com.example.work", f"/Library/ColimaPulse/bin/launch</string><string>{left.log}")
     assert left.run().returncode == 0

@@ -71,6 +71,7 @@ class World:
                     size=$(fields size "$path") || exit 1
                     echo "$type $size" ;;
                 '%z %B') echo "$(fields size "$path") $(cat {world}/born)" ;;
+                '%b') [ -f "$path" ] && cat "$path" ;;
                 '%Su') cat {world}/console ;;
                 '%HT %l %Su') [ -f "$path" ] && echo "Regular File $(fields nlink "$path") alice" ;;
                 '%HT:%u:%Su:%Lp')

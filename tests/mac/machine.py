@@ -39,6 +39,7 @@ NEEDED = {
     "ssh-keygen": "openssh-client",
     "sudo": "sudo",
     "dockerd": "docker.io",
+    "mkfs.ext4": "e2fsprogs",
     "iptables": "iptables",
     "ip": "iproute2",
     "busybox": "busybox-static",

@@ -8,6 +8,9 @@ gone with it at once, without a signal to anyone in it.
 Three processes: the supervisor (in the Mac, root; it outlives the guest by the time it takes to
 write the log and to sweep its cgroups), process 1 of the guest (agent, init and a small registry
 in one) and dockerd. The root directory is a tmpfs with busybox and the engine's own programs.
+Docker's data is a directory beside the Mac's disk; where the fault ``real-disk`` was on when a data disk
+was formatted, it lies in that very file, from its first MiB on (ext4, as Colima's disk.sh makes it), which
+grows and shrinks with it.
 
 What Colima does over SSH goes through the agent's socket: one connection a command, the caller's
 own stdin, stdout and stderr passed along, the exit code back. The engine's socket lies next to it.
@@ -23,6 +26,7 @@ import base64
 import contextlib
 import ctypes
 import encodings.idna  # noqa: F401  # a codec comes lazily: too late, once the root has changed
+import fcntl
 import hashlib
 import io
 import ipaddress
@@ -33,6 +37,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -61,6 +66,8 @@ PLACES = tuple(f"{HOST}/{directory}" for directory in ("sbin", "bin", "local/bin
 # These engines live for minutes: collecting garbage was a good part of what they computed.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "GOGC": "400"}
 CONTAINERD = "/run/containerd/containerd.sock"
+VDB = "/dev/vdb"
+MIB = 1 << 20
 SHARE = "/run/host"  # the guest's name for the directory it shares with the Mac
 ALTERNATIVES = {"iptables": "iptables-nft", "ip6tables": "ip6tables-nft"}
 MIRROR_PORT = 5000
@@ -92,6 +99,8 @@ class Machine:
     id: str
     disk: str  # the data disk's identity: the data lives and dies with it
     format: bool  # provision the data disk anew
+    image: str  # the data disk's file
+    size: int
     uid: int
     gid: int
     qemu: int  # its process id, watched for SIGSTOP
@@ -108,6 +117,14 @@ class Machine:
     @property
     def share(self) -> Path:
         return self.home / self.disk / "run"
+
+    @property
+    def real(self) -> bool:
+        """Whether the data lies in the disk's file: whether ext4's superblock is there."""
+        with contextlib.suppress(FileNotFoundError), Path(self.image).open("rb") as image:
+            image.seek(MIB + 1080)
+            return image.read(2) == b"\x53\xef"
+        return False
 
     @property
     def cgroup(self) -> str:
@@ -155,6 +172,8 @@ def prepare(machine: Machine) -> None:
     machine.home.mkdir(parents=True, exist_ok=True)
     if machine.format:
         shutil.rmtree(machine.data, ignore_errors=True)
+        if fault("real-disk") is not None:
+            make_filesystem(machine)
         machine.log("provisioned")
     shutil.rmtree(machine.share, ignore_errors=True)
     for directory in (machine.data, machine.share):
@@ -163,6 +182,52 @@ def prepare(machine: Machine) -> None:
     machine.share.chmod(0o700)
     sweep_cgroups(machine.cgroup)
     sweep_forgotten_cgroups()
+
+
+def make_filesystem(machine: Machine) -> None:
+    """mkfs.ext4 in the data disk's file, which is sparse."""
+    os.truncate(machine.image, MIB)
+    os.truncate(machine.image, MIB + machine.size)
+    program = str(find_program("mkfs.ext4"))
+    subprocess.run(
+        [program, "-q", "-F", "-E", f"offset={MIB}", machine.image, f"{machine.size >> 10}k"], check=True
+    )
+
+
+LOOP_SET, LOOP_STATUS, LOOP_FREE, LOOP_AUTOCLEAR = 0x4C0A, 0x4C05, 0x4C82, 4
+LOOP_INFO = "=QQQQQIIII64s64s32sQQ"  # struct loop_info64 of linux/loop.h
+
+
+def loops(name: bytes) -> list[Path]:
+    """The loop devices of this name."""
+    found = []
+    for entry in Path("/sys/block").glob("loop*/loop"):
+        device = Path("/dev", entry.parent.name)
+        with contextlib.suppress(OSError), device.open("rb") as loop:
+            status = fcntl.ioctl(loop, LOOP_STATUS, bytes(struct.calcsize(LOOP_INFO)))
+            if struct.unpack(LOOP_INFO, status)[9].rstrip(b"\0") == name:
+                found.append(device)
+    return found
+
+
+def attach(machine: Machine) -> int:
+    """The data disk's file as a block device, open; it goes when nothing has it open or mounted."""
+    name = f"{machine.disk}-{Path(machine.image).stat().st_ino}".encode()
+    # What was cut off may still be unmounted by the kernel.
+    deadline = time.monotonic() + 20
+    while loops(name) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with Path(machine.image).open("r+b") as image:
+        while True:
+            with Path("/dev/loop-control").open("rb") as control:
+                number = fcntl.ioctl(control, LOOP_FREE)
+            device = os.open(f"/dev/loop{number}", os.O_RDWR)
+            info = struct.pack(LOOP_INFO, 0, 0, 0, MIB, 0, 0, 0, 0, LOOP_AUTOCLEAR, name, b"", b"", 0, 0)
+            try:
+                fcntl.ioctl(device, LOOP_SET, struct.pack("=II", image.fileno(), 0) + info + bytes(64))
+                return device
+            except OSError:  # another guest was first
+                os.close(device)
 
 
 def stopped(pid: int) -> bool:
@@ -383,7 +448,15 @@ class Registry:
 SUDO = """#!/bin/sh
 # passwordless sudo; what must not be done without it looks at SUDO_UID
 while :; do case "$1" in -n|-E|-H) shift ;; --) shift; break ;; *) break ;; esac; done
+# Of two of a name busybox's own would come first.
+if [ -x "/usr/sbin/$1" ]; then name=/usr/sbin/$1; shift; set -- "$name" "$@"; fi
 SUDO_UID=1 exec "$@"
+"""
+FSTRIM = """#!/bin/sh
+# fstrim(8) with -a: the guest's own disk, and not this machine's, of which it has parts; for root alone
+[ "$*" = -a ] || { echo "fstrim: the stand-in knows -a alone" >&2; exit 1; }
+[ -n "$SUDO_UID" ] || { echo "fstrim: /: FITRIM ioctl failed: Operation not permitted" >&2; exit 32; }
+[ ! -b /dev/vdb ] || exec /bin/busybox fstrim /mnt/lima-*
 """
 SYSTEMCTL = """#!/bin/sh
 # systemctl(1), as far as Colima and people need it: process 1 does the work
@@ -509,9 +582,16 @@ class Guest:
         mount("tmpfs", f"{root}/run", "tmpfs", 0, "mode=755")
         for name in ("host", "systemd"):
             (root / "run" / name).mkdir()
+        # Not this machine's, whose tests keep it busy.
+        (root / "run/loadavg").write_text("0.21 0.08 0.02 1/143 812\n")
+        mount(f"{root}/run/loadavg", f"{root}/proc/loadavg", "", MS_BIND)
         os.mkfifo(root / "run/systemd/control")
         mount(str(self.machine.share), f"{root}/run/host", "", MS_BIND)
-        mount(str(self.machine.data), f"{root}/var/lib/docker", "", MS_BIND)
+        disk = attach(self.machine) if self.machine.real else -1
+        if disk >= 0:
+            os.mknod(f"{root}{VDB}", 0o600 | stat.S_IFBLK, os.fstat(disk).st_rdev)
+        else:
+            mount(str(self.machine.data), f"{root}/var/lib/docker", "", MS_BIND)
         records = Path("/private/var/db/standin")
         if records.is_dir():
             (root / records.relative_to("/")).mkdir(parents=True)
@@ -523,7 +603,19 @@ class Guest:
         check(libc.pivot_root(b".", b"old"), "pivot_root")
         os.chdir("/")
         check(libc.umount2(b"/old", MNT_DETACH), "umount")
+        if disk >= 0:
+            self.mount_disk()
+            os.close(disk)
         return registry
+
+    def mount_disk(self) -> None:
+        """Docker's data, on the data disk as in Colima's guests; they trim it (colima vm/lima/yaml.go)."""
+        place = Path(f"/mnt/lima-{self.machine.id}")
+        place.mkdir()
+        mount(VDB, str(place), "ext4")
+        subprocess.run(["/bin/busybox", "fstrim", str(place)], check=True)
+        (place / "docker").mkdir(exist_ok=True)
+        mount(str(place / "docker"), "/var/lib/docker", "", MS_BIND)
 
     @staticmethod
     def share_directory(root: Path, entry: dict[str, Any]) -> None:
@@ -555,12 +647,13 @@ class Guest:
                 target.touch()
                 mount(str(program), str(target), "", MS_BIND)
         for name, text in {
-            "sudo": SUDO,
-            "systemctl": SYSTEMCTL,
-            "journalctl": JOURNALCTL,
+            "bin/sudo": SUDO,
+            "bin/systemctl": SYSTEMCTL,
+            "bin/journalctl": JOURNALCTL,
+            "sbin/fstrim": FSTRIM,
         }.items():
-            (root / "usr/bin" / name).write_text(text)
-            (root / "usr/bin" / name).chmod(0o755)
+            (root / "usr" / name).write_text(text)
+            (root / "usr" / name).chmod(0o755)
         # By its path: busybox's sh has one of its own.
         (root / "bin/date").unlink()
         (root / "bin/date").write_text(DATE)

@@ -31,6 +31,8 @@ class Power:
         machine = {
             "id": instance.name,
             "disk": content.get("id", "none"),
+            "image": str(image.path),
+            "size": content.get("size", 0),
             "format": wanted and content.get("formatted") != wish,
             "uid": os.getuid(),
             "gid": os.getgid(),

@@ -75,21 +75,29 @@ def read_pid(path: Path) -> int:
 
 
 class VirtualDisk:
-    """A disk image: a few bytes that carry its identity and size (the content is the guest's)."""
+    """A disk image: its first bytes carry its identity and size; the rest, if any, is the guest's."""
+
+    HEAD = 1024
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads(self.path.read_bytes()[len(MAGIC) :])
+            content: dict[str, Any] = json.loads(self._head()[len(MAGIC) :])
         except (OSError, ValueError):
             return {}
         return content
 
     def write(self, **changes: Any) -> None:
         content = {"id": os.urandom(16).hex(), **self.read(), **changes}
-        self.path.write_bytes(MAGIC + json.dumps(content).encode() + b"\n")
+        head = (MAGIC + json.dumps(content).encode()).ljust(self.HEAD - 1) + b"\n"
+        with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as image:
+            image.write(head)
+
+    def _head(self) -> bytes:
+        with self.path.open("rb") as image:
+            return image.read(self.HEAD)
 
 
 class Disk:
