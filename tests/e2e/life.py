@@ -255,7 +255,6 @@ LIFE = (
         never=UNCHANGED,
         weekly=True,
     ),
-    Step("pyinfra HOST deploy.py -y --data reinstall=web", says=("Install web",), weekly=True),
     Step("pyinfra HOST fact facts.mac.Mac --json", says=('"arm64"',), weekly=True),
     Step(
         f"pyinfra HOST fact facts.launchd.LaunchdJob label={LABEL} --json", says=('"running"',), weekly=True
@@ -292,6 +291,7 @@ LIFE = (
         before=something_newer,
     ),
     Step("pyinfra HOST deploys/upgrade.py", says=("Pouring qemu--10.2.0", "is ready"), after=was_upgraded),
+    Step("pyinfra HOST deploy.py -y --data reinstall=web", says=("Install web",)),
     Step("pyinfra HOST deploy.py -y --data colima_memory=4", says=("memory 2 -> 4 GiB",), weekly=True),
     Step(
         "pyinfra HOST deploy.py --dry --diff",

@@ -111,7 +111,6 @@ def test_a_resize_is_shown_before(deployed: Deployed) -> None:
     ]
 
 
-@pytest.mark.weekly
 def test_a_resize_is_one_graceful_restart(deployed: Deployed) -> None:
     """launchd may clamp the time that a job has to end, and answer 5 for 25 s after a bootout."""
     mac, before, called = deployed.mac, vm_events(deployed.mac), len(deployed.mac.commands())
