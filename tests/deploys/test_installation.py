@@ -11,8 +11,9 @@ from pyinfra.context import ctx_host, ctx_state
 from deploys.installation import Installation, observe
 from facts.backup import ProfileContents
 from facts.docker import DockerEngine
+from facts.homebrew import Homebrew, HomebrewState
 from facts.launchd import LaunchdJob, plist_path
-from facts.mac import Homebrew, HomebrewState, NoUser, User, UserState
+from facts.mac import NoUser, User, UserState
 from facts.traces import Traces
 from operations import reset
 from operations.reset import Place
