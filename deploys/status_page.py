@@ -17,11 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pyinfra import inventory
 from pyinfra.api import DeployError
 
-from deploys import timeline
+from deploys import status_timeline as timeline
 from deploys.status_report import FULL_IN_GUEST, HEALTHY, Report
-from deploys.status_table import COLOURS, count, details, gib, minded, next_command
-from deploys.timeline import Timeline, moment
+from deploys.status_table import COLOURS, details, minded, next_command
+from deploys.status_timeline import Timeline, moment
 from operations.util import terminal
+from operations.util.words import count, gib
 from settings import Settings
 
 # How many lines a host's list of what happened has at most.

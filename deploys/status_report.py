@@ -12,8 +12,8 @@ from typing import Any
 from pyinfra.api import Host
 
 from deploys.diagnostics import mask, secrets_of
-from deploys.faults import GIB, log_faults, mac_faults
-from deploys.ports import Published, published
+from deploys.faults import log_faults, mac_faults
+from deploys.status_ports import Published, published
 from deploys.warnings import older, warnings
 from facts.colima import (
     QEMU,
@@ -37,6 +37,7 @@ from operations.util import internals
 from operations.util.ahead import together
 from operations.util.installer import Installer, Installers
 from operations.util.plist import pulse_label
+from operations.util.words import GIB, gib
 from settings import Fault, Settings
 
 LOW_ON_HOST = 10 * GIB
@@ -261,7 +262,7 @@ def _of_docker(settings: Settings, seen: Seen, state: str) -> Iterator[Finding]:
             then = RECOVER if diagnosis.steps else DEPLOY if diagnosis.refused else None
             yield Finding(diagnosis.found, then)
         if diagnosis.fatal:
-            hidden = mask(diagnosis.fatal, secrets_of(settings.colima_extra_args))
+            hidden = mask(diagnosis.fatal, secrets_of(settings))
             yield Finding(f"Colima says: {plain(textwrap.shorten(hidden, REASON_LENGTH, placeholder=' ..'))}")
     elif job is not None and not job.running:
         ended = f"launchd calls it {job.state} (last exit: {job.last_exit or 'unknown'})"
@@ -339,11 +340,11 @@ def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
         home = seen.profile.home if seen.profile is not None else None
         yield from map(Finding, warnings(settings, mac, home, seen.docker_config, formulae))
         if mac.volume_free is not None and mac.volume_free < LOW_ON_HOST:
-            left = f"{mac.volume_free / GIB:.1f} GiB of disk left"
+            left = f"{gib(mac.volume_free)} GiB of disk left"
             yield Finding(f"this Mac has {left}, and the VM's disk grows as it fills")
     disk = seen.guest.disk if seen.guest else None
     if disk is not None and disk.used > FULL_IN_GUEST * (disk.used + disk.free):
-        left = f"{disk.free / GIB:.1f} of {disk.size / GIB:.0f} GiB left"
+        left = f"{gib(disk.free)} of {gib(disk.size)} GiB left"
         yield Finding(f"Docker's disk has {left}: raise COLIMA_DISK, or remove images and volumes")
     off = seen.guest.clock_off if seen.guest else None
     if off is not None and abs(off) > CLOCK_OFF:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
 
-from deploys.faults import GIB
 from deploys.status_report import (
     ABSENT,
     DEGRADED,
@@ -22,6 +21,7 @@ from deploys.status_report import (
 )
 from facts.colima import QEMU, RUNNING
 from operations.util import internals, terminal
+from operations.util.words import count, gib, size, span
 
 HEADERS = ("HOST", "STATE", "DAEMON", "VM", "DISK", "DOCKER", "CONTAINERS", "LAST BOOT")
 COLOURS = {
@@ -31,30 +31,6 @@ COLOURS = {
 }
 
 _seen: dict[str, Report] = {}
-
-
-def span(seconds: int | None) -> str:
-    """A length of time in one number: 75 s, 90 min, 30 h, 3 d; empty when it is unknown."""
-    if seconds is None:
-        return ""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-def gib(size: int) -> str:
-    """A size in GiB, without the unit."""
-    return f"{size / GIB:.1f}".removesuffix(".0") if size < 10 * GIB else f"{size / GIB:.0f}"
-
-
-def _room(size: int) -> str:
-    return f"{gib(size)} GiB" if size >= GIB else f"{size >> 20} MiB"
-
-
-def count(number: int, what: str) -> str:
-    """A number of things, in words: 1 boot, 2 boots."""
-    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 def _row(report: Report) -> list[str]:
@@ -172,7 +148,7 @@ def details(report: Report) -> dict[str, str]:
         if pulse["reason"]:
             said["Pulse"] += f": {pulse['reason']}"
     if last := report.maintenance:
-        ago, gave = span(last["ago"]) or "?", _room(last["given_back"] or 0)
+        ago, gave = span(last["ago"]) or "?", size(last["given_back"] or 0)
         done = f"{ago} ago: {gave} given back, in {last['seconds']} s"
         none = f"none yet, wanted for {ago}"
         said["Maintenance"] = done if last["seconds"] is not None else none

@@ -60,7 +60,7 @@ def test_the_plan_in_words() -> None:
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (DELETING, f"moves to {UNIT}, 3.0 GiB:\n    {CONTENTS.parts[0].path}"),
+        (DELETING, f"moves to {UNIT}, 3 GiB:\n    {CONTENTS.parts[0].path}"),
         (replace(WHOLE, settings=settings(delete_vm=True, backup="false")), "leaves:"),
         (replace(DELETING, settings=settings(delete_vm=True, backup="false")), "DELETES without a backup"),
         # Its plist is gone, and launchd has it still.

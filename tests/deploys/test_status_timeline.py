@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from deploys.timeline import Timeline, of
+from deploys.status_timeline import Timeline, of
 from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP, BootReport, Event
 from tests.deploys.pages import AT, ago, history
 

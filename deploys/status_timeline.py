@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
-from deploys.status_table import count, span
 from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP
+from operations.util.words import count, span
 
 DAYS = timedelta(days=30)
 BOOT, STOPPED = "boot", "stopped"
