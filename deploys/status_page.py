@@ -21,6 +21,7 @@ from deploys import status_timeline as timeline
 from deploys.status_report import FULL_IN_GUEST, HEALTHY, Report
 from deploys.status_table import COLOURS, details, minded, next_command
 from deploys.status_timeline import Timeline, moment
+from facts.pulse import time_of
 from operations.util import terminal
 from operations.util.words import count, gib
 from settings import Settings
@@ -71,8 +72,8 @@ def _local(text: str, at: datetime) -> str:
     """The text with its times in the zone of `at`, as all others are."""
 
     def said(match: re.Match[str]) -> str:
-        found = timeline.local(match[0], at.tzinfo)
-        return moment(found) if found else match[0]
+        found = time_of(match[0])
+        return moment(found.astimezone(at.tzinfo)) if found else match[0]
 
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said, text)
 

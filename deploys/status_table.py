@@ -19,6 +19,7 @@ from deploys.status_report import (
     Finding,
     Report,
 )
+from deploys.status_timeline import boot_words
 from facts.colima import QEMU, RUNNING
 from operations.util import internals, terminal
 from operations.util.words import count, gib, size, span
@@ -136,13 +137,7 @@ def details(report: Report) -> dict[str, str]:
     if report.ports:
         said["Ports"] = ", ".join(dict.fromkeys(map(str, report.ports)))
     if boot := report.last_boot:
-        ran, total = ("?" if boot[key] is None else boot[key] for key in ("running", "total"))
-        said["Last boot"] = (
-            f"{boot['at']}: Docker answered after {boot['seconds']} s; "
-            f"console: {boot['console'] or 'nobody'}; containers: {ran} of {total} ran"
-        )
-        if boot["not_back"]:
-            said["Last boot"] += f"; not back: {', '.join(boot['not_back'])}"
+        said["Last boot"] = f"{boot['at']}: {boot_words(boot)}"
     if pulse := report.pulse:
         said["Pulse"] = (pulse["state"] or "unreadable") if pulse["loaded"] else "not loaded"
         if pulse["reason"]:

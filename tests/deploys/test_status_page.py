@@ -100,7 +100,7 @@ def test_page(browser: Browser, tmp_path: Path, number: int) -> None:
     assert len(texts) == 2, "the same with scripts as without"
     said = "\n".join(texts)
     if number == 1:
-        assert "Docker answered after 41 s; containers: 2 of 2 ran" in said
+        assert "Docker answered after 41 s; console: nobody; containers: 2 of 2 ran" in said
         assert browser.ask("document.querySelectorAll('table').length") == 0
     else:
         assert browser.ask("document.querySelectorAll('tbody tr').length") == 50
