@@ -18,7 +18,8 @@ from pyinfra import inventory
 from pyinfra.api import DeployError
 
 from deploys import status_timeline as timeline
-from deploys.status_report import FULL_IN_GUEST, HEALTHY, Report
+from deploys.status_findings import HEALTHY, is_full
+from deploys.status_report import Report
 from deploys.status_table import COLOURS, details, minded, next_command
 from deploys.status_timeline import Timeline, moment
 from facts.pulse import time_of
@@ -86,7 +87,7 @@ def _disk(report: Report) -> Disk | None:
     used, usable = size["used"], size["used"] + size["free"]
     return Disk(
         percent=round(100 * used / max(usable, 1), 1),
-        full=used > FULL_IN_GUEST * usable,
+        full=is_full(size),
         words=f"{gib(used)} of {gib(size['size'])} GiB",
         left="" if free is None else f"{gib(free)} GiB free on the Mac",
     )

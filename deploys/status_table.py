@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
 
-from deploys.status_report import (
+from deploys.status_findings import (
     ABSENT,
     DEGRADED,
     DOWN,
@@ -17,8 +17,8 @@ from deploys.status_report import (
     UNKNOWN,
     UNREACHABLE,
     Finding,
-    Report,
 )
+from deploys.status_report import Report
 from deploys.status_timeline import boot_words
 from facts.colima import QEMU, RUNNING
 from operations.util import internals, terminal

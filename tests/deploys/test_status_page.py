@@ -15,8 +15,9 @@ import pytest
 from pyinfra.api import DeployError
 
 from deploys import status_page
+from deploys.status_findings import DOWN, Containers, Finding
 from deploys.status_page import asked_for, page, write
-from deploys.status_report import DOWN, Containers, Finding, Report
+from deploys.status_report import Report
 from facts.pulse import SILENT, BootReport, Event
 from tests.browser import Browser, find
 from tests.deploys.pages import AT, USUAL, fleet, history

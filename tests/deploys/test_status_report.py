@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pyinfra.context import ctx_config, ctx_host
 
-from deploys.status_report import Containers, Finding, Report, Seen, judge, look
+from deploys.status_findings import Containers, Finding, Seen
+from deploys.status_report import Report, judge, look
 from facts import colima
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerConfig, DockerConfigState, DockerEngine, EngineState, Port
