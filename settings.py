@@ -7,10 +7,11 @@ frozen, typed value, or says everything that is wrong with them at once.
 
 from __future__ import annotations
 
+import csv
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
@@ -191,6 +192,11 @@ def _extra_args(value: object) -> tuple[str, ...]:
     return tuple(flags)
 
 
+def each_of(values: Iterable[str]) -> list[str]:
+    """Each one of a flag's values, which may be several: a line of CSV, as pflag reads it."""
+    return [each for line in csv.reader(values) for each in line]
+
+
 def option(default: T, parse: Callable[[object], T], about: str, *, ask: bool = False) -> T:
     """A field of Settings. `ask`: it belongs to one run's command line, not to `.env`."""
     made: T = field(default=default, metadata={"parse": parse, "about": about, "ask": ask})
@@ -295,6 +301,11 @@ class Settings:
     def wait_start_max(self) -> int:
         """How long a start of Colima may take until Docker answers, in seconds."""
         return self.wait_qemu_max + self.wait_docker_api_max
+
+    def flag_values(self, flag: str) -> list[str]:
+        """The values that COLIMA_EXTRA_ARGS has for a flag of `colima start`; "true" where it has none."""
+        given = (each.partition("=") for each in self.colima_extra_args)
+        return [value if equals else "true" for name, equals, value in given if name == flag]
 
     def backup_dir(self, home: str) -> str:
         """Where what is removed goes, as an absolute path."""

@@ -21,6 +21,6 @@ for fault in faults:
 diagnostics.collect(
     host,
     settings,
-    diagnostics.secrets_of(settings.colima_extra_args, installer.read(Path("containers")).hidden),
+    diagnostics.secrets_of(settings, installer.read(Path("containers")).hidden),
 )
 end_after_all(diagnostics.finish)

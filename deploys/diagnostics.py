@@ -17,7 +17,7 @@ from pyinfra.api import Host
 from facts.diagnosis import Diagnostics, Part
 from operations.util.commands import ask
 from operations.util.internals import wants_json
-from settings import Settings
+from settings import Settings, each_of
 
 DIRECTORY = Path("diagnostics")
 
@@ -54,10 +54,11 @@ _PATTERNS = [
 _MASKS = [(re.compile(pattern, re.IGNORECASE | re.MULTILINE), mask) for pattern, mask in _PATTERNS]
 
 
-def secrets_of(flags: Iterable[str], installers: Iterable[str] = ()) -> list[str]:
-    """What must be masked: the values that `flags` of `colima start` put into the VM, and the installers'."""
-    found = list(installers)
-    found += [flag.removeprefix("--env=").partition("=")[2] for flag in flags if flag.startswith("--env=")]
+def secrets_of(settings: Settings, installers: Iterable[str] = ()) -> list[str]:
+    """What must be masked: the values that COLIMA_EXTRA_ARGS sets in the VM, and the installers'."""
+    given = settings.flag_values("--env")
+    # One that is alone may have commas.
+    found = [*installers, *(each.partition("=")[2] for each in (*given, *each_of(given)))]
     return [value for value in found if value]
 
 

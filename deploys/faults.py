@@ -11,6 +11,7 @@ from facts.mac import MacState, NoUser, UserState
 from facts.util import plain
 from operations import containers, prune
 from operations.util.installer import Installers
+from operations.util.words import GIB
 from settings import Fault, Settings
 
 # colima start has no --vm-type before macOS 13 (colima cmd/start.go).
@@ -23,7 +24,6 @@ SOCKET_PATH = 104
 INSTALL_HOMEBREW = (
     '/bin/bash -c "$(curl -fsSL https://raw.githubusercontent.com/Homebrew/install/HEAD/install.sh)"'
 )
-GIB = 1024**3
 
 
 def _fault(key: str, value: object, allowed: str) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from deploys.faults import unknown_user
 from facts.backup import Contents, ProfileContents
 from facts.docker import DockerEngine, EngineState
+from facts.homebrew import Homebrew, HomebrewState
 from facts.launchd import JobState, LaunchdJob, plist_path
-from facts.mac import Homebrew, HomebrewState, NoUser, User, UserState
+from facts.mac import NoUser, User, UserState
 from facts.traces import Traces, TracesState
 from operations import reset
 from operations.launchd import unreadable

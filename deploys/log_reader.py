@@ -57,7 +57,7 @@ class Reader:
                 places=tuple(part.place for part in after),
                 _timeout=SILENT_SECONDS,
             )
-        secrets = secrets_of(settings.colima_extra_args)
+        secrets = secrets_of(settings)
         return found and tuple(replace(part, lines=masked(part.lines, secrets)) for part in found)
 
 

@@ -26,9 +26,9 @@ from deploys.warnings import older, warnings
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, ProfileState, Strays
 from facts.docker import DockerConfig, DockerConfigState, DockerEngine
-from facts.homebrew import Formulae, FormulaeState
+from facts.homebrew import Formulae, FormulaeState, Homebrew
 from facts.launchd import FIRST_START, PRUNE_DUE, LaunchdJob, Milestones
-from facts.mac import Homebrew, Mac, MacState, User, UserState
+from facts.mac import Mac, MacState, User, UserState
 from facts.rivals import Definitions
 from facts.toolkit import Toolkit
 from operations import prune, reset

@@ -10,9 +10,9 @@ from deploys.faults import unknown_user
 from deploys.preflight import leave, settings_of_host
 from facts.backup import Backups
 from facts.mac import User, UserState
-from operations.reset import gib
 from operations.util.commands import ask
 from operations.util.internals import end_after_all, say_refusals
+from operations.util.words import size
 from settings import Settings
 
 
@@ -30,7 +30,7 @@ def show(settings: Settings) -> None:
     host.log(f"{directory}: {len(backups) or 'no'} backup{'' if len(backups) == 1 else 's'}")
     for each in backups:
         made = f"profile {each.profile}, made {each.made}" if each.complete else "not complete"
-        host.log(f"  {each.name}: {made}, {gib(each.kib)}")
+        host.log(f"  {each.name}: {made}, {size(1024 * each.kib)}")
 
 
 def finish() -> int:

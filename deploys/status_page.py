@@ -17,11 +17,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pyinfra import inventory
 from pyinfra.api import DeployError
 
-from deploys import timeline
-from deploys.status_report import FULL_IN_GUEST, HEALTHY, Report
-from deploys.status_table import COLOURS, count, details, gib, minded, next_command
-from deploys.timeline import Timeline, moment
+from deploys import status_timeline as timeline
+from deploys.status_findings import HEALTHY, is_full
+from deploys.status_report import Report
+from deploys.status_table import COLOURS, details, minded, next_command
+from deploys.status_timeline import Timeline, moment
+from facts.pulse import time_of
 from operations.util import terminal
+from operations.util.words import count, gib
 from settings import Settings
 
 # How many lines a host's list of what happened has at most.
@@ -70,8 +73,8 @@ def _local(text: str, at: datetime) -> str:
     """The text with its times in the zone of `at`, as all others are."""
 
     def said(match: re.Match[str]) -> str:
-        found = timeline.local(match[0], at.tzinfo)
-        return moment(found) if found else match[0]
+        found = time_of(match[0])
+        return moment(found.astimezone(at.tzinfo)) if found else match[0]
 
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said, text)
 
@@ -84,7 +87,7 @@ def _disk(report: Report) -> Disk | None:
     used, usable = size["used"], size["used"] + size["free"]
     return Disk(
         percent=round(100 * used / max(usable, 1), 1),
-        full=used > FULL_IN_GUEST * usable,
+        full=is_full(size),
         words=f"{gib(used)} of {gib(size['size'])} GiB",
         left="" if free is None else f"{gib(free)} GiB free on the Mac",
     )

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
 
-from deploys.faults import GIB
-from deploys.status_report import (
+from deploys.status_findings import (
     ABSENT,
     DEGRADED,
     DOWN,
@@ -18,10 +17,12 @@ from deploys.status_report import (
     UNKNOWN,
     UNREACHABLE,
     Finding,
-    Report,
 )
+from deploys.status_report import Report
+from deploys.status_timeline import boot_words
 from facts.colima import QEMU, RUNNING
 from operations.util import internals, terminal
+from operations.util.words import count, gib, size, span
 
 HEADERS = ("HOST", "STATE", "DAEMON", "VM", "DISK", "DOCKER", "CONTAINERS", "LAST BOOT")
 COLOURS = {
@@ -31,30 +32,6 @@ COLOURS = {
 }
 
 _seen: dict[str, Report] = {}
-
-
-def span(seconds: int | None) -> str:
-    """A length of time in one number: 75 s, 90 min, 30 h, 3 d; empty when it is unknown."""
-    if seconds is None:
-        return ""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-def gib(size: int) -> str:
-    """A size in GiB, without the unit."""
-    return f"{size / GIB:.1f}".removesuffix(".0") if size < 10 * GIB else f"{size / GIB:.0f}"
-
-
-def _room(size: int) -> str:
-    return f"{gib(size)} GiB" if size >= GIB else f"{size >> 20} MiB"
-
-
-def count(number: int, what: str) -> str:
-    """A number of things, in words: 1 boot, 2 boots."""
-    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 def _row(report: Report) -> list[str]:
@@ -160,19 +137,13 @@ def details(report: Report) -> dict[str, str]:
     if report.ports:
         said["Ports"] = ", ".join(dict.fromkeys(map(str, report.ports)))
     if boot := report.last_boot:
-        ran, total = ("?" if boot[key] is None else boot[key] for key in ("running", "total"))
-        said["Last boot"] = (
-            f"{boot['at']}: Docker answered after {boot['seconds']} s; "
-            f"console: {boot['console'] or 'nobody'}; containers: {ran} of {total} ran"
-        )
-        if boot["not_back"]:
-            said["Last boot"] += f"; not back: {', '.join(boot['not_back'])}"
+        said["Last boot"] = f"{boot['at']}: {boot_words(boot)}"
     if pulse := report.pulse:
         said["Pulse"] = (pulse["state"] or "unreadable") if pulse["loaded"] else "not loaded"
         if pulse["reason"]:
             said["Pulse"] += f": {pulse['reason']}"
     if last := report.maintenance:
-        ago, gave = span(last["ago"]) or "?", _room(last["given_back"] or 0)
+        ago, gave = span(last["ago"]) or "?", size(last["given_back"] or 0)
         done = f"{ago} ago: {gave} given back, in {last['seconds']} s"
         none = f"none yet, wanted for {ago}"
         said["Maintenance"] = done if last["seconds"] is not None else none

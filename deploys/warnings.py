@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Sequence
 
 from facts.docker import DockerConfigState
 from facts.homebrew import FormulaeState
 from facts.mac import MacState
-from settings import Settings
+from settings import Settings, each_of
 
 
 def power_warnings(mac: MacState) -> list[str]:
@@ -27,24 +25,18 @@ def power_warnings(mac: MacState) -> list[str]:
     return [f"{', '.join(words)}: sudo pmset -a {' '.join(settings)}, or POWER=server"] if words else []
 
 
-def _values(flags: Sequence[str], name: str) -> list[str]:
-    """All values of a flag of `colima start`. Several in one are a line of CSV, as pflag reads it."""
-    lines = csv.reader(flag.removeprefix(name) for flag in flags if flag.startswith(name))
-    return [value for line in lines for value in line]
-
-
-def _variables(flags: Sequence[str]) -> list[str]:
-    """The names of the variables that flags of `colima start` set in the VM."""
-    pairs = (value.partition("=") for value in _values(flags, "--env="))
+def _variables(settings: Settings) -> list[str]:
+    """The names of the variables that COLIMA_EXTRA_ARGS sets in the VM."""
+    pairs = (each.partition("=") for each in each_of(settings.flag_values("--env")))
     return [name for name, equals, _ in pairs if equals and re.fullmatch(r"\w+", name)]
 
 
-def _kept_from_daemons(flags: Sequence[str], home: str | None) -> list[str]:
+def _kept_from_daemons(settings: Settings, home: str | None) -> list[str]:
     """The directories that are mounted into the VM, of those that macOS keeps daemons out of."""
     homes = "|".join(("~", "/Users/[^/]+", *([re.escape(home)] if home else [])))
     private = "Desktop|Documents|Downloads|Library/Mobile Documents"
     kept = re.compile(rf"(?:/Volumes|(?:{homes})/(?:{private}))(?:/.*)?", re.IGNORECASE)
-    paths = (value.partition(":")[0] for value in _values(flags, "--mount="))
+    paths = (each.partition(":")[0] for each in each_of(settings.flag_values("--mount")))
     return [path for path in paths if kept.fullmatch(path)]
 
 
@@ -155,12 +147,12 @@ def warnings(
         found += power_warnings(mac)
     if settings.colima_memory < 2:
         found.append(f"COLIMA_MEMORY is {settings.colima_memory:g} GiB: below 2, pulls are flaky")
-    if names := _variables(settings.colima_extra_args):
+    if names := _variables(settings):
         found.append(
             f"COLIMA_EXTRA_ARGS sets {', '.join(names)} with --env: every user of this Mac can read the "
             "value in `ps` and in the plist; secrets belong in containers/.env"
         )
-    if paths := _kept_from_daemons(settings.colima_extra_args, home):
+    if paths := _kept_from_daemons(settings, home):
         found.append(
             f"COLIMA_EXTRA_ARGS mounts {', '.join(paths)}: macOS keeps daemons, and so containers, "
             "out of there without Full Disk Access. Mount a directory in /Users/Shared, or see "

@@ -1,17 +1,53 @@
-"""The formulae that a VM runs on: colima, lima and qemu."""
+"""Homebrew, and the formulae that a VM runs on: colima, lima and qemu."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, FactProcessError, StringCommand
 
-from facts.mac import elapsed_seconds
-from facts.util import Record, plain, read_lines
+from facts.util import Lines, Record, plain, read_lines
 from files import script
 
 FORMULAE = ("colima", "lima", "qemu")
+
+
+@dataclass(frozen=True)
+class HomebrewState(Record):
+    """Where Homebrew belongs on this hardware, where it is and whose, and which tools are in the prefix."""
+
+    prefix: str
+    brew: str | None
+    owner: str | None
+    tools: tuple[str, ...]
+
+
+def homebrew_of(lines: Lines) -> HomebrewState:
+    """What a script says that calls homebrew() of files/lib/homebrew."""
+    return HomebrewState(
+        prefix=lines.values.get("prefix", ""),
+        brew=lines.values.get("brew"),
+        owner=lines.values.get("brew_owner") or None,
+        tools=lines.every("tool"),
+    )
+
+
+class Homebrew(FactBase["HomebrewState | None"]):
+    """
+    Returns what Homebrew there is, without calling brew; None when unreadable.
+
+    .. code:: python
+
+        HomebrewState(prefix="/opt/homebrew", brew="/opt/homebrew/bin/brew", owner="alice", tools=("colima",))
+    """
+
+    def command(self) -> StringCommand:
+        return script("facts/homebrew")
+
+    def process(self, output: list[str]) -> HomebrewState:
+        return homebrew_of(read_lines(output))
 
 
 @dataclass(frozen=True)
@@ -52,6 +88,15 @@ class FormulaeState(Record):
             return None
         began = self.now - self.age
         return tuple(f"{name} {each.version}" for name, each in self.installed.items() if each.linked > began)
+
+
+def elapsed_seconds(text: str) -> int | None:
+    """A time as ps(1) writes it, [[DAYS-]HOURS:]MINUTES:SECONDS, in seconds; None when it is none."""
+    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 class Formulae(FactBase["FormulaeState | None"]):

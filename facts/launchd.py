@@ -81,6 +81,11 @@ class JobState(Record):
         return self.pid is not None and self.state not in {"SIGTERMed", "SIGKILLed"}
 
     @property
+    def off(self) -> bool:
+        """Whether launchd does not start it, as somebody has said."""
+        return self.disabled or not self.loaded
+
+    @property
     def plist(self) -> dict[str, Any] | None:
         """The plist on disk, parsed; None when there is none or launchd could not read it."""
         if self.plist_file is None or self.plist_file.text is None:

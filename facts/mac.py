@@ -7,43 +7,9 @@ from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
 
-from facts.util import Lines, Record, read_lines
+from facts.homebrew import HomebrewState, homebrew_of
+from facts.util import Record, read_lines
 from files import script
-
-
-@dataclass(frozen=True)
-class HomebrewState(Record):
-    """Where Homebrew belongs on this hardware, where it is and whose, and which tools are in the prefix."""
-
-    prefix: str
-    brew: str | None
-    owner: str | None
-    tools: tuple[str, ...]
-
-
-def _homebrew(lines: Lines) -> HomebrewState:
-    return HomebrewState(
-        prefix=lines.values.get("prefix", ""),
-        brew=lines.values.get("brew"),
-        owner=lines.values.get("brew_owner") or None,
-        tools=lines.every("tool"),
-    )
-
-
-class Homebrew(FactBase["HomebrewState | None"]):
-    """
-    Returns what Homebrew there is, without calling brew; None when unreadable.
-
-    .. code:: python
-
-        HomebrewState(prefix="/opt/homebrew", brew="/opt/homebrew/bin/brew", owner="alice", tools=("colima",))
-    """
-
-    def command(self) -> StringCommand:
-        return script("facts/homebrew")
-
-    def process(self, output: list[str]) -> HomebrewState:
-        return _homebrew(read_lines(output))
 
 
 @dataclass(frozen=True)
@@ -115,7 +81,7 @@ class Mac(FactBase["MacState | None"]):
             memory=lines.number("hw.memsize"),
             volume_size=int(size) * 1024 if size.isdecimal() else None,
             volume_free=int(free) * 1024 if free.isdecimal() else None,
-            homebrew=_homebrew(lines),
+            homebrew=homebrew_of(lines),
             filevault={"On": True, "Off": False}.get(
                 (re.findall(r"FileVault is (\w+)", values.get("filevault", "")) or [""])[0]
             ),
@@ -184,12 +150,3 @@ class User(FactBase["UserState | NoUser | None"]):
             )
         except (KeyError, ValueError):
             return None
-
-
-def elapsed_seconds(text: str) -> int | None:
-    """A time as ps(1) writes it, [[DAYS-]HOURS:]MINUTES:SECONDS, in seconds; None when it is none."""
-    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text.strip())
-    if match is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -40,6 +40,15 @@ KINDS = (
 LINE = re.compile(
     r'time="(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)" level=\w+ msg="(?P<text>.*)" context=pulse'
 )
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def time_of(text: str) -> datetime | None:
+    """A time of the log; None for what is none."""
+    try:
+        return datetime.strptime(text, TIME).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
 
 
 def log_path(label: str) -> str:
@@ -140,7 +149,7 @@ def _event(line: str) -> Event | None:
 def _since(made: int | None, log: list[str]) -> str | None:
     """Since when the log tells: since it was made, or else since its first whole line."""
     if made:
-        return datetime.fromtimestamp(made, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(made, timezone.utc).strftime(TIME)
     return next((match["at"] for match in map(LINE.fullmatch, log) if match), None)
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import operation
 
-from facts.homebrew import FORMULAE, Outdated
-from facts.mac import Homebrew
+from facts.homebrew import FORMULAE, Homebrew, Outdated
 from operations.util import ahead
 from operations.util.commands import Commands, ask, explain, live, refuse
 

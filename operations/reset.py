@@ -17,6 +17,7 @@ from operations.util import terminal
 from operations.util.ahead import together
 from operations.util.commands import Commands, ask, explain, live, refuse
 from operations.util.internals import hosts_of_run
+from operations.util.words import size
 from settings import Settings
 
 # The modes of a backup, as the setting has them; a prompt becomes one of the others.
@@ -54,11 +55,6 @@ class Place:
         return self.unit.rpartition("/")[0]
 
 
-def gib(kib: int) -> str:
-    """An amount of KiB as people read it."""
-    return f"{kib / 1024**2:.1f} GiB" if kib >= 1024**2 else f"{kib / 1024:.1f} MiB"
-
-
 def anything(contents: Contents) -> bool:
     """Whether there is something to back up or to delete."""
     return bool(contents.parts) or contents.other_dir is not None
@@ -71,15 +67,15 @@ def of_place(place: Place, contents: Contents) -> Contents:
 
 def takes(place: Place, contents: Contents, mode: str) -> list[str]:
     """What would be moved or deleted, in words, a line each."""
-    total = gib(contents.kib)
+    total = size(1024 * contents.kib)
     if mode == DELETE:
         found = [f"  DELETES without a backup, {total}:"]
     else:
         choice = ", or DELETES if you say so," if mode == PROMPT else ""
         found = [f"  moves{choice} to {place.unit}, {total}:"]
-    found += [f"    {part.path} ({part.what}, {gib(part.kib)})" for part in contents.parts]
+    found += [f"    {part.path} ({part.what}, {size(1024 * part.kib)})" for part in contents.parts]
     if contents.other_dir is not None:
-        found.append(f"    {contents.other_dir} (the whole directory, {gib(contents.other_dir_kib)})")
+        found.append(f"    {contents.other_dir} (the whole directory, {size(1024 * contents.other_dir_kib)})")
     return found
 
 
@@ -112,7 +108,8 @@ def room(contents: Contents, mode: str) -> str | None:
     if not contents.writable:
         return "the backup directory cannot be written by the user"
     if not contents.same_volume and contents.free_kib is not None and contents.free_kib < contents.kib:
-        return f"the backup takes {gib(contents.kib)}, and its volume has {gib(contents.free_kib)} free"
+        needs, free = size(1024 * contents.kib), size(1024 * contents.free_kib)
+        return f"the backup takes {needs}, and its volume has {free} free"
     return None
 
 

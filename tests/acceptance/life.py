@@ -61,7 +61,7 @@ class Life:
         self.write_env()
         for name, text in (("hello-world", (ROOT / "containers/hello-world").read_text()), ("web", WEB)):
             (host.directory / "containers" / name).write_text(text)
-        homebrew = host.fact("mac.Homebrew")
+        homebrew = host.fact("homebrew.Homebrew")
         self.prefix: str = homebrew["prefix"]
         self.user: str = own.get("HOMEBREW_USER") or homebrew["owner"]
         assert self.user, "there is no Homebrew"

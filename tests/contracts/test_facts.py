@@ -84,11 +84,11 @@ BARE: dict[str, Callable[[Any], bool]] = {
         and it["entitled"] is (True if "qemu" in it["installed"] else None)
         and all(each["version"] and each["linked"] > 1.5e9 for each in it["installed"].values())
     ),
+    "homebrew.Homebrew": lambda it: it["brew"].startswith(it["prefix"]) and it["owner"],
     "homebrew.Outdated": lambda it: {each["name"] for each in it} <= {"colima", "lima", "qemu"},
     "launchd.LaunchdJob": lambda it: not it["loaded"] and not it["disabled"] and it["plist_file"] is None,
     "launchd.Milestones": lambda it: it == {},
     "logs.Logs": lambda it: [each["place"] for each in it] == ["absent"] * 4,
-    "mac.Homebrew": lambda it: it["brew"].startswith(it["prefix"]) and it["owner"],
     "mac.Mac": lambda it: (
         it["kernel"] == "Darwin"
         and it["arch"] in ("arm64", "x86_64")
@@ -124,7 +124,7 @@ def test_what_a_deploy_would_do(host: Host, keep: Keep, said: Facts) -> None:
     run = host.pyinfra("deploy.py", "--dry", "--diff", "--json")
     keep("deploys/dry.txt", run.stderr)
     assert run.status == 0, run.output
-    lacks = len(said["mac.Homebrew"]["tools"]) < 4
+    lacks = len(said["homebrew.Homebrew"]["tools"]) < 4
     assert run.would_change == [
         "Install Colima Pulse's commands",
         *(["Install colima, docker and qemu"] if lacks else []),

@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from deploys.status_report import DEGRADED, DOWN, STOPPED, Containers, Finding, Report
+from deploys.status_findings import DEGRADED, DOWN, STOPPED, Containers, Finding
+from deploys.status_report import Report
 from deploys.status_table import in_order
 from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP, BootReport, Event
 from tests.deploys.test_status_table import GIB, SLEEPS, WELL

@@ -11,8 +11,9 @@ from pyinfra.context import ctx_host, ctx_state
 from deploys.installation import Installation, observe
 from facts.backup import ProfileContents
 from facts.docker import DockerEngine
+from facts.homebrew import Homebrew, HomebrewState
 from facts.launchd import LaunchdJob, plist_path
-from facts.mac import Homebrew, HomebrewState, NoUser, User, UserState
+from facts.mac import NoUser, User, UserState
 from facts.traces import Traces
 from operations import reset
 from operations.reset import Place
@@ -59,7 +60,7 @@ def test_the_plan_in_words() -> None:
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (DELETING, f"moves to {UNIT}, 3.0 GiB:\n    {CONTENTS.parts[0].path}"),
+        (DELETING, f"moves to {UNIT}, 3 GiB:\n    {CONTENTS.parts[0].path}"),
         (replace(WHOLE, settings=settings(delete_vm=True, backup="false")), "leaves:"),
         (replace(DELETING, settings=settings(delete_vm=True, backup="false")), "DELETES without a backup"),
         # Its plist is gone, and launchd has it still.

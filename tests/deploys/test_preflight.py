@@ -18,8 +18,8 @@ from deploys.preflight import Target, check, settings_of_host
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, LogState
 from facts.docker import DockerConfig, DockerConfigState
-from facts.homebrew import Formula, Formulae, FormulaeState
-from facts.mac import Homebrew, HomebrewState, Mac, NoUser, User
+from facts.homebrew import Formula, Formulae, FormulaeState, Homebrew, HomebrewState
+from facts.mac import Mac, NoUser, User
 from operations.util import internals, terminal
 from operations.util.installer import Installers, parse
 from tests.conftest import RunOperation

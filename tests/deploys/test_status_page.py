@@ -15,8 +15,9 @@ import pytest
 from pyinfra.api import DeployError
 
 from deploys import status_page
+from deploys.status_findings import DOWN, Containers, Finding
 from deploys.status_page import asked_for, page, write
-from deploys.status_report import DOWN, Containers, Finding, Report
+from deploys.status_report import Report
 from facts.pulse import SILENT, BootReport, Event
 from tests.browser import Browser, find
 from tests.deploys.pages import AT, USUAL, fleet, history
@@ -100,7 +101,7 @@ def test_page(browser: Browser, tmp_path: Path, number: int) -> None:
     assert len(texts) == 2, "the same with scripts as without"
     said = "\n".join(texts)
     if number == 1:
-        assert "Docker answered after 41 s; containers: 2 of 2 ran" in said
+        assert "Docker answered after 41 s; console: nobody; containers: 2 of 2 ran" in said
         assert browser.ask("document.querySelectorAll('table').length") == 0
     else:
         assert browser.ask("document.querySelectorAll('tbody tr').length") == 50

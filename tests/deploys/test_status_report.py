@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pyinfra.context import ctx_config, ctx_host
 
-from deploys.status_report import Containers, Finding, Report, Seen, judge, look
+from deploys.status_findings import Containers, Finding, Seen
+from deploys.status_report import Report, judge, look
 from facts import colima
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Container, DockerConfig, DockerConfigState, DockerEngine, EngineState, Port
@@ -269,8 +270,8 @@ def test_containers_that_no_file_describes() -> None:
     ("changed", "warning"),
     [
         ({"mac": replace(MAC, sleep_minutes=10)}, "sleeps after 10 min"),
-        ({"mac": replace(MAC, volume_free=9 * GIB)}, "this Mac has 9.0 GiB of disk left"),
-        ({"guest": replace(GUEST, disk=colima.Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4.0 of 60 GiB left"),
+        ({"mac": replace(MAC, volume_free=9 * GIB)}, "this Mac has 9 GiB of disk left"),
+        ({"guest": replace(GUEST, disk=colima.Disk(60 * GIB, 50 * GIB, 4 * GIB))}, "4 of 60 GiB left"),
         (
             {"guest": replace(GUEST, clock_off=-93)},
             "the guest's clock is 93 s behind the Mac's. Lima corrects",

@@ -12,10 +12,12 @@ import click
 import pytest
 
 from deploys import status_table
-from deploys.ports import Published
-from deploys.status_report import DEGRADED, DOWN, HEALTHY, STOPPED, Containers, Finding, Report
-from deploys.status_table import in_order, show, span, table, text
+from deploys.status_findings import DEGRADED, DOWN, HEALTHY, STOPPED, Containers, Finding
+from deploys.status_ports import Published
+from deploys.status_report import Report
+from deploys.status_table import in_order, show, table, text
 from operations.util import internals
+from operations.util.words import span
 
 GIB = 1024**3
 DAY = 86400

@@ -11,10 +11,10 @@ from facts.backup import Backups, Contents, Part, ProfileContents, Unit
 from facts.colima import Log, LogState
 from facts.diagnosis import Diagnosis, DiagnosisState
 from facts.docker import Garbage, Prunable, Pulled, PulledImage
-from facts.homebrew import Formula, Formulae, FormulaeState, Outdated, Upgrade
+from facts.homebrew import Formula, Formulae, FormulaeState, Homebrew, HomebrewState, Outdated, Upgrade
 from facts.launchd import Milestones
 from facts.logs import LogLines, Logs
-from facts.mac import Homebrew, HomebrewState, NoUser, User
+from facts.mac import NoUser, User
 from facts.power import Power, PowerState
 from facts.toolkit import Toolkit, ToolkitState
 

@@ -1,4 +1,4 @@
-"""What came after Colima's start."""
+"""What came after Colima's start, and when that was."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from facts.homebrew import Formula, FormulaeState, Upgrade
+from facts.homebrew import Formula, FormulaeState, Upgrade, elapsed_seconds
 
 INSTALLED = {"colima": Formula("0.10.3", linked=500, pinned=True), "qemu": Formula("10.1.2", 900, False)}
 STATE = FormulaeState(INSTALLED, now=1000, age=200, up=300)
@@ -35,3 +35,8 @@ def test_newer(changed: dict[str, Any], newer: tuple[str, ...] | None) -> None:
 def test_words() -> None:
     assert (STATE.version("qemu"), STATE.version("lima")) == ("10.1.2", None)
     assert str(Upgrade("qemu", "10.1.2", "10.2.0")) == "qemu 10.1.2 -> 10.2.0"
+
+
+def test_elapsed_seconds() -> None:
+    ages = {"    00:07": 7, "12:34": 754, "01:00:00": 3600, "03-04:05:06": 273906, "ps: no": None, "7": None}
+    assert {text: elapsed_seconds(text) for text in ages} == ages

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from facts.mac import HomebrewState, Mac, MacState, elapsed_seconds
+from facts.homebrew import HomebrewState
+from facts.mac import Mac, MacState
 
 BREW = [
     "prefix=/opt/homebrew",
@@ -102,8 +103,3 @@ def test_variants(changed: dict[str, str], expected: dict[str, object]) -> None:
 def test_version() -> None:
     assert mini(macos="26.0.1").macos_version == (26, 0, 1)
     assert mini(macos="").macos_version == ()
-
-
-def test_elapsed_seconds() -> None:
-    ages = {"    00:07": 7, "12:34": 754, "01:00:00": 3600, "03-04:05:06": 273906, "ps: no": None, "7": None}
-    assert {text: elapsed_seconds(text) for text in ages} == ages

@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from facts.mac import Homebrew, HomebrewState, MacState, NoUser, User, UserState
+from facts.homebrew import Homebrew, HomebrewState
 from facts.mac import Mac as MacFact
+from facts.mac import MacState, NoUser, User, UserState
 from facts.power import Power, PowerState
 from tests.files.conftest import Mac, lines
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from pyinfra.api import OperationError
 
-from facts.homebrew import Outdated, Upgrade
-from facts.mac import Homebrew, HomebrewState
+from facts.homebrew import Homebrew, HomebrewState, Outdated, Upgrade
 from operations.homebrew import formulae, upgraded
 from tests.conftest import RunOperation
 from tests.fakes import words

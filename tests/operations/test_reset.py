@@ -45,10 +45,10 @@ def test_the_plan_in_words() -> None:
     assert plan(PLACE, TWO, ENGINE, MOVE) == [
         "Full reset of profile default of alice",
         f"  stops: {LABEL}, the VM, and in it web",
-        f"  moves to {UNIT}, 3.0 GiB:",
-        "    /Users/alice/.colima/default (profile, 0.0 MiB)",
-        "    /Users/alice/.colima/_lima/_disks/colima (disk, 3.0 GiB)",
-        f"    {OTHER} (the whole directory, 2.0 MiB)",
+        f"  moves to {UNIT}, 3 GiB:",
+        "    /Users/alice/.colima/default (profile, 0 MiB)",
+        "    /Users/alice/.colima/_lima/_disks/colima (disk, 3 GiB)",
+        f"    {OTHER} (the whole directory, 2 MiB)",
         "  leaves the other profiles as they are: foo",
         "  makes it anew: with no image, container or volume in it",
     ]
@@ -73,8 +73,8 @@ def test_other_plans(mode: str, contents: Contents, anew: bool, says: str, says_
     ("contents", "mode", "why"),
     [
         (CONTENTS, MOVE, None),
-        (FULL, MOVE, "takes 3.0 GiB, and its volume has 1.0 MiB free"),
-        (FULL, PROMPT, "1.0 MiB"),
+        (FULL, MOVE, "takes 3 GiB, and its volume has 1 MiB free"),
+        (FULL, PROMPT, "1 MiB"),
         (FULL, DELETE, None),
         (replace(FULL, free_kib=4 * 1024**2), MOVE, None),
         (replace(FULL, free_kib=None), MOVE, None),

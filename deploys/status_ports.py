@@ -44,8 +44,7 @@ def published(settings: Settings, containers: Mapping[str, Container]) -> tuple[
 
 def _reach(settings: Settings, port: Port) -> str:
     """Who reaches a port. A pure function of what Colima tells Lima (environment/vm/lima/yaml.go)."""
-    flags = {name: value for name, _, value in (each.partition("=") for each in settings.colima_extra_args)}
-    forwarder = flags.get("--port-forwarder", "ssh")
+    forwarder = ["ssh", *settings.flag_values("--port-forwarder")][-1]
     if forwarder == "none" or port.protocol not in ("tcp", "udp"):
         return UNFORWARDED
     if port.protocol == "udp" and forwarder != "grpc":
@@ -54,7 +53,7 @@ def _reach(settings: Settings, port: Port) -> str:
         return "network"
     if port.address in ("127.0.0.1", "::1"):
         return "this Mac alone"
-    replicated = flags.get("--network-host-addresses", "false") in ("", "true")
+    replicated = settings.flag_values("--network-host-addresses")[-1:] == ["true"]
     # On one address, macOS lets only root take the lower ones.
     if replicated and port.protocol == "tcp" and port.number >= 1024 and not port.address.startswith("127."):
         return f"{port.address} alone"

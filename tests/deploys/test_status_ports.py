@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploys.ports import Published, published
+from deploys.status_ports import Published, published
 from facts.docker import Container, Port
 from settings import Settings
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from deploys.timeline import Timeline, of
+from deploys.status_timeline import Timeline, of
 from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP, BootReport, Event
 from tests.deploys.pages import AT, ago, history
 
@@ -33,7 +33,7 @@ def test_what_was_seen_of_a_mac() -> None:
     assert (found.known, found.words) == (10.0, "1 boot, 1 step, silent for 3 d")
     assert drawn(found) == [("silent", 50.0, 10.0), ("step", 50.0, None), ("boot", 80.0, None)]
     assert [(each.kind, each.text) for each in found.entries] == [
-        ("boot", "Docker answered after 60 s; containers: 1 of 2 ran; not back: web"),
+        ("boot", "Docker answered after 60 s; console: nobody; containers: 1 of 2 ran; not back: web"),
         ("back", "why after 3 d"),
         ("step", "why"),
         ("silent", "why"),

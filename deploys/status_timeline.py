@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from deploys.status_table import count, span
-from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP
+from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP, time_of
+from operations.util.words import count, span
 
 DAYS = timedelta(days=30)
 BOOT, STOPPED = "boot", "stopped"
@@ -58,27 +58,25 @@ def moment(at: datetime) -> str:
     return f"{at.day} {at:%b %H:%M}"
 
 
-def local(text: str, zone: tzinfo | None) -> datetime | None:
-    """A time of the log in a zone; None for what is no time."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).astimezone(zone)
-    except ValueError:
-        return None
+def boot_words(boot: Mapping[str, Any]) -> str:
+    """A BootReport of facts.pulse in words, but for its time."""
+    ran, total = ("?" if boot[key] is None else boot[key] for key in ("running", "total"))
+    words = f"Docker answered after {boot['seconds']} s; console: {boot['console'] or 'nobody'}; "
+    words += f"containers: {ran} of {total} ran"
+    return f"{words}; not back: {', '.join(boot['not_back'])}" if boot["not_back"] else words
 
 
 def _entries(history: Mapping[str, Any], zone: tzinfo | None) -> Iterator[Entry]:
+    """All that has happened; what has no time is left out."""
     for event in history["events"]:
         kind, seconds = STOPPED if event["kind"] == ALONE else event["kind"], event["seconds"] or 0
         text = event["text"] + (f" after {span(seconds)}" if kind == BACK else "")
-        if at := local(event["at"], zone):
-            yield Entry(at, kind, text, seconds)
+        if at := time_of(event["at"]):
+            yield Entry(at.astimezone(zone), kind, text, seconds)
     for boot in history["boots"]:
-        ran, total = ("?" if boot[key] is None else boot[key] for key in ("running", "total"))
-        text = f"Docker answered after {boot['seconds']} s; containers: {ran} of {total} ran"
-        if boot["not_back"]:
-            text += f"; not back: {', '.join(boot['not_back'])}"
-        if at := local(boot["at"], zone):
-            yield Entry(at - timedelta(seconds=boot["seconds"]), BOOT, text, boot["seconds"])
+        if at := time_of(boot["at"]):
+            began = at.astimezone(zone) - timedelta(seconds=boot["seconds"])
+            yield Entry(began, BOOT, boot_words(boot), boot["seconds"])
 
 
 def _silences(entries: Iterable[Entry], now: datetime | None) -> Iterator[tuple[str, datetime, datetime]]:
@@ -126,9 +124,10 @@ def of(history: Mapping[str, Any] | None, at: datetime, *, silent: bool) -> Time
         # A Mac's clock may be ahead.
         return round(100 * min(max((moment - start) / DAYS, 0), 1), 2)
 
-    since = local(history["since"] or "", at.tzinfo) if history else None
+    since = time_of(history["since"] or "") if history else None
     if history is None or since is None:
         return Timeline(None, 100, "nothing is known", (), ())
+    since = since.astimezone(at.tzinfo)
     entries = [each for each in _entries(history, at.tzinfo) if each.at >= start]
     entries.sort(key=lambda each: each.at)
     bars, lost = [], 0.0
