@@ -166,10 +166,11 @@ def write(path: Path | None, reports: Sequence[Report], installers: Sequence[str
     """
     if path is None:
         return
+    text = page(reports, installers, datetime.now().astimezone())
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with new.open("x", encoding="utf-8") as file:
-            file.write(page(reports, installers, datetime.now().astimezone()))
+            file.write(text)
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)

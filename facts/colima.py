@@ -167,6 +167,9 @@ class Guest(FactBase["GuestState | None"]):
         # 0 is of a unit that was never active; the last time of one that has failed since stays.
         if values.get("docker") == "active" and entered and uptime is not None:
             seconds = max(uptime - entered // 1_000_000, 0)
+            # No guest has been up for thirty years.
+            if seconds > 1_000_000_000:
+                seconds = None
         sizes = [int(word) * 1024 for word in values.get("disk", "").split() if word.isdecimal()]
         return GuestState(
             answers=values["answers"] == "yes",

@@ -121,7 +121,7 @@ class Formulae(FactBase["FormulaeState | None"]):
         installed = {}
         for each in lines.every("formula", words=4):
             name, linked, pinned, version = each.split(" ", 3)
-            if not linked.isdecimal():
+            if not re.fullmatch(r"\d{1,15}", linked):
                 raise FactProcessError(f"no time: {linked!r}")
             installed[name] = Formula(version, int(linked), pinned == "yes")
         return FormulaeState(
@@ -165,14 +165,15 @@ class Outdated(FactBase["list[Upgrade] | None"]):
         try:
             # brew may have updated itself first, and said so.
             said = json.loads("\n".join(raw[raw.index("{") :]))
-            return [
+            found = [
                 # One of another tap has that before its name.
                 Upgrade(
-                    plain(str(each["name"]).rpartition("/")[2]),
+                    str(each["name"]).rpartition("/")[2],
                     plain(", ".join(map(str, each["installed_versions"]))),
                     plain(str(each["current_version"])),
                 )
                 for each in said["formulae"]
             ]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
+        return [each for each in found if each.name in FORMULAE]

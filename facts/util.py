@@ -64,7 +64,7 @@ class Lines:
     def number(self, key: str) -> int | None:
         """The value as a whole number; None when it is missing or is none."""
         value = self.values.get(key, "").strip()
-        return int(value) if value.isdecimal() else None
+        return int(value) if value.isdecimal() and len(value) <= 15 else None
 
     def objects(self) -> list[dict[str, Any]]:
         """The `|` lines as JSON objects, their texts plain.
@@ -73,7 +73,7 @@ class Lines:
         """
         try:
             found = [_plain(json.loads(line)) for line in self.raw if line.strip()]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FactProcessError(f"not JSON: {error}") from error
         if not all(isinstance(each, dict) for each in found):
             raise FactProcessError("not JSON objects")

@@ -316,7 +316,7 @@ def _image(name: str, platform: str) -> Image | None:
 
 def _ports(found: _Run) -> tuple[Port, ...]:
     """The ports that are taken for certain: none that a shell has to expand, or that Docker chooses."""
-    if "host" in found.options.get("--network", []):
+    if {"host", "none"} & set(found.options.get("--network", [])):
         return ()
     ports = (_port(written) for written in found.options.get("--publish", []))
     return tuple(port for port in ports if port is not None)
@@ -345,8 +345,10 @@ def _range(text: str) -> range:
 
 
 def _same_ports(installers: Iterable[Installer]) -> Iterator[str]:
-    """What two installers cannot both have."""
+    """What two installers cannot both have; two smoke tests can, one after the other."""
     for one, two in itertools.combinations(installers, 2):
+        if one.smoke_test and two.smoke_test:
+            continue
         for port, other in itertools.product(one.ports, two.ports):
             if port.overlaps(other):
                 yield (

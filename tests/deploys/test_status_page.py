@@ -210,7 +210,7 @@ def test_a_page_is_written_whole_or_not_at_all(
     def fail(*_: Any) -> str:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(status_page, "page", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(DeployError, match="cannot be written: No space left"):
         write(path, fleet(1), ())
     assert list(tmp_path.iterdir()) == [path]

@@ -150,6 +150,7 @@ ACTIVE = ["answers=yes", "docker=active"]
         # systemd remembers when a unit that has failed since became active, and says 0 of one that never was.
         (["answers=yes", "docker=failed", "uptime=90", "entered=30000001"], GuestState(True, "failed")),
         ([*ACTIVE, "uptime=90", "entered=0", "disk=100 60"], GuestState(True, "active")),
+        ([*ACTIVE, "uptime=99999999999", "entered=30000001"], GuestState(True, "active")),
         ([*ACTIVE, "entered=30000001"], GuestState(True, "active")),
         ([], None),
         (["answers=perhaps", "docker=active"], None),

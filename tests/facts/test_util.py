@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pyinfra.api import FactProcessError
 
 from facts.util import plain, read_lines
 
@@ -32,3 +33,10 @@ def test_all_that_a_script_prints() -> None:
     assert lines.values == {"name": "?]52;c;QQ==?", "k?": "v"}
     assert lines.objects() == [{"a?": ["?\t", {"b": "?"}], "n": 1}]
     assert read_lines(["|\x1b[2J", "end"]).raw == ["?[2J"]
+
+
+def test_what_is_too_large_or_too_deep_is_no_value() -> None:
+    lines = read_lines([f"clock={'9' * 5000}", f"n={'9' * 15}", f'|{{"a": {"[" * 9999}{"]" * 9999}}}', "end"])
+    assert (lines.number("clock"), lines.number("n")) == (None, 999_999_999_999_999)
+    with pytest.raises(FactProcessError):
+        lines.objects()

@@ -90,7 +90,7 @@ def test_the_entitlement_is_looked_for_as_the_user(mac: Mac, body: str, entitled
     mac.brewed(EMULATOR, ":")
     mac.tool("/usr/bin/codesign", body)
     assert found(mac).entitled is entitled
-    assert mac.calls("codesign") == [["-d", "--entitlements", "-", "--xml", f"{mac.prefix}/bin/{EMULATOR}"]]
+    assert mac.calls("codesign") == [["-d", "--entitlements", "-", "--xml", f"bin/{EMULATOR}"]]
     (sudo,) = mac.calls("sudo")
     assert "alice" in sudo
 
@@ -114,7 +114,10 @@ def outdated(mac: Mac, body: str) -> tuple[list[Upgrade] | None, subprocess.Comp
 
 def test_outdated(mac: Mac) -> None:
     said = {
-        "formulae": [{"name": "qemu", "installed_versions": ["10.1.2"], "current_version": "10.2\x1b]0;"}],
+        "formulae": [
+            {"name": name, "installed_versions": ["10.1.2"], "current_version": "10.2\x1b]0;"}
+            for name in ("homebrew/core/qemu", "--help", "x/../..")
+        ],
         "casks": [],
     }
     (mac.root / "said").write_text(json.dumps(said, indent=2))

@@ -144,10 +144,12 @@ def test_it_waits_for_no_other(mac: Mac) -> None:
     assert finish(launch(mac, *with_mounts(mac, *mounts), edits=edits)) == (0, "", "")
 
 
-def test_it_waits_for_the_volume_that_holds_the_profiles(mac: Mac) -> None:
+@pytest.mark.parametrize("link", [".colima", ".colima/_lima"])
+def test_it_waits_for_the_volume_that_holds_the_profiles(mac: Mac, link: str) -> None:
     edits = volumes(mac)
     big = mac.root / "Volumes/Big"
-    (mac.home / ".colima").symlink_to(big / "colima")
+    (mac.home / link).parent.mkdir(exist_ok=True)
+    (mac.home / link).symlink_to(big / "colima")
     mac.tool("/bin/sleep", f"mkdir -p '{big}/colima'; echo '{big}' >'{mac.root}/mounted'")
     status, _, err = finish(launch(mac, edits=edits))
     assert status == 0

@@ -598,6 +598,11 @@ def test_a_clock_that_jumps_neither_repeats_it_nor_stops_it(weekly: Maintained) 
     assert len(weekly.tick(years)) == 1
     weekly.uptime -= years
     assert weekly.ticks(3) == weekly.tick(7 * DAY - 120) == []
+    note = weekly.notes.read_text()
+    before, weekly.uptime = weekly.uptime, 978_307_200 - BOOT
+    assert weekly.tick(0) == [], "2001, until the network has set it"
+    weekly.uptime = before
+    assert weekly.notes.read_text() == note
     weekly.guest_has("")
     assert len(weekly.tick(years)) == 1, "it fails"
     weekly.uptime -= years

@@ -141,6 +141,11 @@ def asked(mac: Mac) -> DockerConfigState | None:
     return DockerConfig().process(lines(done)) if done.returncode == 0 else None
 
 
+DEEP: Any = []
+for _ in range(450):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [
@@ -151,6 +156,9 @@ def asked(mac: Mac) -> DockerConfigState | None:
             DockerConfigState(None, {"a.b": "desktop"}),
         ),
         ({"credsStore": ["x"], "credHelpers": "x"}, DockerConfigState()),
+        # What is too deep for whoever reads it.
+        ({"credsStore": "x", "credHelpers": {"a": DEEP, "b": "c"}}, DockerConfigState("x", {"b": "c"})),
+        ({"credsStore": DEEP}, DockerConfigState()),
         ("[]", None),
         ("", None),
         ({"x": "y" * 65536}, None),

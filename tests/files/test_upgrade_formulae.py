@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 
@@ -73,16 +74,27 @@ def test_a_brew_that_fails(mac: Mac) -> None:
     assert pinned(mac) == ["colima"]
 
 
+def test_a_pin_that_fails(mac: Mac) -> None:
+    pins = f"'{mac.prefix}/var/homebrew/pinned'"
+    prepare(mac, f"rmdir {pins}; ln -s nowhere {pins}", "qemu")
+    done = run(mac)
+    assert done.returncode == 1
+    assert done.stderr == "Not pinned any more; as alice: brew pin qemu\n"
+
+
+def test_pins_that_cannot_be_read_upgrade_nothing(mac: Mac) -> None:
+    prepare(mac, ":", "qemu")
+    mac.tool("/usr/bin/sudo", "exit 1")
+    done = run(mac)
+    assert (done.returncode, done.stderr) == (1, "what is pinned cannot be read; nothing was upgraded\n")
+
+
 def test_one_that_is_cut_off(mac: Mac) -> None:
     prepare(mac, f"touch '{mac.root}/upgrading'; sleep 30", "colima")
     process = mac.popen("-c", mac.text("bin/upgrade-formulae"), "upgrade-formulae", LABEL, *FORMULAE)
     until((mac.root / "upgrading").exists)
     assert pinned(mac) == []
-    process.send_signal(signal.SIGTERM)
-    # It is brew that a person's Ctrl-C ends, and its keeper.
-    for pid, command in mac.left().items():
-        if "sleep 30" in command or "brew upgrade" in command:
-            subprocess.run(["kill", str(pid)], check=False)
+    os.killpg(process.pid, signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "brew upgrade: exit status" in err

@@ -153,6 +153,7 @@ ANY = "0.0.0.0"
         # A shell does, or Docker refuses it.
         ("-p $PORT:80 -p ${PORT:-8080}:80 -p localhost:8080:80 -p 9-8:9-8", []),
         ("--network host -p 8080:80", []),
+        ("--network none -p 8080:80", []),
         ("-e -p", []),
     ],
 )
@@ -173,6 +174,7 @@ def test_ports(options: str, taken: list[tuple[str, int, int, str]]) -> None:
         ("-p 8080:80", "-p 8080:80/udp", True),
         ("-p 8000-8010:8000-8010", "-p 8011:80", True),
         ("-p 80", "-p 80", True),
+        ("--rm -p 8080:80", "--rm -p 8080:80", True),  # one after the other
         ("-p 127.0.0.1:8080:80 -p [::1]:8080:80", "", True),  # one installer's own
     ],
 )
