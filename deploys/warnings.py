@@ -3,14 +3,67 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from facts.docker import DockerConfigState
 from facts.homebrew import FormulaeState
 from facts.mac import MacState
 from settings import Settings, each_of
 
+# Credential helpers that need somebody logged in; of the others some do not.
+OF_A_SESSION = ("osxkeychain", "desktop")
 
-def power_warnings(mac: MacState) -> list[str]:
+# Lima refuses an older one on Apple silicon (lima minimumQemuVersion).
+OLDEST_QEMU = (8, 2, 1)
+# An older one aborts where the chip has SME (colima#1211).
+OLDEST_QEMU_ON_M4 = (9, 2)
+
+
+def warnings(
+    settings: Settings,
+    mac: MacState,
+    home: str | None,
+    docker_config: DockerConfigState | None,
+    formulae: FormulaeState | None = None,
+) -> list[str]:
+    """What does not stop a deploy, and will be noticed on the day the power fails.
+
+    `home` is the Homebrew user's, None where it is not known; `docker_config` counts where it is known, and
+    `formulae`, those of Homebrew, where they are.
+    """
+    return [
+        *_of_mac(settings, mac),
+        *_of_settings(settings, home),
+        *(_of_registries(docker_config, settings.homebrew_user, home) if home is not None else ()),
+        *(_of_formulae(mac, formulae) if formulae is not None else ()),
+    ]
+
+
+def older(formulae: FormulaeState) -> str | None:
+    """That Colima runs on older programs than those that are installed, if it does."""
+    return f"installed since Colima was started: {', '.join(formulae.newer)}" if formulae.newer else None
+
+
+def _of_mac(settings: Settings, mac: MacState) -> Iterator[str]:
+    if mac.filevault:
+        unlocks = mac.arch == "arm64" and mac.macos_version >= (26,)
+        how = ", by `ssh NAME@HOST` with a password," if unlocks else ""
+        yield (
+            f"FileVault is on: after a boot nothing starts until someone unlocks the disk once{how} "
+            "(or restarts with `sudo fdesetup authrestart`)"
+        )
+    if settings.power != "server":
+        yield from _of_power(mac)
+    if mac.installs_updates:
+        setting = "/Library/Preferences/com.apple.SoftwareUpdate AutomaticallyInstallMacOSUpdates"
+        yield f"macOS restarts for updates by itself: sudo defaults write {setting} -bool false"
+    if mac.arch == "x86_64":
+        yield "Homebrew builds nothing new for Intel: docs/upgrades.md"
+    if mac.rosetta:
+        yield "this session runs under Rosetta; the Mac is Apple Silicon"
+
+
+def _of_power(mac: MacState) -> Iterator[str]:
     """What of its power settings takes the Mac away, sooner or later. Disks alone wake by themselves."""
     words, settings = [], []
     if mac.sleep_minutes:
@@ -22,7 +75,30 @@ def power_warnings(mac: MacState) -> list[str]:
     if mac.auto_restart is False:
         words.append("it stays off after a power failure")
         settings.append("autorestart 1")
-    return [f"{', '.join(words)}: sudo pmset -a {' '.join(settings)}, or POWER=server"] if words else []
+    if words:
+        yield f"{', '.join(words)}: sudo pmset -a {' '.join(settings)}, or POWER=server"
+
+
+def _of_settings(settings: Settings, home: str | None) -> Iterator[str]:
+    if settings.colima_memory < 2:
+        yield f"COLIMA_MEMORY is {settings.colima_memory:g} GiB: below 2, pulls are flaky"
+    if names := _variables(settings):
+        yield (
+            f"COLIMA_EXTRA_ARGS sets {', '.join(names)} with --env: every user of this Mac can read the "
+            "value in `ps` and in the plist; secrets belong in containers/.env"
+        )
+    if paths := _kept_from_daemons(settings, home):
+        yield (
+            f"COLIMA_EXTRA_ARGS mounts {', '.join(paths)}: macOS keeps daemons, and so containers, "
+            "out of there without Full Disk Access. Mount a directory in /Users/Shared, or see "
+            "docs/troubleshooting.md, Mounts and disks"
+        )
+    if settings.maintain_every_days and not settings.pulse:
+        yield f"MAINTAIN_EVERY_DAYS={settings.maintain_every_days} is the pulse's to do, and PULSE=false"
+    # As the shell script's backups were, beside the deploy.
+    if (base := settings.backup_dir_base).startswith("./") and home is not None:
+        where = f"{settings.backup_dir(home)} on this Mac, whoever deploys and from where"
+        yield f"BACKUP_DIR_BASE={base} is {where}: a relative path begins at the home"
 
 
 def _variables(settings: Settings) -> list[str]:
@@ -40,133 +116,40 @@ def _kept_from_daemons(settings: Settings, home: str | None) -> list[str]:
     return [path for path in paths if kept.fullmatch(path)]
 
 
-def filevault_warning(mac: MacState) -> str:
-    """What FileVault means for a boot, and how to unlock the disk from elsewhere."""
-    unlocks = mac.arch == "arm64" and mac.macos_version >= (26,)
-    how = ", by `ssh NAME@HOST` with a password," if unlocks else ""
-    return (
-        f"FileVault is on: after a boot nothing starts until someone unlocks the disk once{how} "
-        "(or restarts with `sudo fdesetup authrestart`)"
-    )
-
-
-def backup_warnings(settings: Settings, home: str) -> list[str]:
-    """Where the backups are, if `./` looks as if they were beside the deploy, as the shell script's were."""
-    base = settings.backup_dir_base
-    if not base.startswith("./"):
-        return []
-    return [
-        f"BACKUP_DIR_BASE={base} is {settings.backup_dir(home)} on this Mac, whoever deploys and from where: "
-        "a relative path begins at the home"
-    ]
-
-
-# Credential helpers that need somebody logged in; of the others some do not.
-OF_A_SESSION = ("osxkeychain", "desktop")
-
-
-def registry_warnings(config: DockerConfigState | None, user: str, home: str) -> list[str]:
+def _of_registries(config: DockerConfigState | None, user: str, home: str) -> Iterator[str]:
     """What keeps the user's own docker from registries."""
     path = f"{home}/.docker/config.json"
     if config is None:
-        return [f"{path} cannot be read: it is no JSON, or no file"]
-    named = [f"credsStore is {config.creds_store}"] if config.creds_store in OF_A_SESSION else []
+        yield f"{path} cannot be read: it is no JSON, or no file"
+        return
+    every = config.creds_store in OF_A_SESSION
+    named = [f"credsStore is {config.creds_store}"] if every else []
     named += [
         f"credHelpers has {helper} for {registry}"
         for registry, helper in sorted(config.cred_helpers.items())
         if helper in OF_A_SESSION
     ]
-    if not named:
-        return []
-    pulls = "pull, public images too" if config.creds_store in OF_A_SESSION else "pull from there"
-    return [
-        f"{', '.join(named)} in {path}: that fails while nobody is logged in (-25308), and with it each "
-        f"`docker run` of {user}'s that has to {pulls}. Remove it; a deploy asks no helper"
-    ]
+    if named:
+        pulls = "pull, public images too" if every else "pull from there"
+        yield (
+            f"{', '.join(named)} in {path}: that fails while nobody is logged in (-25308), and with it each "
+            f"`docker run` of {user}'s that has to {pulls}. Remove it; a deploy asks no helper"
+        )
 
 
-# Lima refuses an older one on Apple silicon (lima minimumQemuVersion).
-OLDEST_QEMU = (8, 2, 1)
-# An older one aborts where the chip has SME (colima#1211).
-OLDEST_QEMU_ON_M4 = (9, 2)
-
-
-def qemu_warnings(mac: MacState, formulae: FormulaeState) -> list[str]:
-    """Why QEMU does not start a VM on this Mac."""
-    found = []
+def _of_formulae(mac: MacState, formulae: FormulaeState) -> Iterator[str]:
+    """Why QEMU does not start a VM on this Mac, and what replaces its programs at a moment nobody chooses."""
     version = formulae.version("qemu") or ""
     numbers = tuple(map(int, re.findall(r"\d+", version)))
     chip = re.match(r"Apple M(\d+)", mac.chip or "")
     how = "brew upgrade qemu, or deploys/upgrade.py"
     if numbers and not version.startswith("HEAD"):
         if numbers < OLDEST_QEMU:
-            found.append(f"QEMU {version} is older than 8.2.1, which Lima wants: {how}")
+            yield f"QEMU {version} is older than 8.2.1, which Lima wants: {how}"
         elif numbers < OLDEST_QEMU_ON_M4 and chip and int(chip[1]) >= 4:
-            found.append(f"QEMU {version} aborts on an {mac.chip}, below 9.2: {how}")
+            yield f"QEMU {version} aborts on an {mac.chip}, below 9.2: {how}"
     if formulae.entitled is False and mac.hypervisor:
-        found.append("QEMU is not signed for the hypervisor: docs/upgrades.md has the command")
-    return found
-
-
-def upgrade_warnings(mac: MacState, formulae: FormulaeState | None) -> list[str]:
-    """What replaces the VM's programs, or restarts the Mac, at a moment that nobody chooses."""
-    found = []
-    installed = formulae.installed if formulae is not None else {}
-    if loose := [name for name, each in installed.items() if not each.pinned]:
+        yield "QEMU is not signed for the hypervisor: docs/upgrades.md has the command"
+    if loose := [name for name, each in formulae.installed.items() if not each.pinned]:
         pin = f"brew pin {' '.join(loose)}"
-        found.append(f"any brew upgrade takes {', '.join(loose)} along; as Homebrew's owner: {pin}")
-    if mac.installs_updates:
-        setting = "/Library/Preferences/com.apple.SoftwareUpdate AutomaticallyInstallMacOSUpdates"
-        found.append(f"macOS restarts for updates by itself: sudo defaults write {setting} -bool false")
-    if mac.arch == "x86_64":
-        found.append("Homebrew builds nothing new for Intel: docs/upgrades.md")
-    return found
-
-
-def older(formulae: FormulaeState) -> str | None:
-    """That Colima runs on older programs than those that are installed, if it does."""
-    return f"installed since Colima was started: {', '.join(formulae.newer)}" if formulae.newer else None
-
-
-def warnings(
-    settings: Settings,
-    mac: MacState,
-    home: str | None,
-    docker_config: DockerConfigState | None,
-    formulae: FormulaeState | None = None,
-) -> list[str]:
-    """What does not stop a deploy, and will be noticed on the day the power fails.
-
-    `home` is the Homebrew user's, None where it is not known; `docker_config` counts where it is known, and
-    `formulae`, those of Homebrew, where they are.
-    """
-    found = []
-    if mac.filevault:
-        found.append(filevault_warning(mac))
-    if settings.power != "server":
-        found += power_warnings(mac)
-    if settings.colima_memory < 2:
-        found.append(f"COLIMA_MEMORY is {settings.colima_memory:g} GiB: below 2, pulls are flaky")
-    if names := _variables(settings):
-        found.append(
-            f"COLIMA_EXTRA_ARGS sets {', '.join(names)} with --env: every user of this Mac can read the "
-            "value in `ps` and in the plist; secrets belong in containers/.env"
-        )
-    if paths := _kept_from_daemons(settings, home):
-        found.append(
-            f"COLIMA_EXTRA_ARGS mounts {', '.join(paths)}: macOS keeps daemons, and so containers, "
-            "out of there without Full Disk Access. Mount a directory in /Users/Shared, or see "
-            "docs/troubleshooting.md, Mounts and disks"
-        )
-    if settings.maintain_every_days and not settings.pulse:
-        days = settings.maintain_every_days
-        found.append(f"MAINTAIN_EVERY_DAYS={days} is the pulse's to do, and PULSE=false")
-    if home is not None:
-        found += backup_warnings(settings, home)
-        found += registry_warnings(docker_config, settings.homebrew_user, home)
-    if formulae is not None:
-        found += qemu_warnings(mac, formulae)
-    found += upgrade_warnings(mac, formulae)
-    if mac.rosetta:
-        found.append("this session runs under Rosetta; the Mac is Apple Silicon")
-    return found
+        yield f"any brew upgrade takes {', '.join(loose)} along; as Homebrew's owner: {pin}"

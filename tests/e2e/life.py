@@ -299,7 +299,7 @@ LIFE = (
         after=keep_memory,
         weekly=True,
     ),
-    Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1")),
+    Step("pyinfra HOST deploys/status.py", says=("healthy", "1 of 1"), weekly=True),
     Step(
         "pyinfra HOST deploys/status.py --data html=status.html",
         says=("healthy", "1 of 1", "The page is "),

@@ -50,9 +50,9 @@ def test_all_faults_come_in_one_message(mac: Mac, make_checkout: MakeCheckout) -
         "WAIT_SOCKET_MAX": "soon",
     }
     installers = {
-        "a-good": "docker run -d --name good nginx\n",
+        "a-good": "docker run -d --name good -p 8080:80 nginx\n",
         "b-noname": "# a comment\ndocker run -d nginx\n",
-        "c-twin": "docker run -d --name good nginx\n",
+        "c-twin": "docker run -d --name good -p 127.0.0.1:8080:80 nginx\n",
     }
     checkout = make_checkout(mac, env=env, installers=installers)
     said = refused(checkout, "--data", "only=wno")
@@ -61,7 +61,12 @@ def test_all_faults_come_in_one_message(mac: Mac, make_checkout: MakeCheckout) -
             assert f"{key}: " in said, key
             assert value in said, key
     assert "belongs to alice" in said
-    for fault in ("containers/b-noname:2: ", "containers/c-twin", "ONLY: 'wno'; no installer's name; "):
+    for fault in (
+        "containers/b-noname:2: ",
+        "containers/c-twin: its --name",
+        "--publish 127.0.0.1:8080:80 takes a port that containers/a-good:1 takes with --publish 8080:80",
+        "ONLY: 'wno'; no installer's name; ",
+    ):
         assert fault in said
     assert not mac.path("/tmp/pwned").exists()
     checkout.env = QUICK | {"LOG_PATH": env["LOG_PATH"]}

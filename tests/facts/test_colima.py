@@ -158,3 +158,20 @@ ACTIVE = ["answers=yes", "docker=active"]
 )
 def test_guest(output: list[str], state: GuestState | None) -> None:
     assert Guest().process([*output, "end"]) == state
+
+
+@pytest.mark.parametrize(
+    ("before", "clock", "after", "off"),
+    [
+        (100, "100", 100, 0),
+        # The answer took seven seconds: when in them the guest looked is not known.
+        (100, "107", 107, 0),
+        (100, "99", 107, -1),
+        (100, "200", 107, 93),
+        (100, "", 101, None),
+    ],
+)
+def test_the_guests_clock(before: int, clock: str, after: int, off: int | None) -> None:
+    found = Guest().process([f"before={before}", "answers=yes", f"clock={clock}", f"after={after}", "end"])
+    assert found is not None
+    assert found.clock_off == off

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 
-import pytest
-
 from facts.homebrew import Formula, Formulae, FormulaeState, Outdated, Upgrade
 from tests.files.conftest import LABEL, Mac, lines
 from tests.files.test_lib import HOSTILE
@@ -75,24 +73,21 @@ def test_a_link_is_text_and_forges_nothing(mac: Mac) -> None:
     assert state.entitled is None
 
 
-@pytest.mark.parametrize(
-    ("body", "entitled"),
-    [
+def test_the_entitlement_is_looked_for_as_the_user(mac: Mac) -> None:
+    machine(mac)
+    mac.brewed(EMULATOR, ":")
+    for body, entitled in (
         (f"echo Executable=/x >&2; echo '<dict>{HYPERVISOR}</dict>'", True),
         ("echo Executable=/x >&2", False),
         ('echo "$5: code object is not signed at all" >&2; exit 1', False),
         ("exit 2", None),
         ("kill -KILL $$", None),
-    ],
-)
-def test_the_entitlement_is_looked_for_as_the_user(mac: Mac, body: str, entitled: bool | None) -> None:
-    machine(mac)
-    mac.brewed(EMULATOR, ":")
-    mac.tool("/usr/bin/codesign", body)
-    assert found(mac).entitled is entitled
-    assert mac.calls("codesign") == [["-d", "--entitlements", "-", "--xml", f"bin/{EMULATOR}"]]
-    (sudo,) = mac.calls("sudo")
-    assert "alice" in sudo
+    ):
+        mac.tool("/usr/bin/codesign", body)
+        assert found(mac).entitled is entitled, body
+    assert mac.calls("codesign")[0] == ["-d", "--entitlements", "-", "--xml", f"bin/{EMULATOR}"]
+    assert all("alice" in call for call in mac.calls("sudo"))
+    assert len(mac.calls("sudo")) == 5
 
 
 def test_the_emulator_of_an_intel_mac(mac: Mac) -> None:

@@ -111,14 +111,7 @@ def with_mounts(mac: Mac, *values: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    "value",
-    [
-        "/Volumes/Big:w",
-        "/Volumes/Big/a b,/x",
-        "/x:w,/Volumes/Big/a:/data",
-        '"/x,y",/Volumes/Big',
-        '"/Volumes/Big/a,b:w",/x',
-    ],
+    "value", ["/x:w,/Volumes/Big/a b:/data", '"/x,y",/Volumes/Big', '"/Volumes/Big/a,b:w",/x']
 )
 def test_it_waits_for_the_volume_of_a_mount(mac: Mac, value: str) -> None:
     """An empty directory in its place is none."""
