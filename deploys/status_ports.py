@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from facts.docker import ALL, Container, Port
+from facts.docker import ANY_ADDRESS, Container, Port
 from settings import Settings
 
 UNFORWARDED = "not forwarded"
@@ -49,7 +49,7 @@ def _reach(settings: Settings, port: Port) -> str:
         return UNFORWARDED
     if port.protocol == "udp" and forwarder != "grpc":
         return f"{UNFORWARDED}: --port-forwarder=grpc"
-    if port.address == ALL:
+    if port.address == ANY_ADDRESS:
         return "network"
     if port.address in ("127.0.0.1", "::1"):
         return "this Mac alone"

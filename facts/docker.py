@@ -21,16 +21,15 @@ NOWHERE = re.compile(
     r"|invalid reference format|cannot specify 64-byte hexadecimal"
 )
 
-
-# All addresses, as Docker writes them for IPv4.
-ALL = "0.0.0.0"
+# As Docker writes that for IPv4.
+ANY_ADDRESS = "0.0.0.0"
 
 
 @dataclass(frozen=True)
 class Port(Record):
     """A port that Docker has published: an address and a number in the guest, which Lima forwards.
 
-    `address` is 0.0.0.0 for all, also those of IPv6.
+    `address` is 0.0.0.0 for any, also one of IPv6.
     """
 
     address: str
@@ -59,7 +58,7 @@ def _ports(published: dict[str, list[dict[str, str]] | None]) -> tuple[Port, ...
     """Docker's NetworkSettings.Ports, in order; one that is published for IPv4 and IPv6 once."""
     found = {
         Port(
-            ALL if each["HostIp"] in ("", "::") else each["HostIp"],
+            ANY_ADDRESS if each["HostIp"] in ("", "::") else each["HostIp"],
             int(each["HostPort"]),
             inner.split("/")[1],
         )

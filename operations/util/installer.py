@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from dotenv import dotenv_values
 
+from facts.docker import ANY_ADDRESS
 from operations.util import registries
 from operations.util.registries import Logins
 
@@ -44,7 +45,6 @@ PUBLISH = re.compile(
     r"(?:/(?P<protocol>tcp|udp|sctp))?",
     re.IGNORECASE,
 )
-ANY_ADDRESS = "0.0.0.0"
 # Lima forwards both of a kind to the same address of the Mac (pkg/hostagent/port.go).
 SAME_ADDRESS = {None: ANY_ADDRESS, "::": ANY_ADDRESS, "::1": "127.0.0.1"}
 
