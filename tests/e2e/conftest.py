@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ HELLO = "docker run --name colima-pulse-demo --rm hello-world\n"
 WEB = "docker run --name web -d --restart always -p 8080:80 -v pages:/usr/share/nginx/html nginx\n"
 
 INSTALLERS = {"hello-world": HELLO, "web": WEB}
+
+# For how many seconds a detached container has to stay up, which is no setting.
+EDITS = {"files/lib/containers": {"-gt 3 ]": "-gt 0 ]"}}
 
 MakeMac = Callable[..., Mac]
 MakeCheckout = Callable[..., Checkout]
@@ -50,23 +53,11 @@ def make_mac() -> Iterator[MakeMac]:
 
 @pytest.fixture(scope="module")
 def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckout:
-    """A function that makes a checkout to deploy from: make_checkout(mac, env={}, installers={})."""
+    """A function that makes a checkout to deploy from: make_checkout(mac, and options of Checkout)."""
 
-    def make(*macs: Mac, **options: Any) -> Checkout:
-        return Checkout(tmp_path_factory.mktemp("checkout") / "colima-pulse", macs, **options)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def make_deployed(make_mac: MakeMac, make_checkout: MakeCheckout) -> Callable[..., Deployed]:
-    """A function that deploys to a fresh Mac: make_deployed(how="ssh"|"local", env={}, **options of Mac)."""
-
-    def make(how: str = "ssh", env: dict[str, str] | None = None, **options: Any) -> Deployed:
-        mac = make_mac(**options)
-        checkout = make_checkout(mac, env=env, installers=INSTALLERS)
-        run = checkout.ssh if how == "ssh" else checkout.local
-        return Deployed(mac, checkout, run, run("-y"))
+    def make(*macs: Mac, edits: Mapping[str, Mapping[str, str]] | None = None, **options: Any) -> Checkout:
+        directory = tmp_path_factory.mktemp("checkout") / "colima-pulse"
+        return Checkout(directory, macs, edits={**EDITS, **(edits or {})}, **options)
 
     return make
 
@@ -78,8 +69,10 @@ def settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def deployed(make_deployed: Callable[..., Deployed], settings: dict[str, str]) -> Deployed:
+def deployed(make_mac: MakeMac, make_checkout: MakeCheckout, settings: dict[str, str]) -> Deployed:
     """A Mac on which a first deploy over SSH has gone well; the module's tests share it."""
-    made: Deployed = make_deployed("ssh", env=settings)
-    assert made.first.status == 0, made.first.output
-    return made
+    mac = make_mac()
+    checkout = make_checkout(mac, env=settings, installers=INSTALLERS)
+    first = checkout.ssh("-y")
+    assert first.status == 0, first.output
+    return Deployed(mac, checkout, checkout.ssh, first)
