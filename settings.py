@@ -262,7 +262,6 @@ class Settings:
     delete_vm: bool = option(False, _yes_no, "deploys/uninstall.py: the profile goes as well", ask=True)
     lines: int = option(50, _whole("lines", most=10_000), "deploys/logs.py: of each log", ask=True)
     follow: bool = option(False, _yes_no, "deploys/logs.py: show what comes, until Ctrl-C", ask=True)
-
     html: str = option("", _page, "deploys/status.py: a page, made there", ask=True)
 
     @classmethod
