@@ -22,7 +22,7 @@ from deploys.faults import (
     state_faults,
     user_faults,
 )
-from deploys.warnings import older, warnings
+from deploys.warnings import older, upgrade_warnings, warnings
 from facts.backup import Backups
 from facts.colima import ColimaProfile, Log, ProfileState, Strays
 from facts.docker import DockerConfig, DockerConfigState, DockerEngine
@@ -94,6 +94,9 @@ class Target:
     def warnings(self) -> list[str]:
         """What does not stop this run, and is to be minded."""
         found = warnings(self.settings, self.mac, self.user.home, self.docker_config, self.formulae)
+        # One line a deploy is enough; the status has what to type.
+        if later := upgrade_warnings(self.mac, self.formulae, self.settings.homebrew_user):
+            found.append(f"{'; '.join(what for what, _ in later)}: docs/upgrades.md")
         if self.formulae and (why := older(self.formulae)) and not self.restart:
             found.append(f"{why}; to restart it: --data restart=true")
         return found

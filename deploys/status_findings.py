@@ -9,7 +9,7 @@ from typing import Any
 
 from deploys.diagnostics import mask, secrets_of
 from deploys.faults import log_faults
-from deploys.warnings import older, warnings
+from deploys.warnings import older, upgrade_warnings, warnings
 from facts.colima import QEMU, RUNNING, GuestState, LogState, ProfileState
 from facts.diagnosis import DiagnosisState
 from facts.docker import Container, DockerConfigState, EngineState
@@ -233,6 +233,8 @@ def _of_mac(settings: Settings, seen: Seen) -> Iterator[Finding]:
         return
     home = seen.profile.home if seen.profile is not None else None
     yield from map(Finding, warnings(settings, mac, home, seen.docker_config, seen.formulae))
+    for what, how in upgrade_warnings(mac, seen.formulae, settings.homebrew_user):
+        yield Finding(f"{what}; {how}")
     if mac.volume_free is not None and mac.volume_free < LOW_ON_HOST:
         left = f"{gib(mac.volume_free)} GiB of disk left"
         yield Finding(f"this Mac has {left}, and the VM's disk grows as it fills")

@@ -149,10 +149,8 @@ def details(report: Report) -> dict[str, str]:
         said["Maintenance"] = done if last["seconds"] is not None else none
         said["Maintenance"] += f"; every {count(last['every_days'], 'day')}"
     if (colima := report.colima) and colima["installed"]:
-        runs = {True: ", an older one runs", False: ", and runs", None: ""}[colima["outdated"]]
-        said["Colima"] = f"{colima['installed']} installed{runs}"
-        if colima["lima"] and colima["qemu"]:
-            said["Colima"] += f"; Lima {colima['lima']}, QEMU {colima['qemu']}"
+        names = {"installed": "", "lima": "Lima ", "qemu": "QEMU "}
+        said["Colima"] = ", ".join(f"{name}{colima[key]}" for key, name in names.items() if colima[key])
     return said
 
 
@@ -164,7 +162,11 @@ def text(reports: Sequence[Report], installers: Sequence[str]) -> list[str]:
         lines += ["", *(f"{what.ljust(width)}  {text}" for what, text in more.items())]
     lines += faults(reports) + warnings(reports)
     if installers:
-        lines += ["", "containers/ cannot be read as a whole", *(f"  {fault}" for fault in installers)]
+        lines += [
+            "",
+            "containers/ has faults: a deploy is refused",
+            *(f"  {fault}" for fault in installers),
+        ]
     return lines
 
 

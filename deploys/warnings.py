@@ -54,11 +54,6 @@ def _of_mac(settings: Settings, mac: MacState) -> Iterator[str]:
         )
     if settings.power != "server":
         yield from _of_power(mac)
-    if mac.installs_updates:
-        setting = "/Library/Preferences/com.apple.SoftwareUpdate AutomaticallyInstallMacOSUpdates"
-        yield f"macOS restarts for updates by itself: sudo defaults write {setting} -bool false"
-    if mac.arch == "x86_64":
-        yield "Homebrew builds nothing new for Intel: docs/upgrades.md"
     if mac.rosetta:
         yield "this session runs under Rosetta; the Mac is Apple Silicon"
 
@@ -123,26 +118,27 @@ def _of_registries(config: DockerConfigState | None, user: str, home: str) -> It
         yield f"{path} cannot be read: it is no JSON, or no file"
         return
     every = config.creds_store in OF_A_SESSION
-    named = [f"credsStore is {config.creds_store}"] if every else []
-    named += [
-        f"credHelpers has {helper} for {registry}"
+    asked = [f"{config.creds_store} for all registries"] if every else []
+    asked += [
+        f"{helper} for {registry}"
         for registry, helper in sorted(config.cred_helpers.items())
         if helper in OF_A_SESSION
     ]
-    if named:
+    if asked:
         pulls = "pull, public images too" if every else "pull from there"
         yield (
-            f"{', '.join(named)} in {path}: that fails while nobody is logged in (-25308), and with it each "
-            f"`docker run` of {user}'s that has to {pulls}. Remove it; a deploy asks no helper"
+            f"{user}'s docker asks {', '.join(asked)}, which fails while nobody is logged in (-25308), and "
+            f"with it each `docker run` that has to {pulls}; a deploy asks nobody. See "
+            "docs/troubleshooting.md, Registries"
         )
 
 
 def _of_formulae(mac: MacState, formulae: FormulaeState) -> Iterator[str]:
-    """Why QEMU does not start a VM on this Mac, and what replaces its programs at a moment nobody chooses."""
+    """Why QEMU does not start a VM on this Mac."""
     version = formulae.version("qemu") or ""
     numbers = tuple(map(int, re.findall(r"\d+", version)))
     chip = re.match(r"Apple M(\d+)", mac.chip or "")
-    how = "brew upgrade qemu, or deploys/upgrade.py"
+    how = "deploys/upgrade.py brings a newer one"
     if numbers and not version.startswith("HEAD"):
         if numbers < OLDEST_QEMU:
             yield f"QEMU {version} is older than 8.2.1, which Lima wants: {how}"
@@ -150,6 +146,19 @@ def _of_formulae(mac: MacState, formulae: FormulaeState) -> Iterator[str]:
             yield f"QEMU {version} aborts on an {mac.chip}, below 9.2: {how}"
     if formulae.entitled is False and mac.hypervisor:
         yield "QEMU is not signed for the hypervisor: docs/upgrades.md has the command"
-    if loose := [name for name, each in formulae.installed.items() if not each.pinned]:
-        pin = f"brew pin {' '.join(loose)}"
-        yield f"any brew upgrade takes {', '.join(loose)} along; as Homebrew's owner: {pin}"
+
+
+def upgrade_warnings(mac: MacState, formulae: FormulaeState | None, user: str) -> list[tuple[str, str]]:
+    """What may replace the programs of the VM, or restart the Mac, at a moment nobody chooses: each with what
+    to do. `user` is who owns Homebrew."""
+    found = []
+    if loose := [name for name, each in (formulae.installed if formulae else {}).items() if not each.pinned]:
+        what = f"brew upgrade would replace {', '.join(loose)} under the running VM"
+        found.append((what, f"to prevent that, as {user}: brew pin {' '.join(loose)}"))
+    if mac.installs_updates:
+        setting = "/Library/Preferences/com.apple.SoftwareUpdate AutomaticallyInstallMacOSUpdates"
+        what = "macOS installs its updates and restarts by itself"
+        found.append((what, f"to prevent that: sudo defaults write {setting} -bool false"))
+    if mac.arch == "x86_64":
+        found.append(("Homebrew builds nothing new for Intel", "docs/upgrades.md"))
+    return found

@@ -213,7 +213,8 @@ class DockerConfigState(Record):
 
 class DockerConfig(FactBase["DockerConfigState | None"]):
     """
-    Returns which credential helpers the user's ~/.docker/config.json names; None when unreadable.
+    Returns which credential helpers the user's docker asks, as ~/.docker/config.json or by itself; None when
+    unreadable.
 
     + user: who runs Colima
 

@@ -99,7 +99,10 @@ def test_a_good_host() -> None:
 
 
 def test_what_keeps_the_users_docker_from_registries_is_no_fault() -> None:
-    for config, says in ((DockerConfigState("desktop"), "credsStore is desktop"), (None, "cannot be read")):
+    for config, says in (
+        (DockerConfigState("desktop"), "docker asks desktop for all"),
+        (None, "cannot be read"),
+    ):
         for reads in (False, True):
             target = on(host_with(docker_config=config), DATA, reads=reads)
             assert target is not None

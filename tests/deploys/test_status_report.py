@@ -339,7 +339,7 @@ def test_look() -> None:
     assert report.daemon is not None
     assert (report.daemon["pid"], report.daemon["seconds"]) == (500, 2 * DAY)
     assert ["the pulse is not loaded" in each.text for each in report.faults] == [True]
-    assert ["credsStore is desktop" in each.text for each in report.warnings] == [True]
+    assert ["docker asks desktop for all" in each.text for each in report.warnings] == [True]
 
 
 @pytest.mark.parametrize(

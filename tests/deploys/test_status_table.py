@@ -94,7 +94,7 @@ VM          colima: Running, qemu; 44 GiB free for Docker
 Containers  api, web; not from containers/: compose-1
 Last boot   2026-11-19T12:21:14Z: Docker answered after 74 s; console: nobody; containers: 2 of 3 ran
 Pulse       well
-Colima      0.10.3 installed, and runs; Lima 2.2.0, QEMU 10.1.2"""
+Colima      0.10.3, Lima 2.2.0, QEMU 10.1.2"""
     )
 
 
@@ -117,7 +117,7 @@ def test_more_of_one_host() -> None:
     ]
     assert "Pulse      gave up: nothing has helped" in lines
     assert "    next: pyinfra .. deploys/recover.py" in lines
-    assert lines[-2:] == ["containers/ cannot be read as a whole", "  containers/db:3: no --name"]
+    assert lines[-2:] == ["containers/ has faults: a deploy is refused", "  containers/db:3: no --name"]
 
 
 @pytest.mark.parametrize(

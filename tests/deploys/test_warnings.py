@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploys.warnings import older, warnings
+from deploys.warnings import older, upgrade_warnings, warnings
 from facts.docker import DockerConfigState
 from facts.homebrew import Formula, FormulaeState
 from facts.mac import MacState
@@ -74,13 +74,13 @@ def test_mounts_that_macos_keeps_daemons_out_of(flags: str, kept: str) -> None:
 
 
 KEYCHAIN = """\
-credsStore is osxkeychain in /Users/alice/.docker/config.json: that fails while nobody is logged in \
-(-25308), and with it each `docker run` of alice's that has to pull, public images too. Remove it; a deploy \
-asks no helper"""
+alice's docker asks osxkeychain for all registries, which fails while nobody is logged in (-25308), and with \
+it each `docker run` that has to pull, public images too; a deploy asks nobody. See docs/troubleshooting.md, \
+Registries"""
 ONE = """\
-credHelpers has desktop for a.b, credHelpers has osxkeychain for c in /Users/alice/.docker/config.json: \
-that fails while nobody is logged in (-25308), and with it each `docker run` of alice's that has to pull \
-from there. Remove it; a deploy asks no helper"""
+alice's docker asks desktop for a.b, osxkeychain for c, which fails while nobody is logged in (-25308), and \
+with it each `docker run` that has to pull from there; a deploy asks nobody. See docs/troubleshooting.md, \
+Registries"""
 
 
 @pytest.mark.parametrize(
@@ -116,28 +116,39 @@ def formulae(
         (M4, formulae(), ""),
         (M4, None, ""),
         (M4, FormulaeState({}), ""),
-        (M4, formulae("9.1.2_1"), "QEMU 9.1.2_1 aborts on an Apple M4 Pro, below 9.2: brew upgrade qemu, or"),
+        (M4, formulae("9.1.2_1"), "QEMU 9.1.2_1 aborts on an Apple M4 Pro, below 9.2: deploys/upgrade.py"),
         (replace(M4, chip="Apple M10"), formulae("9.1"), "aborts on an Apple M10"),
         (M4, formulae("9.2"), ""),
         (M4, formulae("HEAD-0a1"), ""),
         (replace(M4, chip="Apple M3"), formulae("9.1.2"), ""),
         (replace(M4, chip="Intel(R) Core(TM) M4"), formulae("9.1.2"), ""),
         (replace(M4, chip=None), formulae("8.2.1"), ""),
-        (MINI, formulae("8.2.0"), "QEMU 8.2.0 is older than 8.2.1, which Lima wants: brew upgrade qemu, or"),
+        (MINI, formulae("8.2.0"), "QEMU 8.2.0 is older than 8.2.1, which Lima wants: deploys/upgrade.py"),
         (M4, formulae("7.2"), "which Lima wants"),
         (M4, formulae(entitled=False), "QEMU is not signed for the hypervisor: docs/upgrades.md"),
         (M4, formulae(entitled=None), ""),
         # Lima does without one there.
         (replace(M4, hypervisor=False), formulae(entitled=False), ""),
-        (M4, formulae(pinned="qemu"), "takes lima along; as Homebrew's owner: brew pin lima"),
-        (M4, formulae(pinned=""), "brew pin lima qemu"),
-        (replace(MINI, installs_updates=True), None, "AutomaticallyInstallMacOSUpdates -bool false"),
-        (replace(MINI, installs_updates=False), None, ""),
-        (replace(MINI, arch="x86_64"), None, "Homebrew builds nothing new for Intel"),
     ],
 )
-def test_what_an_upgrade_is_for_or_breaks(mac: MacState, found: FormulaeState | None, says: str) -> None:
+def test_what_an_upgrade_is_for(mac: MacState, found: FormulaeState | None, says: str) -> None:
     said(warnings(settings(), mac, None, None, found), says)
+
+
+@pytest.mark.parametrize(
+    ("mac", "found", "what", "how"),
+    [
+        (M4, formulae(pinned="qemu"), "brew upgrade would replace lima under", "as alice: brew pin lima"),
+        (M4, formulae(pinned=""), "replace lima, qemu under", "brew pin lima qemu"),
+        (replace(MINI, installs_updates=True), None, "restarts by itself", "InstallMacOSUpdates -bool false"),
+        (replace(MINI, arch="x86_64"), formulae(), "nothing new for Intel", "docs/upgrades.md"),
+        (replace(MINI, installs_updates=False), formulae(), "", ""),
+    ],
+)
+def test_what_comes_at_a_moment_nobody_chooses(
+    mac: MacState, found: FormulaeState | None, what: str, how: str
+) -> None:
+    said(["; ".join(each) for each in upgrade_warnings(mac, found, "alice")], what and f"{what}\n{how}")
 
 
 def test_older() -> None:

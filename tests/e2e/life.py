@@ -165,6 +165,15 @@ def lose_signature(life: Life) -> None:
     life.write("qemu.xml", text)
 
 
+def installs_updates(life: Life) -> None:
+    """As macOS does that was never told otherwise."""
+    (life.mac.records / "softwareupdate").write_text("AutomaticallyInstallMacOSUpdates 1\n")
+
+
+def installs_no_updates(life: Life) -> None:
+    assert (life.mac.records / "softwareupdate").read_text() == "\nAutomaticallyInstallMacOSUpdates 0\n"
+
+
 def is_stopped(life: Life) -> None:
     assert not is_loaded(life.mac)
     assert ping(life.mac) != "200"
@@ -234,6 +243,8 @@ LIFE = (
         "sudo defaults write /Library/Preferences/com.apple.SoftwareUpdate"
         " AutomaticallyInstallMacOSUpdates -bool false",
         typed=on_the_mac,
+        before=installs_updates,
+        after=installs_no_updates,
     ),
     Step("cp .env.example .env", after=fill_in),
     Step("make deploy", says=("No changes",), never=(*UNCHANGED, "is not set"), typed=on_the_mac),

@@ -135,6 +135,12 @@ def test_a_start_takes_its_time(world: World) -> None:
         seen = diagnosed(world)
         assert (seen.passing, seen.steps) == (starting, () if starting else LARGE), (age, command)
         assert ("still starting. To recover: wait" in seen.plan) is starting
+    waits = 'level=warning msg="/Volumes/Big is not mounted: waiting for it" context=launch\n'
+    world.put(process=f"00:30 {world.mac.path(LAUNCH)}")
+    world.log.write_text(STARTED + waits)
+    assert diagnosed(world).plan.endswith(
+        "/Volumes/Big is not mounted; Colima starts when it is there. To recover: wait"
+    )
     world.put(process="")
     assert diagnosed(world).steps == LARGE, "unreadable is not young"
     world.forget_calls()

@@ -177,3 +177,17 @@ def test_which_helpers_are_asked(mac: Mac, content: Any, found: DockerConfigStat
     done = mac.run("facts/docker-config", env={"HOME": str(mac.home)})
     assert (done.stderr, "s3cret" in done.stdout) == ("", False)
     assert (DockerConfig().process(lines(done)) if done.returncode == 0 else None) == found
+
+
+def test_the_keychain_that_docker_takes_by_itself(mac: Mac) -> None:
+    mac.brewed("docker-credential-osxkeychain", ":")
+    for content, store in (
+        ("{}", "osxkeychain"),
+        ({"auths": {}, "currentContext": "colima"}, "osxkeychain"),
+        ({"auths": {"a": {}}}, None),
+        ({"credHelpers": {"a": "pass"}}, None),
+        ({"credsStore": "pass"}, "pass"),
+    ):
+        own(mac, content)
+        found = DockerConfig().process(lines(mac.run("facts/docker-config", env={"HOME": str(mac.home)})))
+        assert found.creds_store == store, content

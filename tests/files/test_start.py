@@ -125,6 +125,15 @@ def test_a_later_start_that_fails_is_left_to_launchd(
     assert start.launchd.plist.exists()
 
 
+def test_a_start_that_waits_for_a_disk_says_so(start: Start) -> None:
+    start.mac.configure(start_seconds=3)
+    start.says(lima("Stopped"))
+    with start.launchd.log.open("a") as log:
+        log.write('time="x" level=warning msg="/Volumes/Big is not mounted: waiting for it" context=launch\n')
+    done = start.follow()
+    assert "(Lima: Stopped). /Volumes/Big is not mounted; Colima starts when it is there. " in done.stderr
+
+
 def test_a_first_start_that_fails_is_undone(start: Start) -> None:
     start.note("first-start")
     start.says(lima("Stopped"))

@@ -111,7 +111,13 @@ def test_the_settings_of_a_label(mac: Mac) -> None:
     )
     settings = configuration(given, f"{mac.home}", "/opt/homebrew")
     text = "".join(f"{key}={value}\n" for key, value in settings.items())
-    assert mac.run("bin/configure", LABEL, stdin=text).returncode == 0
+    note = mac.root / f"Library/ColimaPulse/maintained/{LABEL}"
+    note.parent.mkdir(parents=True)
+    note.touch()
+    weekly = text.replace("maintain_days=0", "maintain_days=7")
+    for settings_text, keeps in ((weekly, True), (text, False)):
+        assert mac.run("bin/configure", LABEL, stdin=settings_text).returncode == 0
+        assert note.exists() is keeps
     assert found(mac) == ToolkitState(None, settings, safe=True)
     etc = mac.root / "Library/ColimaPulse/etc"
     for kept in (0, text.index("log_keep")):

@@ -30,8 +30,8 @@ record() {
 # my_uid: sets uid to the effective user id, without a process.
 my_uid() {
     uid=
-    while read -r key _ uid _; do
-        [ "$key" = Uid: ] && break
+    while read -r my_uid_key _ uid _; do
+        [ "$my_uid_key" = Uid: ] && break
     done </proc/self/status
 }
 
