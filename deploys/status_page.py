@@ -17,11 +17,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pyinfra import inventory
 from pyinfra.api import DeployError
 
-from deploys import status_timeline as timeline
 from deploys.status_findings import HEALTHY, is_full
 from deploys.status_report import Report
 from deploys.status_table import COLOURS, details, minded, next_command
-from deploys.status_timeline import Timeline, moment
+from deploys.status_timeline import DAYS, Timeline, moment, timeline
 from facts.pulse import time_of
 from operations.util import terminal
 from operations.util.words import count, gib
@@ -99,7 +98,7 @@ def _host(report: Report, at: datetime) -> Host:
     booted = None
     if boot and boot["ago"] is not None:
         booted = at - timedelta(seconds=boot["ago"] + boot["seconds"])
-    days = timeline.of(report.history, at, silent=docker["silence"] is not None)
+    days = timeline(report.history, at, silent=docker["silence"] is not None)
     return Host(report, up, booted, _disk(report), days)
 
 
@@ -134,8 +133,8 @@ def page(reports: Sequence[Report], installers: Sequence[str], at: datetime) -> 
         details={key: _local(text, at) for key, text in more.items()},
         at=at,
         zone="UTC" if not at.utcoffset() else f"{at.tzname()} (UTC{at.isoformat()[-6:]})",
-        ticks=[(at - ago, round(100 * (1 - ago / timeline.DAYS), 2)) for ago in weeks],
-        days=timeline.DAYS.days,
+        ticks=[(at - ago, round(100 * (1 - ago / DAYS), 2)) for ago in weeks],
+        days=DAYS.days,
         most=MOST,
         colours=COLOURS,
         moment=moment,

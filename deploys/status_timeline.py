@@ -116,7 +116,7 @@ def _words(entries: Sequence[Entry], silent: float) -> str:
     return ", ".join(words) or "no trouble, no boot"
 
 
-def of(history: Mapping[str, Any] | None, at: datetime, *, silent: bool) -> Timeline:
+def timeline(history: Mapping[str, Any] | None, at: datetime, *, silent: bool) -> Timeline:
     """The last DAYS until `at`, in its zone, of a Report's history; `silent`: Docker does not answer now."""
     start = at - DAYS
 

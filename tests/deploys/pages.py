@@ -10,7 +10,8 @@ from deploys.status_findings import DEGRADED, DOWN, STOPPED, Containers, Finding
 from deploys.status_report import Report
 from deploys.status_table import in_order
 from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP, BootReport, Event
-from tests.deploys.test_status_table import GIB, SLEEPS, WELL
+from operations.util.words import GIB
+from tests.deploys.test_status_table import SLEEPS, WELL
 
 AT = datetime(2026, 11, 28, 21, 41, 7, tzinfo=timezone(timedelta(hours=1), "CET"))
 INACTIVE = "in the guest docker is inactive"

@@ -20,11 +20,11 @@ from facts.mac import Mac
 from facts.pulse import BootReport, Event, Maintenance, Pulse, PulseState
 from operations.util import internals
 from operations.util.installer import Installers, parse
+from operations.util.words import GIB
 from settings import Settings
 from tests.facts.test_mac import mini
 from tests.fakes import FakeHost
 
-GIB = 1024**3
 LABEL = "homebrew.mrcee.colima-pulse"
 SETTINGS = Settings(homebrew_user="alice")
 NOW = 1_795_350_000  # 2026-11-22T12:20:00Z

@@ -17,9 +17,8 @@ from deploys.status_ports import Published
 from deploys.status_report import Report
 from deploys.status_table import in_order, show, table, text
 from operations.util import internals
-from operations.util.words import span
+from operations.util.words import GIB, span
 
-GIB = 1024**3
 DAY = 86400
 DAEMON = {"loaded": True, "enabled": True, "pid": 312, "restarts": 0, "seconds": 3 * DAY}
 VM = {

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from deploys.status_timeline import Timeline, of
+from deploys.status_timeline import Timeline, timeline
 from facts.pulse import ALONE, BACK, GIVEN_UP, SILENT, STEP, BootReport, Event
 from tests.deploys.pages import AT, ago, history
 
@@ -25,7 +25,7 @@ def boot(days: float, seconds: int = 0) -> BootReport:
 
 
 def test_what_was_seen_of_a_mac() -> None:
-    found = of(
+    found = timeline(
         history(27, event(SILENT, 15), event(STEP, 15), event(BACK, 12, 3 * 86400), boots=(boot(6, 60),)),
         AT,
         silent=False,
@@ -63,27 +63,27 @@ def test_silence(
     silent: bool,
     bars: list[tuple[str, float, float]],
 ) -> None:
-    found = of(history(60, *events, boots=boots), AT, silent=silent)
+    found = timeline(history(60, *events, boots=boots), AT, silent=silent)
     assert [each for each in drawn(found) if each[2] is not None] == bars
 
 
 def test_what_was_before_all_that_is_drawn_is_not_counted() -> None:
-    assert of(history(60, event(BACK, 27, 40 * 86400)), AT, silent=False).words == "silent for 3 d"
+    assert timeline(history(60, event(BACK, 27, 40 * 86400)), AT, silent=False).words == "silent for 3 d"
 
 
 def test_what_is_near_is_drawn_as_one() -> None:
-    found = of(history(60, *(event(STEP, 3 - hours / 24) for hours in range(3))), AT, silent=False)
+    found = timeline(history(60, *(event(STEP, 3 - hours / 24) for hours in range(3))), AT, silent=False)
     assert [each.text for each in found.drawn] == ["step, 25 Nov 21:41, 3 times"]
 
 
 def test_nothing_to_tell() -> None:
-    assert of(history(60), AT, silent=False).words == "no trouble, no boot"
-    assert of(history(60, event(STEP, 31)), AT, silent=False).entries == ()
+    assert timeline(history(60), AT, silent=False).words == "no trouble, no boot"
+    assert timeline(history(60, event(STEP, 31)), AT, silent=False).entries == ()
     for unknown in (None, history(60) | {"since": None}):
-        assert of(unknown, AT, silent=True).words == "nothing is known"
+        assert timeline(unknown, AT, silent=True).words == "nothing is known"
 
 
 def test_a_clock_that_is_ahead_and_a_time_that_is_none() -> None:
     odd = replace(event(STEP, 1), at="2026-99-99T00:00:00Z")
-    found = of(history(60, event(STEP, -1), odd), AT, silent=False)
+    found = timeline(history(60, event(STEP, -1), odd), AT, silent=False)
     assert drawn(found) == [("step", 100.0, None)]

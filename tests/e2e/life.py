@@ -294,7 +294,7 @@ LIFE = (
     ),
     Step("sudo /Library/ColimaPulse/bin/prune LABEL images", says=("image: ",), typed=on_the_mac),
     Step("LIMA_HOME=~/.colima/_lima limactl shell colima sudo fstrim -a", typed=by_alice),
-    Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",)),
+    Step("pyinfra HOST deploys/diagnose.py", says=("diagnostics/",), weekly=True),
     Step("pyinfra HOST deploy.py -y --data restart=true", says=("Hello from Docker!",), weekly=True),
     Step(
         "pyinfra HOST deploys/upgrade.py --dry",
@@ -325,7 +325,7 @@ LIFE = (
     Step(
         "pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0", says=("unchanged",), weekly=True
     ),
-    Step("pyinfra HOST deploys/logs.py", says=("keeping Colima in the foreground",)),
+    Step("pyinfra HOST deploys/logs.py", says=("keeping Colima in the foreground",), weekly=True),
     Step("pyinfra HOST deploys/stop.py", says=("stays stopped",), after=is_stopped),
     Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2, weekly=True),
     Step("pyinfra HOST deploys/start.py", says=("is ready",), after=answers_again),

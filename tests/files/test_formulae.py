@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 from facts.homebrew import Formula, Formulae, FormulaeState, Outdated, Upgrade
 from tests.files.conftest import LABEL, Mac, lines
@@ -99,12 +98,12 @@ def test_the_emulator_of_an_intel_mac(mac: Mac) -> None:
     assert found(mac).entitled is True
 
 
-def outdated(mac: Mac, body: str) -> tuple[list[Upgrade] | None, subprocess.CompletedProcess[str]]:
+def outdated(mac: Mac, body: str) -> list[Upgrade] | None:
     mac.become("root")
     mac.brewed("brew", body)
     done = mac.run("facts/outdated", "alice", env=HOSTILE)
     assert (done.returncode, done.stderr) == (0, "")
-    return Outdated().process(lines(done)), done
+    return Outdated().process(lines(done))
 
 
 def test_outdated(mac: Mac) -> None:
@@ -117,7 +116,7 @@ def test_outdated(mac: Mac) -> None:
     }
     (mac.root / "said").write_text(json.dumps(said, indent=2))
     # With what is outdated it exits 1.
-    upgrades, _ = outdated(mac, f"printf '==> \\377\\n'; cat '{mac.root}/said'; echo no >&2; exit 1")
+    upgrades = outdated(mac, f"printf '==> \\377\\n'; cat '{mac.root}/said'; echo no >&2; exit 1")
     assert upgrades is not None and [str(each) for each in upgrades] == ["qemu 10.1.2 -> 10.2?]0;"]
     names = ["colima", "lima", "qemu"]
     assert mac.calls("brew") == [["outdated", "--json=v2", "--formula", *names]]
@@ -127,6 +126,6 @@ def test_outdated(mac: Mac) -> None:
 
 
 def test_a_brew_that_does_not_tell(mac: Mac) -> None:
-    assert outdated(mac, "echo Error: no network >&2; exit 1")[0] is None
+    assert outdated(mac, "echo Error: no network >&2; exit 1") is None
     mac.tool("/usr/bin/dscl", "exit 56")
-    assert outdated(mac, "echo '{}'")[0] is None
+    assert outdated(mac, "echo '{}'") is None
