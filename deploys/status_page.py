@@ -48,23 +48,12 @@ TEMPLATES = Environment(
 
 
 @dataclass(frozen=True)
-class Disk:
-    """The guest's disk: how full it is in percent, and in words; and what is left on the Mac's."""
-
-    percent: float
-    full: bool
-    words: str
-    left: str
-
-
-@dataclass(frozen=True)
 class Host:
     """A host's report, and what follows from it: since when Docker is up, and when the Mac booted last."""
 
     report: Report
     up: datetime | None
     booted: datetime | None
-    disk: Disk | None
     timeline: Timeline
 
 
@@ -78,20 +67,6 @@ def _local(text: str, at: datetime) -> str:
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said, text)
 
 
-def _disk(report: Report) -> Disk | None:
-    size = report.vm["disk"] if report.vm else None
-    if size is None:
-        return None
-    free = report.mac["volume_free"] if report.mac else None
-    used, usable = size["used"], size["used"] + size["free"]
-    return Disk(
-        percent=round(100 * used / max(usable, 1), 1),
-        full=is_full(size),
-        words=f"{gib(used)} of {gib(size['size'])} GiB",
-        left="" if free is None else f"{gib(free)} GiB free on the Mac",
-    )
-
-
 def _host(report: Report, at: datetime) -> Host:
     docker, boot = report.docker or {"seconds": None, "silence": None}, report.last_boot
     up = None if docker["seconds"] is None else at - timedelta(seconds=docker["seconds"])
@@ -99,7 +74,7 @@ def _host(report: Report, at: datetime) -> Host:
     if boot and boot["ago"] is not None:
         booted = at - timedelta(seconds=boot["ago"] + boot["seconds"])
     days = timeline(report.history, at, silent=docker["silence"] is not None)
-    return Host(report, up, booted, _disk(report), days)
+    return Host(report, up, booted, days)
 
 
 def _troubled(reports: Sequence[Report]) -> list[tuple[list[Report], list[tuple[str, str | None]]]]:
@@ -138,6 +113,8 @@ def page(reports: Sequence[Report], installers: Sequence[str], at: datetime) -> 
         most=MOST,
         colours=COLOURS,
         moment=moment,
+        gib=gib,
+        is_full=is_full,
     )
 
 
