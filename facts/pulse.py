@@ -194,20 +194,15 @@ class Pulse(FactBase["PulseState | None"]):
         values = lines.values
         if lines.required("log") not in ("0", "absent"):
             raise FactProcessError("the pulse's log cannot be read")
-        reports = tuple(filter(None, map(_report, lines.raw)))
-        events = tuple(filter(None, map(_event, lines.raw)))
-        since = _since(lines.number("made"), lines.raw)
-        maintenance = _maintenance(values.get("maintenance", ""))
-        if lines.required("noted") != "yes":
-            return PulseState(UNSEEN, reports=reports, events=events, since=since, maintenance=maintenance)
-        misses = lines.number("misses") or 0
+        noted = values if lines.required("noted") == "yes" else {}
+        misses = (lines.number("misses") or 0) if noted else 0
         return PulseState(
-            _state(values, misses),
+            _state(noted, misses),
             misses,
-            (values.get("last") or None) if values.get("said") else None,
-            values.get("step") or None,
-            reports,
-            events,
-            since,
-            maintenance,
+            (noted.get("last") or None) if noted.get("said") else None,
+            noted.get("step") or None,
+            tuple(filter(None, map(_report, lines.raw))),
+            tuple(filter(None, map(_event, lines.raw))),
+            _since(lines.number("made"), lines.raw),
+            _maintenance(values.get("maintenance", "")),
         )
