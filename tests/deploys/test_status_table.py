@@ -17,7 +17,7 @@ from deploys.status_ports import Published
 from deploys.status_report import Report
 from deploys.status_table import in_order, show, table, text
 from operations.util import internals
-from operations.util.words import GIB, span
+from operations.util.words import GIB
 
 DAY = 86400
 DAEMON = {"loaded": True, "enabled": True, "pid": 312, "restarts": 0, "seconds": 3 * DAY}
@@ -198,11 +198,6 @@ def test_cells(changed: dict[str, Any], header: str, cell: str) -> None:
     head, line = map(click.unstyle, table([replace(WELL, **changed)]))
     begin = head.index(header)
     assert line[begin:].split("  ")[0].rstrip() == cell
-
-
-def test_span() -> None:
-    words = {None: "", 0: "0 s", 119: "119 s", 120: "2 min", 7199: "119 min", 7200: "2 h", 172800: "2 d"}
-    assert {seconds: span(seconds) for seconds in words} == words
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, names: list[str], *reports: Report) -> int:
