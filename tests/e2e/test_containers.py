@@ -133,7 +133,7 @@ def test_who_reaches_a_port(deployed: Deployed) -> None:
     assert (
         "web 85 (network), web 8081 (network), web 86 (this Mac alone), web 8082 (this Mac alone), "
         "web 8084 (not forwarded), web 87 (not forwarded), web 8083 (192.168.1.20 alone), "
-        "web 8085 (this Mac alone), web 88/udp (not forwarded: --port-forwarder=grpc)" in status.output
+        "web 8085 (this Mac alone), web 88/udp (not forwarded: needs --port-forwarder=grpc)" in status.output
     ), status.output
 
 
