@@ -28,7 +28,7 @@ help:
 	@echo 'make drift     say which hosts of HOST a deploy would change, and why; fails when one would'
 	@echo 'make test      run the tests'
 	@echo 'make test-weekly'
-	@echo '               run the exhaustive, slow tests'
+	@echo '               run the exhaustive, slow tests, and steps that another test of each run takes too'
 	@echo 'make acceptance'
 	@echo '               see that it all works, on a stand-in Mac or HOST=@ssh/macmini.lan YES=--yes-really;'
 	@echo '               KEEP=DIR keeps what the Mac said'
@@ -36,7 +36,7 @@ help:
 	@echo '               KEEP=DIR keeps what the Mac said'
 	@echo 'make soak      inject faults into a stand-in Mac for half an hour, or MINUTES=5 (Linux, root)'
 	@echo 'make bench     measure what a deploy costs, on stand-in Macs (Linux, root)'
-	@echo 'make pictures  draw the pictures of the documents, from a run on a stand-in Mac (Linux, root)'
+	@echo 'make pictures  draw the pictures of the documents, the terminals from a run on a stand-in Mac (Linux, root)'
 	@echo 'make lint      run ruff, mypy, shellcheck and zizmor, and read the awk programs as a Mac does'
 
 # What a deploy needs; and what tests and lint need besides.

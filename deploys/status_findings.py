@@ -285,5 +285,5 @@ def _of_maintenance(last: dict[str, Any]) -> Iterator[Finding]:
             f"the last maintenance of Docker failed, and is tried once a day: {last['trouble']}", DIAGNOSE
         )
     elif last["ago"] is not None and last["ago"] > (2 * last["every_days"] + 1) * DAY:
-        late = f"Docker was not maintained for {last['ago'] // DAY} days"
+        late = f"Docker has not been maintained for {last['ago'] // DAY} days"
         yield Finding(f"{late}; MAINTAIN_EVERY_DAYS is {last['every_days']}", DIAGNOSE)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from pyinfra import inventory
 from pyinfra.api import DeployError
 
@@ -36,6 +37,11 @@ def _shown(value: Any) -> Any:
     return _UNSEEN.sub("?", value) if type(value) is str else value
 
 
+def _coded(text: str) -> Markup:
+    """The text with what stands in backticks as <code>."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(_shown(text)))))
+
+
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -45,6 +51,7 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+TEMPLATES.filters["coded"] = _coded
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def _reach(settings: Settings, port: Port) -> str:
     if forwarder == "none" or port.protocol not in ("tcp", "udp"):
         return UNFORWARDED
     if port.protocol == "udp" and forwarder != "grpc":
-        return f"{UNFORWARDED}: --port-forwarder=grpc"
+        return f"{UNFORWARDED}: needs --port-forwarder=grpc"
     if port.address == ANY_ADDRESS:
         return "network"
     if port.address in ("127.0.0.1", "::1"):

@@ -9,6 +9,7 @@ import click
 
 from deploys.status_findings import (
     ABSENT,
+    DAY,
     DEGRADED,
     DOWN,
     HEALTHY,
@@ -143,11 +144,14 @@ def details(report: Report) -> dict[str, str]:
         if pulse["reason"]:
             said["Pulse"] += f": {pulse['reason']}"
     if last := report.maintenance:
-        ago, gave = span(last["ago"]) or "?", size(last["given_back"] or 0)
-        done = f"{ago} ago: {gave} given back, in {last['seconds']} s"
-        none = f"none yet, wanted for {ago}"
-        said["Maintenance"] = done if last["seconds"] is not None else none
-        said["Maintenance"] += f"; every {count(last['every_days'], 'day')}"
+        every = f"every {count(last['every_days'], 'day')}"
+        if last["seconds"] is not None:
+            ago, gave = span(last["ago"]) or "?", size(last["given_back"] or 0)
+            said["Maintenance"] = f"{ago} ago: {gave} given back, in {last['seconds']} s; {every}"
+        else:
+            left = last["every_days"] - (last["ago"] or 0) // DAY
+            first = f"in {left} d" if left > 0 else "is due"
+            said["Maintenance"] = f"none yet; the first {first}, then {every}"
     if (colima := report.colima) and colima["installed"]:
         names = {"installed": "", "lima": "Lima ", "qemu": "QEMU "}
         said["Colima"] = ", ".join(f"{name}{colima[key]}" for key, name in names.items() if colima[key])
@@ -172,7 +176,7 @@ def text(reports: Sequence[Report], installers: Sequence[str]) -> list[str]:
 
 def in_order(seen: Mapping[str, Report], names: Iterable[str]) -> list[Report]:
     """The reports in the inventory's order; a host without one was not reached."""
-    lost = Finding("no connection: pyinfra says why as it connects")
+    lost = Finding("no connection")
     return [seen.get(name, Report(name, UNREACHABLE, (lost,))) for name in names]
 
 

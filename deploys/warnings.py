@@ -41,15 +41,18 @@ def warnings(
 
 def older(formulae: FormulaeState) -> str | None:
     """That Colima runs on older programs than those that are installed, if it does."""
-    return f"installed since Colima was started: {', '.join(formulae.newer)}" if formulae.newer else None
+    if not formulae.newer:
+        return None
+    were = "were" if len(formulae.newer) > 1 else "was"
+    return f"Colima was started before {', '.join(formulae.newer)} {were} installed"
 
 
 def _of_mac(settings: Settings, mac: MacState) -> Iterator[str]:
     if mac.filevault:
         unlocks = mac.arch == "arm64" and mac.macos_version >= (26,)
-        how = ", by `ssh NAME@HOST` with a password," if unlocks else ""
+        how = ", at the Mac or with a password over `ssh NAME@HOST`" if unlocks else " once"
         yield (
-            f"FileVault is on: after a boot nothing starts until someone unlocks the disk once{how} "
+            f"FileVault is on: after a boot nothing starts until someone unlocks the disk{how} "
             "(or restarts with `sudo fdesetup authrestart`)"
         )
     if settings.power != "server":
@@ -88,8 +91,10 @@ def _of_settings(settings: Settings, home: str | None) -> Iterator[str]:
             "out of there without Full Disk Access. Mount a directory in /Users/Shared, or see "
             "docs/troubleshooting.md, Mounts and disks"
         )
+    if settings.flag_values("--network-address")[-1:] not in ([], ["false"]):
+        yield "COLIMA_EXTRA_ARGS has --network-address, which needs steps by hand: docs/networking.md"
     if settings.maintain_every_days and not settings.pulse:
-        yield f"MAINTAIN_EVERY_DAYS={settings.maintain_every_days} is the pulse's to do, and PULSE=false"
+        yield "MAINTAIN_EVERY_DAYS has no effect with PULSE=false: set PULSE=true"
     # As the shell script's backups were, beside the deploy.
     if (base := settings.backup_dir_base).startswith("./") and home is not None:
         where = f"{settings.backup_dir(home)} on this Mac, whoever deploys and from where"
@@ -145,7 +150,7 @@ def _of_formulae(mac: MacState, formulae: FormulaeState) -> Iterator[str]:
         elif numbers < OLDEST_QEMU_ON_M4 and chip and int(chip[1]) >= 4:
             yield f"QEMU {version} aborts on an {mac.chip}, below 9.2: {how}"
     if formulae.entitled is False and mac.hypervisor:
-        yield "QEMU is not signed for the hypervisor: docs/upgrades.md has the command"
+        yield "QEMU is not signed for the hypervisor, so the VM will not start again: docs/upgrades.md, QEMU"
 
 
 def upgrade_warnings(mac: MacState, formulae: FormulaeState | None, user: str) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ Manage the Homebrew formulae that Colima Pulse needs.
 
 from __future__ import annotations
 
-from pyinfra import host
+from pyinfra import host, state
 from pyinfra.api import operation
 
 from facts.homebrew import FORMULAE, Homebrew, Outdated
@@ -66,7 +66,11 @@ def upgraded(label: str, user: str) -> Commands:
         yield from refuse(f"Homebrew does not tell what is outdated. Look, as {user}: {asking}")
         return
     if not upgrades:
-        host.noop("Homebrew has no newer colima, lima or qemu")
+        newest = "Homebrew has no newer colima, lima or qemu"
+        # pyinfra shows what is said with noop() to -v alone.
+        if not state.is_executing:
+            host.log(newest)
+        host.noop(newest)
         return
     explain(f"Upgrade {', '.join(map(str, upgrades))} with Homebrew")
     yield live("upgrade-formulae", label, *(each.name for each in upgrades))

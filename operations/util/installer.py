@@ -415,7 +415,7 @@ def _no_file(path: Path) -> str | None:
 def _wide(path: Path) -> list[str]:
     """What to mind of a file with secrets: that others can read it. Raises OSError when it cannot be seen."""
     mode = stat.S_IMODE(path.stat().st_mode)
-    return [f"{path} can be read by others (mode {mode:o}): chmod 600 {path}"] if mode & 0o077 else []
+    return [f"it can be read by others (mode {mode:o}): chmod 600 {path}"] if mode & 0o077 else []
 
 
 def _secrets(env: Path) -> dict[str, str]:
@@ -459,7 +459,8 @@ def read(directory: Path) -> Installers:
             continue
         try:
             if name == ".env":
-                secrets, warnings = _secrets(path), _wide(path)
+                secrets = _secrets(path)
+                warnings = [f"containers/{name}: {each}" for each in _wide(path)]
                 continue
             raw = path.read_bytes()
         except OSError as error:

@@ -56,7 +56,7 @@ def parse(raw: bytes) -> Logins:
     found = [_login(registry, entry) for registry, entry in config.get("auths", {}).items()]
     helped = [key for key in ("credsStore", "credHelpers") if config.get(key)]
     faults = [
-        f"with {key}, the password is in a keychain of this machine. To have it here: {ANEW}"
+        f"{key} keeps the password in this machine's keychain. To keep it in the file instead: {ANEW}"
         for key in helped
     ]
     config.pop("currentContext", None)

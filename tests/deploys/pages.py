@@ -58,7 +58,12 @@ USUAL = replace(
 SILENCE = {"silence": "curl: (52) Empty reply from server", "version": None, "seconds": None}
 OTHERS = (
     replace(USUAL, history=history(21, boots=(POWER_CUT,)), warnings=(SLEEPS,)),
-    replace(USUAL, history=history(60, *RESTARTED, boots=(POWER_CUT, LATER)), last_boot=BOOTED),
+    replace(
+        USUAL,
+        docker={"silence": None, "version": "20.10.24+dfsg1", "seconds": 9 * 86400},
+        history=history(60, *RESTARTED, boots=(POWER_CUT, LATER)),
+        last_boot=BOOTED,
+    ),
     replace(
         USUAL,
         state=DOWN,
@@ -90,7 +95,7 @@ OTHERS = (
 
 def fleet(number: int) -> list[Report]:
     """The reports of so many Macs: a few are not as usual, and the last is not reached."""
-    names = [f"mini{index:02}" for index in range(1, number + 1)]
+    names = ["@ssh/macmini.lan" if index == 3 else f"mini{index:02}" for index in range(1, number + 1)]
     seen = {name: replace(USUAL, host=name) for name in names[:-1] or names}
     seen |= {name: replace(other, host=name) for name, other in zip(names[1:-1], OTHERS, strict=False)}
     return in_order(seen, names)

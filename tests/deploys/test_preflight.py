@@ -248,7 +248,7 @@ def test_what_runs_is_older_than_what_is_installed(restart: bool, says: bool) ->
     state = FormulaeState(installed, now=1000, age=200, up=300)
     target = on(host_with(formulae=state), DATA | {"restart": restart})
     assert target is not None
-    words = "installed since Colima was started: qemu 10.2.0; to restart it: --data restart=true"
+    words = "Colima was started before qemu 10.2.0 was installed; to restart it: --data restart=true"
     assert target.warnings == [words] * says
 
 

@@ -55,6 +55,12 @@ SEEN = """[...document.querySelectorAll('bdi')].filter(each => {
     return each.checkVisibility() && box.width > 0 && box.left >= 0 && box.right <= innerWidth;
 }).map(each => each.innerText)"""
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+# The names and versions in the table that take more than one line.
+WRAPPED = """[...document.querySelectorAll('tbody bdi, td[data-label=Version]')].filter(each => {
+    const range = document.createRange();
+    range.selectNodeContents(each);
+    return new Set([...range.getClientRects()].map(box => box.top)).size > 1;
+}).map(each => each.innerText)"""
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -91,7 +97,8 @@ def test_page(browser: Browser, tmp_path: Path, number: int) -> None:
         browser.open(path, width, dark=dark, script=script)
         is_quiet(browser, path)
         assert browser.ask(OVERFLOW) <= 0
-        assert {each.host for each in reports} <= set(browser.ask(SEEN))
+        assert {each.host.removeprefix("@ssh/") for each in reports} <= set(browser.ask(SEEN))
+        assert browser.ask(WRAPPED) == []
         contrasts = browser.ask(CONTRASTS)
         assert len(contrasts) > 20
         assert [each for each in contrasts if each[1] < 4.5] == []
@@ -106,6 +113,7 @@ def test_page(browser: Browser, tmp_path: Path, number: int) -> None:
     else:
         assert browser.ask("document.querySelectorAll('tbody tr').length") == 50
         assert "next: pyinfra .. deploys/recover.py --limit mini04" in said
+        assert "20.10.24+dfsg1" in said
     assert "containers/db:3: no --name" in said
 
 
@@ -153,6 +161,19 @@ def test_what_others_wrote_is_text(browser: Browser, tmp_path: Path, words: list
         shown = re.sub("[\u202e\u2066\x1b\x07]", "?", word)
         assert shown in hosts
         assert said.count(shown) > 7
+
+
+def test_what_is_typed_is_code() -> None:
+    why = replace(USUAL, warnings=(Finding("a `ssh <b>\x1b` c"),), faults=(Finding("`d`"),), state=DOWN)
+    text = page([why], ["`e` ` f"], AT)
+    assert "a <code>ssh &lt;b&gt;?</code> c" in text
+    assert "<li><code>d</code>" in text
+    assert "<code>e</code> ` f" in text
+
+
+def test_those_that_are_down_have_no_version() -> None:
+    cells = re.findall('data-label="Version">([^<]*)<', page(fleet(7), (), AT))
+    assert sorted(cells) == ["20.10.24+dfsg1", "29.1.3", "29.1.3", "29.1.3", *3 * ["\N{EN DASH}"]]
 
 
 def test_times_are_in_one_zone() -> None:

@@ -28,7 +28,7 @@ def containers(*ports: Port) -> dict[str, Container]:
         ("192.168.1.20", 1024, "tcp", (ADDRESSES,), "192.168.1.20 alone"),
         ("192.168.1.20", 1023, "tcp", (ADDRESSES,), "not forwarded"),
         ("192.168.1.20", 8080, "udp", (ADDRESSES, GRPC), "not forwarded"),
-        ("0.0.0.0", 53, "udp", (), "not forwarded: --port-forwarder=grpc"),
+        ("0.0.0.0", 53, "udp", (), "not forwarded: needs --port-forwarder=grpc"),
         ("0.0.0.0", 53, "udp", (GRPC,), "network"),
         ("127.0.0.1", 53, "udp", (GRPC,), "this Mac alone"),
         ("0.0.0.0", 53, "sctp", (GRPC,), "not forwarded"),
@@ -52,7 +52,7 @@ def test_neighbours_are_one() -> None:
         "web 84 (network)",
         "web 1022-1023 (not forwarded)",
         "web 1024 (192.168.1.20 alone)",
-        "web 1/udp (not forwarded: --port-forwarder=grpc)",
+        "web 1/udp (not forwarded: needs --port-forwarder=grpc)",
     ]
 
 

@@ -193,7 +193,7 @@ LAST = Maintenance(NOW - 2 * DAY, 41, 3 * GIB)
     [
         (LAST, None),
         (replace(LAST, at=NOW - 15 * DAY), None),
-        (replace(LAST, at=NOW - 16 * DAY), "not maintained for 16 days; MAINTAIN_EVERY_DAYS is 7"),
+        (replace(LAST, at=NOW - 16 * DAY), "not been maintained for 16 days; MAINTAIN_EVERY_DAYS is 7"),
         (replace(LAST, at=NOW + DAY), None),
         (replace(LAST, trouble="denied"), "is tried once a day: denied"),
     ],
@@ -281,7 +281,7 @@ def test_containers_that_no_file_describes() -> None:
         ({"log": colima.LogState(1, "/a is b's")}, "LOG_PATH: '/var/log/colima.log'; /a is b's"),
         (
             {"formulae": replace(FORMULAE, age=10 * DAY, up=11 * DAY)},
-            "since Colima was started: colima 0.10.3, lima",
+            "Colima was started before colima 0.10.3, lima",
         ),
         ({"engine": of_engine(web=replace(RUNS, restart_policy="no"))}, "has no restart policy"),
         ({"engine": of_engine(web=replace(RUNS, spec="abc"))}, "containers/web says: its text changed"),

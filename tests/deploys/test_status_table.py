@@ -127,7 +127,9 @@ def test_more_of_one_host() -> None:
             {"given_back": 37 << 20, "every_days": 1},
             "Maintenance  2 d ago: 37 MiB given back, in 41 s; every 1 day",
         ),
-        ({"seconds": None, "given_back": None}, "Maintenance  none yet, wanted for 2 d; every 7 days"),
+        ({"seconds": None, "ago": 15}, "Maintenance  none yet; the first in 7 d, then every 7 days"),
+        ({"seconds": None, "ago": 6 * DAY}, "Maintenance  none yet; the first in 1 d, then every 7 days"),
+        ({"seconds": None, "ago": 7 * DAY}, "Maintenance  none yet; the first is due, then every 7 days"),
         ({"ago": None}, "Maintenance  ? ago: 3.4 GiB given back, in 41 s; every 7 days"),
     ],
 )
@@ -152,7 +154,7 @@ attic is stopped
     next: pyinfra .. deploys/start.py --limit attic
 
 cellar is unreachable
-  no connection: pyinfra says why as it connects
+  no connection
 
 studio is down
   Docker does not answer well: there is no socket

@@ -29,7 +29,11 @@ sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"""
             "unlocks the disk once (or restarts with `sudo fdesetup authrestart`)",
         ),
         # By apple_ssh_and_filevault(7).
-        (replace(MINI, filevault=True, macos="26.0"), {}, "once, by `ssh NAME@HOST` with a password, (or"),
+        (
+            replace(MINI, filevault=True, macos="26.0"),
+            {},
+            "unlocks the disk, at the Mac or with a password over `ssh NAME@HOST` (or",
+        ),
         (replace(MINI, rosetta=True), {}, "Rosetta"),
         (MINI, {"colima_memory": "1.5"}, "COLIMA_MEMORY is 1.5 GiB"),
         (ASLEEP, {}, POWER),
@@ -40,7 +44,13 @@ sudo pmset -a sleep 0 disksleep 0 autorestart 1, or POWER=server"""
         (MINI, {"backup_dir_base": "backups"}, ""),
         (MINI, {"backup_dir_base": "/a/./b"}, ""),
         (MINI, {"maintain_every_days": 7}, ""),
-        (MINI, {"maintain_every_days": 7, "pulse": False}, "MAINTAIN_EVERY_DAYS=7 is the pulse's to do"),
+        (
+            MINI,
+            {"maintain_every_days": 7, "pulse": False},
+            "MAINTAIN_EVERY_DAYS has no effect with PULSE=false: set PULSE=true",
+        ),
+        (MINI, {"colima_extra_args": "--network-address"}, "needs steps by hand: docs/networking.md"),
+        (MINI, {"colima_extra_args": "--network-address --network-address=false"}, ""),
         # What every user of the Mac can read.
         (MINI, {"colima_extra_args": "--env=A=s3cret,B=x --env=C=s3cret=x"}, "sets A, B, C with --env"),
         (MINI, {"colima_extra_args": """--env='"A=1,s3cret=2"'"""}, "sets A with --env"),
@@ -125,7 +135,11 @@ def formulae(
         (replace(M4, chip=None), formulae("8.2.1"), ""),
         (MINI, formulae("8.2.0"), "QEMU 8.2.0 is older than 8.2.1, which Lima wants: deploys/upgrade.py"),
         (M4, formulae("7.2"), "which Lima wants"),
-        (M4, formulae(entitled=False), "QEMU is not signed for the hypervisor: docs/upgrades.md"),
+        (
+            M4,
+            formulae(entitled=False),
+            "QEMU is not signed for the hypervisor, so the VM will not start again: docs/",
+        ),
         (M4, formulae(entitled=None), ""),
         # Lima does without one there.
         (replace(M4, hypervisor=False), formulae(entitled=False), ""),
@@ -154,4 +168,4 @@ def test_what_comes_at_a_moment_nobody_chooses(
 def test_older() -> None:
     assert older(formulae()) is None
     late = replace(formulae(), now=1000, age=2000, up=3000)
-    assert older(late) == "installed since Colima was started: lima 2.2.0, qemu 10.1.2"
+    assert older(late) == "Colima was started before lima 2.2.0, qemu 10.1.2 were installed"

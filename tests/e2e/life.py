@@ -325,6 +325,11 @@ LIFE = (
     Step(
         "pyinfra fleet/inventory.py deploy.py -y --serial --fail-percent 0", says=("unchanged",), weekly=True
     ),
+    Step(
+        "pyinfra fleet/inventory.py deploys/status.py -y --data html=fleet.html",
+        says=("healthy", "The page is "),
+        weekly=True,
+    ),
     Step("pyinfra HOST deploys/logs.py", says=("keeping Colima in the foreground",), weekly=True),
     Step("pyinfra HOST deploys/stop.py", says=("stays stopped",), after=is_stopped),
     Step("pyinfra HOST deploys/drift.py -y", says=("would change: Start Colima",), status=2, weekly=True),

@@ -133,7 +133,7 @@ def test_who_reaches_a_port(deployed: Deployed) -> None:
     assert (
         "web 85 (network), web 8081 (network), web 86 (this Mac alone), web 8082 (this Mac alone), "
         "web 8084 (not forwarded), web 87 (not forwarded), web 8083 (192.168.1.20 alone), "
-        "web 8085 (this Mac alone), web 88/udp (not forwarded: --port-forwarder=grpc)" in status.output
+        "web 8085 (this Mac alone), web 88/udp (not forwarded: needs --port-forwarder=grpc)" in status.output
     ), status.output
 
 
@@ -236,7 +236,7 @@ def test_registries_without_a_keychain(deployed: Deployed) -> None:
     checkout.installer("shell", BRIEF.format("shell"))
     done = checkout.local("-y", "--data", "pull=true")
     assert done.status == 0, done.output
-    assert "credsStore is osxkeychain in /Users/alice/.docker/config.json" in done.output
+    assert "alice's docker asks osxkeychain for all registries" in done.output
     assert "Not pulled" not in done.output
     assert container(mac, "mine", "State.Status") == "running"
     assert mac.run(["/bin/ls", "/Users/alice/Library/Caches/colima-pulse"]).stdout == ""

@@ -247,6 +247,13 @@ def test_which_error_passes(mac: Mac) -> None:
     assert done.stdout.split() == ["0"] * len(PASSING) + ["1"] * len(FINAL)
 
 
+def test_where_a_login_is_explained(mac: Mac) -> None:
+    wanted = ["Get x: no basic auth credentials", "unauthorized", "Head x: unauthorized: ..", FINAL[0]]
+    hint = " (for private images, see containers/README.md)"
+    said = mac.call("transient || :", stdin="".join(f"{line}\n" for line in wanted)).stdout.splitlines()
+    assert said == [f"{wanted[0]}{hint}", "unauthorized", f"{wanted[2]}{hint}", f"{wanted[3]}{hint}"]
+
+
 def test_a_passing_error_is_tried_again_once_docker_has_recovered(mac: Mac) -> None:
     docker(mac, f'[ ! -e "$HOME/once" ] || {{ {MADE}; exit; }}; : >"$HOME/once"; {EOF}')
     done = install(mac)

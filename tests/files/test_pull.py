@@ -64,6 +64,11 @@ def test_an_image_that_is_not_here(mac: Mac) -> None:
     ("said", "trouble", "tries"),
     [
         (r"printf 'Using default tag\nError: n\351t found\n' >&2; exit 1", "Error: n?t found", 1),
+        (
+            "echo 'Head x: unauthorized' >&2; exit 1",
+            "Head x: unauthorized (for private images, see containers/README.md)",
+            1,
+        ),
         ("echo 'Error: Get x: EOF' >&2; exit 1", "Error: Get x: EOF", 3),
         ("exit 1", "docker says nothing", 1),
         ("exec sleep 300", "docker image pull did not end within 0.3 s", 1),

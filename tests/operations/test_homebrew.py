@@ -41,7 +41,13 @@ def test_what_is_outdated_is_upgraded(commands: RunOperation) -> None:
     assert [words(each) for each in got] == [["upgrade-formulae", "a.b", "colima", "qemu"]]
     assert host.logged == ["Upgrade colima 0.10.3 -> 0.10.4, qemu 10.1.2 -> 10.2.0 with Homebrew"]
     got, host = commands(upgraded, {Outdated: []}, label="a.b", user="alice")
-    assert (got, host.noops) == ([], ["Homebrew has no newer colima, lima or qemu"])
+    assert (got, host.logged, host.noops) == (
+        [],
+        [],
+        [newest := "Homebrew has no newer colima, lima or qemu"],
+    )
+    _, host = commands(upgraded, {Outdated: []}, executing=False, label="a.b", user="alice")
+    assert host.logged == [newest]
 
 
 def test_a_brew_that_does_not_tell(commands: RunOperation) -> None:

@@ -49,10 +49,10 @@ def test_nothing_to_log_in_to() -> None:
         # As docker leaves it where it finds a helper; the entry is no second thing to mind.
         (
             {"auths": {"a": {}}, "credsStore": "osxkeychain"},
-            "with credsStore, the password is in a keychain",
+            "credsStore keeps the password in this machine's keychain",
             "",
         ),
-        ({"credHelpers": {"a": "desktop"}}, "with credHelpers, the password is in a keychain", ""),
+        ({"credHelpers": {"a": "desktop"}}, "credHelpers keeps the password in this machine's keychain", ""),
         ({"credsStore": "", "credHelpers": {}}, "", ""),
     ],
 )
