@@ -12,6 +12,7 @@ import pytest
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host, ctx_state
 
+from operations.util import ahead
 from operations.util import commands as said
 from tests.fakes import FakeHost, fake_state
 
@@ -49,6 +50,8 @@ def commands() -> Iterator[RunOperation]:
     ) -> tuple[list[PyinfraCommand | str], FakeHost]:
         host = FakeHost(facts)
         said._explained.clear()
+        # What another test has asked ahead counts for seconds.
+        ahead._answers.clear()
         with ctx_state.use(fake_state(executing=executing, diff=diff)), ctx_host.use(host):
             return list(operation._inner(**arguments)), host
 
