@@ -222,6 +222,8 @@ def test_it_maintains_a_docker_that_is_never_restarted(deployed: Deployed, pulsi
     assert int(words[1]) >= full - empty - 4
     kept = docker(pulsing, "images", "--format", "{{.Repository}}").split()
     assert ("nginx" in kept, "alpine" in kept) == (True, False), kept
+    status = deployed.checkout.ssh("-y", *PULSE, deploy="deploys/status.py").stdout
+    assert re.search(rf"Maintenance +\d+ s ago: {words[1]} MiB given back, .*every 7 days", status), status
 
 
 def test_a_job_that_was_booted_out_on_purpose_stays_out(deployed: Deployed, pulsing: Mac) -> None:
