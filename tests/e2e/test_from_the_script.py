@@ -147,7 +147,6 @@ def typed(terminal: Terminal, command: str, *says: str) -> str:
     return seen.text
 
 
-@pytest.mark.weekly
 def test_the_scripts_daemon_is_taken_over(mac: Mac, terminal: Terminal) -> None:
     before, db = vm_events(mac), container(mac, "db", "Id")
     move, clone, copy, dry, deploy = (fill(each.command) for each in commands(PAGE))

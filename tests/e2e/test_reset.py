@@ -71,7 +71,6 @@ def test_another_word_touches_nothing(deployed: Deployed, mac: Mac) -> None:
     assert (job_pid(mac), backups(mac)) == (before, [])
 
 
-@pytest.mark.weekly
 def test_two_state_directories(deployed: Deployed, mac: Mac) -> None:
     """Refused; a full reset, confirmed with the word that was asked for, makes a backup of both.
 
