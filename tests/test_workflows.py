@@ -58,14 +58,12 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         mac.destroy()
 
 
-@pytest.mark.weekly
 def test_contracts(terminal: Terminal) -> None:
     seen = terminal.run_on_mac(CONTRACTS)
     assert seen.status == 0, seen.text
     assert re.search(r"= \d+ passed in ", seen.text), seen.text
 
 
-@pytest.mark.weekly
 def test_what_is_kept(terminal: Terminal) -> None:
     """It can go to tests/recordings as it is."""
     kept = terminal.mac.path(terminal.mac.user("admin").home) / "colima-pulse" / "kept"

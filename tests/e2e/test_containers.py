@@ -249,7 +249,6 @@ def anonymous(mac: Mac, name: str) -> str:
     return found
 
 
-@pytest.mark.weekly
 def test_an_aggressive_prune_after_a_start_spares_what_the_installers_made(deployed: Deployed) -> None:
     mac, checkout = deployed.mac, deployed.checkout
     for network in ("kept", "lonely", "backend"):
